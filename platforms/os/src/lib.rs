@@ -1,0 +1,152 @@
+//! The [coreheap] allocator on hosted systems.
+//!
+//! ```
+//! #[global_allocator]
+//! static HEAP: coreheap_os::Coreheap = coreheap_os::Coreheap::new();
+//!
+//! # fn main() {
+//! let numbers: Vec<u32> = (0..1000).collect();
+//! assert_eq!(numbers.iter().sum::<u32>(), 499_500);
+//! println!("{:?}\n{}", HEAP.cores_kind(), HEAP.stats());
+//! # }
+//! ```
+//!
+//! *Role*: the port for systems with virtual memory and threads. It adds to the core crate where memory comes from ([`Mmap`]), how
+//! contexts are kept off each other's magazines ([`HostCores`]), and a background thread that gives idle memory back
+//! ([`Purger`], feature `std`).
+//!
+//! # Who may call what
+//!
+//! | context | allocate, free, purge, statistics |
+//! |---|---|
+//! | any thread of the C library's, while it starts and ends as well | yes |
+//! | signal handlers, whatever they interrupt | yes, once the heap was used: the first use of all asks the C library for things that are not made for handlers |
+//! | the child of `fork` | yes |
+//! | the child of `fork` called in a signal handler that interrupted the heap | no |
+//! | the child of `vfork` before `exec`; a thread made by the raw `clone` system call | no, unless [`OsHeap::use_portable_cores`] |
+//! | several copies of this crate in one process (`dlopen`) | yes; each has its own heap, and frees its own blocks only |
+//!
+//! What other threads were just doing to a heap when one thread calls `fork` stays half done in the child: the heap works on, and
+//! the blocks they had in hand are lost there.
+//!
+//! Every call keeps `errno`.
+
+#![no_std]
+#![deny(missing_docs)]
+
+#[cfg(any(test, feature = "std"))]
+extern crate std;
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::fmt;
+use core::ops::Deref;
+
+pub use coreheap;
+use coreheap::{Heap, PageSource, Server};
+
+mod cores;
+mod errno;
+mod fork;
+mod mmap;
+mod portable;
+#[cfg(feature = "std")]
+mod purger;
+
+cfg_if::cfg_if! {
+    if #[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64", target_pointer_width = "64", not(miri)))] {
+        mod rseq;
+    } else {
+        #[path = "rseq/none.rs"]
+        mod rseq;
+    }
+}
+
+pub use cores::{CoresKind, HostCores};
+pub use mmap::Mmap;
+#[cfg(feature = "std")]
+pub use purger::Purger;
+
+/// The allocator for hosted programs, with memory from [`Mmap`]. Made to be a `static`.
+pub type Coreheap = OsHeap<Mmap>;
+
+/// The allocator for hosted programs, with memory from any source, for example a
+/// [`Limited<Mmap>`](coreheap::sources::Limited).
+///
+/// It is a [`Heap`], whose functions it has. `new` needs no memory and runs nothing; everything is set up on first use, by
+/// whatever thread comes first.
+pub struct OsHeap<S: PageSource> {
+    heap: Heap<S, HostCores, Server>,
+}
+
+impl Coreheap {
+    /// An empty heap.
+    pub const fn new() -> Self {
+        Self::with_source(Mmap::new())
+    }
+}
+
+impl<S: PageSource> OsHeap<S> {
+    /// An empty heap that takes its memory from `source`.
+    pub const fn with_source(source: S) -> Self {
+        OsHeap { heap: Heap::new(source, HostCores::new()) }
+    }
+
+    /// How this heap keeps contexts off each other's magazines; decides it if this is the heap's first use.
+    pub fn cores_kind(&self) -> CoresKind {
+        self.heap.cores().kind()
+    }
+
+    /// Does without restartable sequences, whatever the system offers. Effective only before the heap's first use; returns whether
+    /// this heap now uses [`CoresKind::Portable`]. The environment variable `COREHEAP_CORES=portable` does the same from outside.
+    pub fn use_portable_cores(&self) -> bool {
+        self.heap.cores().use_portable()
+    }
+}
+
+impl Default for Coreheap {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S: PageSource> Deref for OsHeap<S> {
+    type Target = Heap<S, HostCores, Server>;
+
+    #[inline(always)]
+    fn deref(&self) -> &Self::Target {
+        &self.heap
+    }
+}
+
+impl<S: PageSource> fmt::Debug for OsHeap<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OsHeap").field("cores_kind", &self.cores_kind()).finish_non_exhaustive()
+    }
+}
+
+// SAFETY: the heap's own.
+unsafe impl<S: PageSource> GlobalAlloc for OsHeap<S> {
+    #[inline(always)]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise.
+        unsafe { self.heap.alloc(layout) }
+    }
+
+    #[inline(always)]
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { self.heap.dealloc(pointer, layout) }
+    }
+
+    #[inline(always)]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise.
+        unsafe { self.heap.alloc_zeroed(layout) }
+    }
+
+    #[inline(always)]
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: the caller's promise.
+        unsafe { self.heap.realloc(pointer, layout, new_size) }
+    }
+}

@@ -1,0 +1,122 @@
+//! [`PortableCores`]: many cores, any context, on any system: a mark on each core heap.
+//!
+//! *Role*: what [`HostCores`](crate::HostCores) uses where there are no restartable sequences. It is the core crate's `TryFlag` with a
+//! mark that a `fork` cannot leave behind ([`fork`](crate::fork)).
+//!
+//! *Concurrency*: L1 of `CoreLocal` holds because only the context that has a slot's mark uses the core heap in it. The number of
+//! the core is a hint, for speed. A mark that is taken is passed by: the next slot is tried, then the page bitmaps serve.
+
+use coreheap::{Block, CoreHeap, CoreLocal, CoreSlot, Geometry, SizeClass};
+
+use crate::fork::{Held, Holder};
+
+/// How many slots there are; more cores than that share them.
+pub const CORES: usize = 64;
+/// How many slots a pop or push tries.
+const TRIES: usize = 2;
+/// How often `alone_on` tries, which is long enough for any pop or push that is running to end.
+const ALONE_TRIES: usize = if cfg!(miri) { 2 } else { 1000 };
+
+/// A mark and a slot for each core. Two cores never fight over a cache line.
+#[derive(Debug)]
+pub struct PortableCores {
+    slots: [MarkedSlot; CORES],
+}
+
+#[derive(Debug)]
+#[repr(align(128))]
+struct MarkedSlot {
+    holder: Holder,
+    slot: CoreSlot,
+}
+
+impl PortableCores {
+    /// All slots empty.
+    pub const fn new() -> Self {
+        PortableCores { slots: [const { MarkedSlot { holder: Holder::new(), slot: CoreSlot::new() } }; CORES] }
+    }
+
+    /// Takes the mark of a slot that has a core heap: this core's, or the next one's.
+    ///
+    /// # Safety
+    /// `G` is the geometry of the heap that owns this value.
+    #[inline(always)]
+    unsafe fn take_any<G: Geometry>(&self) -> Option<(Held<'_>, &CoreHeap<G>)> {
+        let first = self.core();
+        for offset in 0..TRIES {
+            let marked = &self.slots[(first + offset) % CORES];
+            // SAFETY: the caller names the geometry.
+            if let Some(heap) = unsafe { marked.slot.peek::<G>() }
+                && let Some(held) = marked.holder.take()
+            {
+                return Some((held, heap));
+            }
+        }
+        None
+    }
+}
+
+// SAFETY: L1: see the module's concurrency note.
+unsafe impl CoreLocal for PortableCores {
+    fn core_count(&self) -> usize {
+        CORES
+    }
+
+    fn slot(&self, core: usize) -> &CoreSlot {
+        &self.slots[core].slot
+    }
+
+    #[inline(always)]
+    fn core(&self) -> usize {
+        core_number() % CORES
+    }
+
+    #[inline(always)]
+    unsafe fn pop<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
+        // SAFETY: the caller names the geometry.
+        let (_held, heap) = unsafe { self.take_any::<G>() }?;
+        // SAFETY: this context has the mark.
+        unsafe { heap.magazine(class).pop() }
+    }
+
+    #[inline(always)]
+    unsafe fn push<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block> {
+        // SAFETY: the caller names the geometry.
+        let Some((_held, heap)) = (unsafe { self.take_any::<G>() }) else { return Err(block) };
+        // SAFETY: this context has the mark.
+        unsafe { heap.magazine(class).push(block) }
+    }
+
+    unsafe fn alone_on<G: Geometry, R>(&self, core: usize, work: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R> {
+        let marked = &self.slots[core];
+        // SAFETY: the caller names the geometry.
+        let heap = unsafe { marked.slot.peek::<G>() }?;
+        for _ in 0..ALONE_TRIES {
+            if let Some(_held) = marked.holder.take() {
+                return Some(work(heap));
+            }
+            core::hint::spin_loop();
+        }
+        None
+    }
+}
+
+cfg_if::cfg_if! {
+    if #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))] {
+        /// The number of the core this runs on: a read of shared memory, no system call.
+        #[inline(always)]
+        fn core_number() -> usize {
+            // SAFETY: takes nothing. An error is a number like any other.
+            unsafe { libc::sched_getcpu() as usize }
+        }
+    } else {
+        /// A number that tells threads apart, from where their stacks lie.
+        #[inline(always)]
+        fn core_number() -> usize {
+            let here = 0u8;
+            // Stacks are some 100 KiB apart or more; the multiplication spreads their distances over the upper bits.
+            let stack = (&raw const here).addr() >> 17;
+            stack.wrapping_mul(0x9e37_79b9) >> 7
+        }
+    }
+}

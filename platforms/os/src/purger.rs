@@ -1,0 +1,84 @@
+//! [`Purger`]: a background thread that gives idle memory back to the system.
+//!
+//! *Role*: optional, for programs that fall idle. A heap gives memory back by itself only when it is used.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, JoinHandle, park_timeout};
+use std::time::{Duration, Instant};
+
+use coreheap::PageSource;
+
+use crate::OsHeap;
+
+/// A process that used less of one core than this part of the interval counts as idle.
+const IDLE_PART: u32 = 50;
+
+/// A purger that is running. Dropping this lets it run on; [`stop`](Purger::stop) ends it.
+#[derive(Debug)]
+pub struct Purger {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Purger {
+    /// Ends the purger and waits until it has.
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Release);
+        self.thread.thread().unpark();
+        // A purger that panicked has ended as well.
+        let _ = self.thread.join();
+    }
+}
+
+impl<S: PageSource + Send + Sync> OsHeap<S> {
+    /// Starts a thread that looks after this heap every `interval`: while the process is busy, it gives back what has been free for
+    /// a whole interval (`purge_aged`); once the process has been idle for an interval, it gives back everything that is free
+    /// (`purge`), magazines included, and then only sleeps until the process is busy again.
+    ///
+    /// Busy means that the process used 2 % of a core or more, whatever for. A few 100 ms to some seconds are good intervals.
+    ///
+    /// The child of a `fork` has no purger; it may start its own. A library with a heap must stop its purger before it is unloaded.
+    ///
+    /// # Errors
+    /// When the system cannot start a thread.
+    pub fn start_purger(&'static self, interval: Duration) -> io::Result<Purger> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = Builder::new().name("coreheap-purger".into()).spawn(move || self.look_after(interval, &stopped))?;
+        Ok(Purger { stop, thread })
+    }
+
+    fn look_after(&self, interval: Duration, stopped: &AtomicBool) {
+        let mut purged = false;
+        loop {
+            let used_before = processor_time();
+            let until = Instant::now() + interval;
+            while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+                if stopped.load(Ordering::Acquire) {
+                    return;
+                }
+                park_timeout(left);
+            }
+            if stopped.load(Ordering::Acquire) {
+                return;
+            }
+            if processor_time().saturating_sub(used_before) >= interval / IDLE_PART {
+                self.purge_aged();
+                purged = false;
+            } else if !purged {
+                self.purge();
+                purged = true;
+            }
+        }
+    }
+}
+
+/// How long the process's threads have run, all together.
+fn processor_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a valid place for the answer.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}

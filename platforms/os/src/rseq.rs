@@ -1,0 +1,308 @@
+//! [`RseqCores`]: a pop or push is a restartable sequence of a few instructions without any atomic operation.
+//!
+//! *Role*: what [`HostCores`](crate::HostCores) uses on x86-64 Linux with glibc 2.35 or later, if [`probe`] finds what it takes.
+//!
+//! # The protocol
+//!
+//! Each thread shares a small area with the kernel, registered by glibc. Before a sequence the thread stores the address of a
+//! descriptor there (`rseq_cs`): where the sequence starts, how long it is, and where to go on if it is cut off. Whenever the kernel
+//! preempts the thread, moves it to another core, or delivers a signal to it, it looks whether the thread is inside, and if so
+//! makes it go on at the abort address. The kernel also keeps the number of the core in the area up to date.
+//!
+//! *Invariants*
+//! - Q1: a sequence ends with one store, to `count`, which commits it. A sequence that is cut off before that has changed
+//!   nothing that counts: a push has at most written a slot above `count`. It restarts from the very beginning.
+//! - Q2: the core's number is read inside the sequence. Two threads never run with one number at the same time, so two sequences on
+//!   one core heap overlap only if one of them is preempted, which restarts it. The number is `mm_cid` where the kernel has
+//!   it (compact: below the number of threads as well as of cores), else `cpu_id`; all threads use the same kind. A number that no
+//!   slot has makes the call fail.
+//! - Q3: a slot's `open` pointer is read inside the sequence too. So after `open` was set to null *and* a `membarrier` has restarted
+//!   all sequences that are running on any core, nobody is inside one that saw the old pointer: those that ran were restarted
+//!   and see null; those that were preempted will be restarted when they run again. Then
+//!   [`alone_on`](RseqCores::alone_on) has the core heap to itself. Its [`Holder`] keeps two of its kind apart.
+//! - Q4: a signal handler may allocate and free: if it interrupts a sequence, that was cut off before the handler starts, and
+//!   restarts after it. If it interrupts `alone_on`, `open` is null and the page bitmaps serve.
+//! - Q5: the child of a `fork` has the area registered as its parent had, and no sequence under way: those of other threads are gone
+//!   without a trace. A core heap that was out for `alone_on` is put back by [`core`](RseqCores::core) in the child.
+//! - Q6: no field of the area is ever written but `rseq_cs`, the one that the kernel gives to programs.
+//! - Q7: after a sequence `rseq_cs` is cleared, so a library with a copy of this code may be unloaded when no thread is inside.
+//!
+//! *Limits*: a thread without a registered area of its own must not use the heap: one made by the raw `clone` system call, and the
+//! child of a `vfork` before `exec`, which shares its parent's. Single-stepping a debugger through a sequence restarts it for ever.
+
+use core::arch::asm;
+use core::num::NonZeroUsize;
+use core::sync::atomic::{AtomicIsize, AtomicU32, AtomicUsize, Ordering};
+
+use coreheap::{Block, CoreHeap, CoreLocal, CoreSlot, Geometry, Magazine, SizeClass};
+
+use crate::errno::Errno;
+use crate::fork::{self, Holder};
+
+mod probe;
+pub use probe::{Area, probe};
+
+/// How many slots there are: the most cores that the system may have.
+pub const CORES: usize = 512;
+
+/// A slot for each core.
+///
+/// The fast path reads `area`, `number` and `slots`, which hardly ever change, so that they are in every core's cache.
+#[derive(Debug)]
+#[repr(C, align(128))]
+pub struct RseqCores {
+    /// Where each thread's area lies, from the thread pointer; 0 until [`open`](Self::open). (At 0 lies the thread's own record.)
+    area: AtomicIsize,
+    /// Where the core's number lies, from the thread pointer.
+    number: AtomicIsize,
+    core_count: AtomicUsize,
+    /// The generation in which the slots were last looked through for what a `fork` left.
+    looked_through: AtomicU32,
+    slots: [CoreSlot; CORES],
+    holders: [Holder; CORES],
+}
+
+impl RseqCores {
+    /// All slots empty; pops and pushes fail until [`open`](Self::open).
+    pub const fn new() -> Self {
+        let (area, number, core_count) = (AtomicIsize::new(0), AtomicIsize::new(0), AtomicUsize::new(CORES));
+        let (slots, holders) = ([const { CoreSlot::new() }; CORES], [const { Holder::new() }; CORES]);
+        RseqCores { area, number, core_count, looked_through: AtomicU32::new(1), slots, holders }
+    }
+
+    /// Starts to serve pops and pushes. Always called with the same `area`.
+    pub fn open(&self, area: Area) {
+        self.core_count.store(area.core_count.min(CORES), Ordering::Relaxed);
+        self.looked_through.store(fork::generation(), Ordering::Relaxed);
+        self.number.store(area.number, Ordering::Relaxed);
+        // Release pairs with the Acquire in `is_open`.
+        self.area.store(area.start, Ordering::Release);
+    }
+
+    /// Whether pops and pushes are served.
+    #[inline(always)]
+    pub fn is_open(&self) -> bool {
+        self.area.load(Ordering::Acquire) != 0
+    }
+
+    /// Puts back what was out for `alone_on` in a parent process at the moment of the `fork` (Q5).
+    #[cold]
+    fn look_through(&self, generation: u32) {
+        for (slot, holder) in self.slots.iter().zip(&self.holders) {
+            if let Some(held) = holder.take()
+                && held.was_left
+            {
+                // SAFETY: who had taken it out is gone, and nobody else can while this context has the mark.
+                unsafe { slot.reopen() };
+            }
+        }
+        self.looked_through.store(generation, Ordering::Relaxed);
+    }
+}
+
+/// Puts the core heap back, also if the work panics.
+struct PutBack<'a, G: Geometry>(&'a CoreSlot, &'a CoreHeap<G>);
+
+impl<G: Geometry> Drop for PutBack<'_, G> {
+    fn drop(&mut self) {
+        self.0.put_back(self.1);
+    }
+}
+
+/// Layout that the sequences rely on: `Magazine` is count, limit, slots.
+const LIMIT: usize = 4;
+const SLOTS: usize = 8;
+/// Where `rseq_cs` lies in the area.
+const RSEQ_CS: usize = 8;
+
+/// A sequence: label 2 the start, 3 the start of what is restarted, 4 the end, 5 where an abort goes; 6 the descriptor.
+///
+/// `{cell}` is scratch, the inputs stay as they are, since the steps may run more than once. Steps that give up jump to 4.
+macro_rules! sequence {
+    (before: [$($before:literal),*], steps: [$($step:literal),* $(,)?], area: $area:expr, $($operands:tt)*) => {
+        asm!(
+            // Read-only once the loader has put the addresses in.
+            ".pushsection .data.rel.ro.coreheap_rseq, \"aw\", @progbits",
+            ".balign 32",
+            "6:",
+            ".long 0, 0", // version, flags
+            ".quad 3f, 4f - 3f, 5f", // start, length, abort address
+            ".popsection",
+            ".pushsection .text.coreheap_rseq, \"ax\", @progbits",
+            ".byte 0x0f, 0xb9, 0x3d", // makes the signature the operand of an undefined instruction, for disassemblers
+            ".long 0x53053053", // the signature that glibc registered
+            "5:",
+            "jmp 2f",
+            ".popsection",
+            "2:",
+            $($before,)*
+            "lea {cell}, [rip + 6b]",
+            "mov qword ptr fs:[{area} + {rseq_cs}], {cell}",
+            // Nothing may come between: a thread that is cut off before the start would go on unprotected.
+            "3:",
+            $($step,)*
+            "4:",
+            "mov qword ptr fs:[{area} + {rseq_cs}], 0",
+            area = in(reg) $area,
+            cell = out(reg) _,
+            rseq_cs = const RSEQ_CS,
+            $($operands)*
+            options(nostack)
+        )
+    };
+}
+
+// SAFETY: L1: Q1 to Q5.
+unsafe impl CoreLocal for RseqCores {
+    fn core_count(&self) -> usize {
+        self.core_count.load(Ordering::Relaxed)
+    }
+
+    fn slot(&self, core: usize) -> &CoreSlot {
+        &self.slots[core]
+    }
+
+    fn core(&self) -> usize {
+        let generation = fork::generation();
+        if self.looked_through.load(Ordering::Relaxed) != generation {
+            self.look_through(generation);
+        }
+        if !self.is_open() {
+            return 0;
+        }
+        let number: usize;
+        // SAFETY: a read of this thread's area.
+        unsafe {
+            asm!(
+                "mov {number:e}, dword ptr fs:[{at}]",
+                at = in(reg) self.number.load(Ordering::Relaxed),
+                number = out(reg) number,
+                options(nostack, preserves_flags, readonly)
+            )
+        };
+        if number < self.core_count() { number } else { 0 }
+    }
+
+    #[inline(always)]
+    unsafe fn pop<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
+        if !G::HAS_MAGAZINES {
+            return None;
+        }
+        let address: usize;
+        // SAFETY: the caller names the geometry, so `open` leads to a `CoreHeap<G>`, whose magazines come first (C1), one for each
+        // class; Q1 to Q3 keep everybody else off; M1: slots below `count` hold blocks.
+        unsafe {
+            sequence!(
+                before: ["xor {address:e}, {address:e}"],
+                steps: [
+                    "mov {cell:e}, dword ptr fs:[{number}]",
+                    "cmp {cell:e}, {cores}",
+                    "jae 4f",
+                    "shl {cell:e}, {slot_shift}",
+                    "mov {cell}, qword ptr [{core_slots} + {cell}]",
+                    "test {cell}, {cell}",
+                    "jz 4f",
+                    "add {cell}, {magazine}",
+                    "mov {count:e}, dword ptr [{cell}]",
+                    "sub {count:e}, 1",
+                    "jb 4f",
+                    "mov {address}, qword ptr [{cell} + {count} * 8 + {slots}]",
+                    "mov dword ptr [{cell}], {count:e}",
+                ],
+                area: self.area.load(Ordering::Relaxed),
+                number = in(reg) self.number.load(Ordering::Relaxed),
+                core_slots = in(reg) self.slots.as_ptr(),
+                magazine = in(reg) class.index() * size_of::<Magazine<G>>(),
+                count = out(reg) _,
+                address = out(reg) address,
+                cores = const CORES,
+                slot_shift = const size_of::<CoreSlot>().trailing_zeros(),
+                slots = const SLOTS,
+            );
+            // SAFETY: the slot owned the block; it was taken out.
+            NonZeroUsize::new(address).map(|address| Block::from_address(address))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn push<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block> {
+        if !G::HAS_MAGAZINES {
+            return Err(block);
+        }
+        let pushed: usize;
+        // SAFETY: as in `pop`; `limit` is at most the number of slots.
+        unsafe {
+            sequence!(
+                before: ["xor {pushed:e}, {pushed:e}"],
+                steps: [
+                    "mov {cell:e}, dword ptr fs:[{number}]",
+                    "cmp {cell:e}, {cores}",
+                    "jae 4f",
+                    "shl {cell:e}, {slot_shift}",
+                    "mov {cell}, qword ptr [{core_slots} + {cell}]",
+                    "test {cell}, {cell}",
+                    "jz 4f",
+                    "add {cell}, {magazine}",
+                    "mov {count:e}, dword ptr [{cell}]",
+                    "cmp {count:e}, dword ptr [{cell} + {limit}]",
+                    "jae 4f",
+                    "mov qword ptr [{cell} + {count} * 8 + {slots}], {address}",
+                    "lea {pushed:e}, [{count:r} + 1]",
+                    "mov dword ptr [{cell}], {pushed:e}",
+                ],
+                area: self.area.load(Ordering::Relaxed),
+                number = in(reg) self.number.load(Ordering::Relaxed),
+                core_slots = in(reg) self.slots.as_ptr(),
+                magazine = in(reg) class.index() * size_of::<Magazine<G>>(),
+                address = in(reg) block.address(),
+                count = out(reg) _,
+                pushed = out(reg) pushed,
+                cores = const CORES,
+                slot_shift = const size_of::<CoreSlot>().trailing_zeros(),
+                limit = const LIMIT,
+                slots = const SLOTS,
+            );
+        }
+        if pushed != 0 { Ok(()) } else { Err(block) }
+    }
+
+    unsafe fn alone_on<G: Geometry, R>(&self, core: usize, work: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R> {
+        let slot = &self.slots[core];
+        // SAFETY: the caller names the geometry.
+        unsafe { slot.heap::<G>() }?;
+        let held = self.holders[core].take()?;
+        if held.was_left {
+            // SAFETY: who had taken it out is gone, and this context has the mark.
+            unsafe { slot.reopen() };
+        }
+        // SAFETY: the caller names the geometry; `put_back` puts it back, before `held` ends.
+        let heap = unsafe { slot.take_out::<G>() }?;
+        let _put_back = PutBack(slot, heap);
+        restart_all().then(|| work(heap))
+    }
+}
+
+const MEMBARRIER_PRIVATE_EXPEDITED_RSEQ: i32 = 1 << 7;
+const MEMBARRIER_REGISTER_PRIVATE_EXPEDITED_RSEQ: i32 = 1 << 8;
+
+/// Restarts every sequence that any thread of this process is inside (Q3). False if the kernel refuses.
+fn restart_all() -> bool {
+    let errno = Errno::keep();
+    if membarrier(MEMBARRIER_PRIVATE_EXPEDITED_RSEQ) {
+        return true;
+    }
+    // Some process images made by `fork` have to register anew.
+    errno.now() == libc::EPERM && may_restart_all() && membarrier(MEMBARRIER_PRIVATE_EXPEDITED_RSEQ)
+}
+
+/// Registers this process for [`restart_all`]. False if the kernel cannot do it.
+fn may_restart_all() -> bool {
+    membarrier(MEMBARRIER_REGISTER_PRIVATE_EXPEDITED_RSEQ)
+}
+
+fn membarrier(command: i32) -> bool {
+    // SAFETY: takes numbers only.
+    unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
+}
+
+const _: () = assert!(size_of::<CoreSlot>().is_power_of_two(), "the sequences turn a core's number into a slot by a shift");

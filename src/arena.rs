@@ -1,0 +1,291 @@
+//! An arena: one region under management.
+//!
+//! *Role*: brings the slices of a region and its page table together: opens and retires pages, hands out large blocks and
+//! metadata. The only file that knows both sides.
+//!
+//! ```text
+//! region: | Arena | slice bitmaps | slice -> page | groups | padding | slice 0 | slice 1 | … | slice n |
+//! ```
+//!
+//! *Invariants*
+//! - R1: an arena lies at the start of its region, is published once and stays until the whole heap goes.
+//! - R2: a slice is free only while no entry of the page table leads from it to a header.
+
+use core::alloc::Layout;
+use core::ops::Range;
+use core::ptr::NonNull;
+
+use crate::geometry::Geometry;
+use crate::page::{Page, PageGroup};
+use crate::page_source::{PageSource, Region};
+use crate::page_table::PageTable;
+use crate::size_class::SizeClass;
+use crate::slices::Slices;
+use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+
+/// One region under management.
+pub struct Arena<G: Geometry> {
+    /// The arena that was there before; see [`Arenas`](crate::arenas::Arenas).
+    pub(crate) next: AtomicPtr<Arena<G>>,
+    region_start: NonNull<u8>,
+    region_size: AtomicUsize,
+    growing: AtomicBool,
+    /// Slices that hold metadata: page groups and core heaps.
+    metadata_slices: AtomicUsize,
+    slices: Slices<G>,
+    table: PageTable<G>,
+}
+
+/// Where an arena's tables lie, in bytes from the start of its region.
+struct Plan {
+    capacity: usize,
+    bitmaps: usize,
+    entries: usize,
+    groups: usize,
+    end: usize,
+}
+
+impl<G: Geometry> Arena<G> {
+    const GROUP_SLICES: usize = size_of::<PageGroup<G>>().div_ceil(G::SLICE_SIZE);
+
+    const fn plan(capacity: usize) -> Plan {
+        let bitmaps = size_of::<Self>().next_multiple_of(align_of::<AtomicUsize>());
+        let entries = bitmaps + Slices::<G>::table_words(capacity) * size_of::<AtomicUsize>();
+        let groups = (entries + capacity * size_of::<AtomicU32>()).next_multiple_of(align_of::<AtomicUsize>());
+        let end = groups + PageTable::<G>::group_capacity(capacity) * size_of::<AtomicUsize>();
+        Plan { capacity, bitmaps, entries, groups, end }
+    }
+
+    /// Bytes a region must have, whatever its start, to serve one run of `slices` at `align` bytes: with the arena itself, one
+    /// group of headers and `extra` slices of other metadata.
+    pub fn min_region_size(slices: usize, align: usize, extra: usize) -> Option<usize> {
+        let slices = slices.checked_add(align / G::SLICE_SIZE)?.checked_add(Self::GROUP_SLICES + extra)?;
+        let bytes = slices.checked_mul(G::SLICE_SIZE)?;
+        // Twice, because the tables need slices' worth of tables themselves.
+        let tables = Self::plan(slices.checked_add(2)?).end.checked_mul(2)?;
+        bytes.checked_add(tables)?.checked_add(2 * G::SLICE_SIZE).filter(|size| *size <= isize::MAX as usize)
+    }
+
+    /// Makes an arena in `region`; `None` if that is too small for a single slice, or the source refuses to commit the tables.
+    pub fn create<'a, S: PageSource>(source: &S, region: Region) -> Option<&'a Self> {
+        let start = region.start.addr().get();
+        // A region that ends at the end of the address space: without its last byte no pointer wraps.
+        let size = region.size.min(usize::MAX - start);
+        let reach = if S::GROWS { size.max(G::ARENA_SIZE).min(usize::MAX - start) } else { size };
+        let inset = start.next_multiple_of(align_of::<Self>()) - start;
+        let plan = Self::plan(reach / G::SLICE_SIZE);
+        let front = start.checked_add(inset + plan.end)?.checked_next_multiple_of(G::SLICE_SIZE)? - start;
+        if front >= size || size - front < G::SLICE_SIZE {
+            return None;
+        }
+        if S::COMMITS {
+            let committed = front.next_multiple_of(S::OS_PAGE_SIZE).min(size);
+            // SAFETY: the front of the region.
+            unsafe { source.commit(region.start, committed) }.then_some(())?;
+        }
+        region.start.as_ptr().expose_provenance();
+        // SAFETY: all pointers are inside the region's front, which is committed, aligned and this context's alone.
+        unsafe {
+            if !S::FRESH_IS_ZERO {
+                region.start.write_bytes(0, front);
+            }
+            let base = region.start.add(inset);
+            let arena = base.cast::<Self>().as_ptr();
+            (*arena).region_start = region.start;
+            (*arena).region_size = AtomicUsize::new(size);
+            (&raw mut (*arena).slices).write(Slices::new(region.start.add(front), plan.capacity, base.add(plan.bitmaps).cast()));
+            let (entries, groups) = (base.add(plan.entries).cast(), base.add(plan.groups).cast());
+            PageTable::init(&raw mut (*arena).table, entries, groups, plan.capacity);
+            (*arena).slices.extend_to((size - front) / G::SLICE_SIZE);
+            Some(&*arena)
+        }
+    }
+
+    /// The region as it is now.
+    pub fn region(&self) -> Region {
+        Region { start: self.region_start, size: self.region_size.load(Ordering::Relaxed) }
+    }
+
+    /// Its slices.
+    pub fn slices(&self) -> &Slices<G> {
+        &self.slices
+    }
+
+    /// Its page table.
+    pub fn table(&self) -> &PageTable<G> {
+        &self.table
+    }
+
+    /// Bytes in front of slice 0: the arena and its tables.
+    pub fn front_bytes(&self) -> usize {
+        self.slices.start() - self.region_start.addr().get()
+    }
+
+    /// Bytes of metadata: the front, page headers, core heaps.
+    pub fn metadata_bytes(&self) -> usize {
+        self.front_bytes() + self.metadata_slices.load(Ordering::Relaxed) * G::SLICE_SIZE
+    }
+
+    /// The page, or large block, that this address lies in.
+    #[inline]
+    pub fn page_of(&self, address: usize) -> Option<&Page<G>> {
+        self.table.page_at(self.slices.index_of(address)?)
+    }
+
+    /// Opens a page of this class, held by the caller.
+    pub fn fresh_page<S: PageSource>(&self, source: &S, class: SizeClass) -> Option<&Page<G>> {
+        let slice_count = G::page_slices(class);
+        // A block is aligned by nature if its page is, to the largest power of two in the block size.
+        let align = 1 << class.block_size().trailing_zeros();
+        let (id, page) = self.claim_header(source)?;
+        let Some(claimed) = self.slices.claim(source, slice_count, align) else {
+            self.unclaim_header(id, page);
+            return None;
+        };
+        let start = self.slices.pointer(claimed.run.start).addr().get();
+        self.table.enter(claimed.run, id);
+        page.open(class, start, slice_count);
+        Some(page)
+    }
+
+    /// Returns the slices of an empty page of this class that the caller holds; false if a block of it is out.
+    pub fn retire(&self, page: &Page<G>, class: SizeClass) -> bool {
+        page.claim_all(class) && {
+            self.return_slices(page);
+            true
+        }
+    }
+
+    /// Hands out a large block; with whether its memory is known to be zero.
+    pub fn claim_large<S: PageSource>(&self, source: &S, slice_count: usize, align: usize) -> Option<(usize, bool)> {
+        let (id, page) = self.claim_header(source)?;
+        let Some(claimed) = self.slices.claim(source, slice_count, align) else {
+            self.unclaim_header(id, page);
+            return None;
+        };
+        let (first, start) = (claimed.run.start, self.slices.pointer(claimed.run.start).addr().get());
+        page.open_large(start, slice_count);
+        self.table.enter(first..first + 1, id);
+        Some((start, claimed.zeroed))
+    }
+
+    /// Takes a large block back; false if none starts at `start`.
+    pub fn return_large(&self, page: &Page<G>, start: usize) -> bool {
+        page.claim_large(start) && {
+            self.return_slices(page);
+            true
+        }
+    }
+
+    /// Makes the caller's large block `slice_count` slices long without moving it, if what follows it is free.
+    pub fn resize_large<S: PageSource>(&self, source: &S, page: &Page<G>, slice_count: usize) -> bool {
+        let Some(first) = self.slices.index_of(page.start()) else { return false };
+        let (old_end, new_end) = (first + page.slice_count(), first + slice_count);
+        if new_end > old_end {
+            if new_end > self.slices.count() || self.slices.claim_exactly(source, old_end..new_end).is_none() {
+                return false;
+            }
+            page.set_slice_count(slice_count);
+        } else {
+            page.set_slice_count(slice_count);
+            self.slices.release(new_end..old_end);
+        }
+        true
+    }
+
+    /// Zeroed memory for metadata that stays until the whole heap goes.
+    pub fn claim_metadata<S: PageSource, T>(&self, source: &S) -> Option<NonNull<T>> {
+        let layout = Layout::new::<T>();
+        let slice_count = layout.size().div_ceil(G::SLICE_SIZE);
+        let claimed = self.slices.claim(source, slice_count, layout.align())?;
+        let pointer = self.slices.pointer(claimed.run.start);
+        if !claimed.zeroed {
+            // SAFETY: the claimed slices.
+            unsafe { pointer.write_bytes(0, layout.size()) };
+        }
+        self.metadata_slices.fetch_add(slice_count, Ordering::Relaxed);
+        Some(pointer.cast())
+    }
+
+    /// Gives metadata back that was never published.
+    pub fn return_metadata<T>(&self, pointer: NonNull<T>) {
+        let slice_count = size_of::<T>().div_ceil(G::SLICE_SIZE);
+        if let Some(first) = self.slices.index_of(pointer.addr().get()) {
+            self.metadata_slices.fetch_sub(slice_count, Ordering::Relaxed);
+            self.slices.release(first..first + slice_count);
+        }
+    }
+
+    /// Asks the source for more memory at the end of the region, for at least `slice_count` slices.
+    pub fn grow<S: PageSource>(&self, source: &S, slice_count: usize) -> bool {
+        if !S::GROWS || self.slices.count() + slice_count > self.slices.capacity() || self.growing.swap(true, Ordering::Acquire) {
+            return false;
+        }
+        let region = self.region();
+        let front = self.front_bytes();
+        // What is left over behind the last slice counts as well.
+        let wanted = front + (self.slices.count() + slice_count) * G::SLICE_SIZE - region.size;
+        // SAFETY: this arena's region, as grown; `growing` keeps others out.
+        let added = unsafe { source.grow(region, wanted, wanted.max(G::GROW_SIZE)) };
+        let size = (region.size + added).min(usize::MAX - region.start.addr().get());
+        if added > 0 {
+            self.region_size.store(size, Ordering::Relaxed);
+            self.slices.extend_to(((size - front) / G::SLICE_SIZE).min(self.slices.capacity()));
+        }
+        self.growing.store(false, Ordering::Release);
+        added >= wanted
+    }
+
+    fn claim_header<S: PageSource>(&self, source: &S) -> Option<(usize, &Page<G>)> {
+        loop {
+            if let Some(found) = self.table.claim_unused() {
+                return Some(found);
+            }
+            let memory = self.claim_metadata::<S, PageGroup<G>>(source)?;
+            // SAFETY: zeroed memory of this context, and metadata stays (R1).
+            if !self.table.add_group(unsafe { PageGroup::init(memory.as_ptr()) }) {
+                self.return_metadata(memory);
+                return None;
+            }
+        }
+    }
+
+    fn unclaim_header(&self, id: usize, page: &Page<G>) {
+        page.close();
+        self.table.note_unused(id);
+    }
+
+    /// Gives the slices and the header of a page or large block back, of which the caller owns everything.
+    fn return_slices(&self, page: &Page<G>) {
+        let Some(first) = self.slices.index_of(page.start()) else { return };
+        let run: Range<usize> = first..first + page.slice_count();
+        // R2: entries first, slices last. A large block has but one entry.
+        self.table.remove(if page.class().is_some() { run.clone() } else { first..first + 1 });
+        page.close();
+        self.slices.release(run);
+    }
+
+    /// Checks R2, T1 and every page, while nobody uses the heap.
+    pub fn assert_valid(&self) {
+        let free = self.slices.free();
+        let mut used = self.metadata_slices.load(Ordering::Relaxed);
+        for (number, group) in self.table.groups() {
+            for page in group.pages() {
+                page.assert_valid();
+                if page.class().is_none() && !page.is_large() {
+                    continue;
+                }
+                used += page.slice_count();
+                let first = self.slices.index_of(page.start()).expect("a page starts at a slice");
+                let run = first..first + page.slice_count();
+                assert!(free.is_clear(run.clone()), "R2: page {} lies on free slices", page.id(number));
+                let entered = if page.is_large() { first..first + 1 } else { run };
+                for slice in entered {
+                    assert!(self.table.page_at(slice).is_some_and(|found| core::ptr::eq(found, page)), "T1: slice {slice}");
+                }
+            }
+        }
+        assert_eq!(free.count() + used, self.slices.count(), "A1: slices that nobody owns");
+    }
+}
+

@@ -1,0 +1,140 @@
+//! All arenas of a heap: found by address, and grown from the page source.
+//!
+//! *Role*: [`heap`](crate::heap) asks here for pages and large blocks; new regions come in here and nowhere else.
+//!
+//! *Invariant* N1: an arena that was published is on the list for good; the map holds arenas of the list, or nothing. The map
+//! may miss an arena (two that fall on one entry), the list never does.
+//!
+//! *Concurrency*: no lock. Contexts that run dry together wait a bounded time for the first of them to come back with a region,
+//! then ask the source themselves; so one that interrupted the first, or that the source called, is never stuck.
+
+use core::ptr::null_mut;
+
+use crate::arena::Arena;
+use crate::geometry::Geometry;
+use crate::page_source::{PageSource, RegionRequest};
+use crate::sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+
+/// How long a context waits for another one that is asking the source, in spins.
+const WAIT_SPINS: usize = if cfg!(miri) { 10 } else { 20_000 };
+
+/// After this many arenas the next ones are twice as big.
+const ARENAS_PER_DOUBLING: usize = 4;
+const MOST_DOUBLINGS: usize = 6;
+
+/// The arenas of a heap.
+pub struct Arenas<G: Geometry> {
+    /// The newest arena; each leads to the one before.
+    newest: AtomicPtr<Arena<G>>,
+    count: AtomicUsize,
+    /// How often memory came in.
+    generation: AtomicUsize,
+    asking: AtomicBool,
+    map: G::ArenaMap,
+}
+
+impl<G: Geometry> Arenas<G> {
+    /// No arenas.
+    pub const fn new() -> Self {
+        let (count, generation) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Arenas { newest: AtomicPtr::new(null_mut()), count, generation, asking: AtomicBool::new(false), map: G::EMPTY_MAP }
+    }
+
+    /// The arena that has this address among its slices.
+    #[inline]
+    pub fn of(&self, address: usize) -> Option<&Arena<G>> {
+        // SAFETY: N1 and R1: arenas stay.
+        let arena = unsafe { self.entry(address).load(Ordering::Acquire).cast::<Arena<G>>().as_ref() };
+        match arena {
+            Some(arena) if arena.slices().index_of(address).is_some() => Some(arena),
+            _ => self.iter().find(|arena| arena.slices().index_of(address).is_some()),
+        }
+    }
+
+    /// All arenas, the newest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Arena<G>> {
+        // SAFETY: N1 and R1: arenas stay.
+        let follow = |link: &AtomicPtr<Arena<G>>| unsafe { link.load(Ordering::Acquire).as_ref() };
+        core::iter::successors(follow(&self.newest), move |arena| follow(&arena.next))
+    }
+
+    /// Changes whenever memory comes in.
+    pub fn generation(&self) -> usize {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Gets memory for one run of `slice_count` slices at `align` bytes, and `extra` slices of metadata. True if there may be some
+    /// now: also if others got some since the caller, about to search, saw `generation`.
+    pub fn grow<S: PageSource>(&self, source: &S, generation: usize, slice_count: usize, align: usize, extra: usize) -> bool {
+        let Some(min_size) = Arena::<G>::min_region_size(slice_count, align, extra) else { return false };
+        if self.asking.swap(true, Ordering::Acquire) {
+            self.wait_for_other();
+        }
+        if self.generation() != generation {
+            self.asking.store(false, Ordering::Release);
+            return true;
+        }
+        let needed = min_size.div_ceil(G::SLICE_SIZE);
+        let grown = S::GROWS && self.iter().any(|arena| arena.grow(source, needed)) || self.add(source, min_size);
+        if grown {
+            self.generation.fetch_add(1, Ordering::Release);
+        }
+        self.asking.store(false, Ordering::Release);
+        grown
+    }
+
+    /// Forgets that anybody was asking the source (in the child of a `fork`).
+    pub fn reset_asking(&self) {
+        self.asking.store(false, Ordering::Release);
+    }
+
+    fn wait_for_other(&self) {
+        for _ in 0..WAIT_SPINS {
+            if !self.asking.load(Ordering::Acquire) {
+                return;
+            }
+            core::hint::spin_loop();
+        }
+    }
+
+    fn add<S: PageSource>(&self, source: &S, min_size: usize) -> bool {
+        let doublings = (self.count.load(Ordering::Relaxed) / ARENAS_PER_DOUBLING).min(MOST_DOUBLINGS);
+        let preferred_size = G::ARENA_SIZE.saturating_mul(1 << doublings).min(isize::MAX as usize).max(min_size);
+        let request = RegionRequest { min_size, preferred_size, preferred_align: G::ARENA_SIZE.max(G::SLICE_SIZE) };
+        let Some(region) = source.reserve(request) else { return false };
+        let Some(arena) = Arena::<G>::create(source, region) else {
+            if S::RELEASES {
+                // SAFETY: just handed out, and used by nobody.
+                unsafe { source.release(region) };
+            }
+            return false;
+        };
+        self.publish(arena);
+        true
+    }
+
+    fn publish(&self, arena: &Arena<G>) {
+        let pointer = core::ptr::from_ref(arena).cast_mut();
+        let mut newest = self.newest.load(Ordering::Relaxed);
+        loop {
+            arena.next.store(newest, Ordering::Relaxed);
+            match self.newest.compare_exchange_weak(newest, pointer, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(now) => newest = now,
+            }
+        }
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let region = arena.region();
+        let entries = self.map.as_ref().len().min(region.size.div_ceil(G::ARENA_SIZE) + 1);
+        for index in 0..entries {
+            let address = region.start.addr().get().saturating_add((index * G::ARENA_SIZE).min(region.size - 1));
+            let _ = self.entry(address).compare_exchange(null_mut(), pointer.cast(), Ordering::Release, Ordering::Relaxed);
+        }
+    }
+
+    #[inline]
+    fn entry(&self, address: usize) -> &AtomicPtr<u8> {
+        let map = self.map.as_ref();
+        &map[address / G::ARENA_SIZE % map.len()]
+    }
+}

@@ -1,0 +1,208 @@
+//! Bitmaps whose set bits are claimed and released by many contexts at once.
+//!
+//! *Role*: the one mechanism under pages (blocks), page tables (page headers) and slices. A set bit is free; claiming
+//! clears it, releasing sets it. Whoever cleared a bit owns what it stands for.
+//!
+//! *Invariants*
+//! - B1: a bit is cleared by an atomic operation that saw it set, so a claim has exactly one winner.
+//! - B2: a claim of several words that fails half-way gives back what it took.
+//!
+//! *Concurrency*: claims acquire, releases release: what the last owner wrote happens before what the next one reads.
+//! No operation waits; each is bounded by the number of words, plus one step for each claim lost to another context.
+
+use core::ops::Range;
+
+use crate::sync::{AtomicUsize, Ordering, WORD_BITS};
+
+/// How many words hold `bits` bits.
+pub const fn words_for(bits: usize) -> usize {
+    bits.div_ceil(WORD_BITS)
+}
+
+/// A mask of `len` bits from bit `start` on; `start + len` is at most [`WORD_BITS`].
+#[inline]
+pub const fn mask(start: usize, len: usize) -> usize {
+    if len == 0 { 0 } else { (usize::MAX >> (WORD_BITS - len)) << start }
+}
+
+/// Claims up to `want` of the lowest free bits of `word`; returns them, 0 if there are none.
+#[inline]
+pub fn claim_lowest(word: &AtomicUsize, want: usize) -> usize {
+    if want >= WORD_BITS {
+        return word.swap(0, Ordering::Acquire);
+    }
+    let mut current = word.load(Ordering::Relaxed);
+    loop {
+        let mut rest = current;
+        for _ in 0..want {
+            rest &= rest.wrapping_sub(1);
+        }
+        if rest == current {
+            return 0;
+        }
+        match word.compare_exchange_weak(current, rest, Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) => return current & !rest,
+            Err(now) => current = now,
+        }
+    }
+}
+
+/// Claims all of `bits` in `word`, or nothing.
+#[inline]
+pub fn claim_exactly(word: &AtomicUsize, bits: usize) -> bool {
+    let mut current = word.load(Ordering::Relaxed);
+    while current & bits == bits {
+        match word.compare_exchange_weak(current, current & !bits, Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) => return true,
+            Err(now) => current = now,
+        }
+    }
+    false
+}
+
+/// A view of `len` bits over borrowed words.
+#[derive(Clone, Copy)]
+pub struct Bitmap<'a> {
+    words: &'a [AtomicUsize],
+    len: usize,
+}
+
+impl<'a> Bitmap<'a> {
+    /// A view of the first `len` bits of `words`, which are enough for them.
+    pub fn new(words: &'a [AtomicUsize], len: usize) -> Self {
+        assert!(len <= words.len() * WORD_BITS);
+        Bitmap { words, len }
+    }
+
+    /// Claims the first run of `len` free bits at or after `from` whose start, plus `offset`, is a multiple of `align` (a power
+    /// of two).
+    pub fn claim_run(&self, from: usize, len: usize, align: usize, offset: usize) -> Option<Range<usize>> {
+        let word = |index| self.word(index);
+        let mut at = from;
+        loop {
+            at = next_set(self.len, at, &word)?;
+            at = at.checked_add(offset)?.checked_next_multiple_of(align)? - offset;
+            if at.checked_add(len)? > self.len {
+                return None;
+            }
+            let run = run_at(at, len, &word);
+            if run < len {
+                at += run + 1;
+            } else if self.claim(at..at + len) {
+                return Some(at..at + len);
+            }
+            // A claim lost to another context shows as a shorter run when it is measured again.
+        }
+    }
+
+    /// Claims exactly the bits of `run`, or nothing.
+    pub fn claim(&self, run: Range<usize>) -> bool {
+        if run.end > self.len {
+            return false;
+        }
+        for (index, bits) in word_masks(run.clone()) {
+            if !claim_exactly(&self.words[index], bits) {
+                // B2: what was claimed of the words before goes back.
+                self.release(run.start..(index * WORD_BITS).max(run.start));
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Sets the bits of `run`; true if every one of them was clear.
+    pub fn release(&self, run: Range<usize>) -> bool {
+        self.update(run, |word, bits| word.fetch_or(bits, Ordering::Release) & bits == 0)
+    }
+
+    /// Clears the bits of `run`; true if every one of them was set.
+    pub fn clear(&self, run: Range<usize>) -> bool {
+        self.update(run, |word, bits| word.fetch_and(!bits, Ordering::AcqRel) & bits == bits)
+    }
+
+    /// Whether no bit of `run` is set.
+    pub fn is_clear(&self, run: Range<usize>) -> bool {
+        self.update(run, |word, bits| word.load(Ordering::Acquire) & bits == 0)
+    }
+
+    /// The next run of set bits at or after `from`.
+    pub fn next_run(&self, from: usize) -> Option<Range<usize>> {
+        next_run(self.len, from, |index| self.word(index))
+    }
+
+    /// The word at this index, a snapshot.
+    pub fn snapshot(&self, index: usize) -> usize {
+        self.words[index].load(Ordering::Acquire)
+    }
+
+    /// How many bits are set.
+    pub fn count(&self) -> usize {
+        self.words.iter().map(|word| word.load(Ordering::Relaxed).count_ones() as usize).sum()
+    }
+
+    fn update(&self, run: Range<usize>, each: impl Fn(&AtomicUsize, usize) -> bool) -> bool {
+        debug_assert!(run.end <= self.len);
+        let mut all = true;
+        for (index, bits) in word_masks(run) {
+            all &= each(&self.words[index], bits);
+        }
+        all
+    }
+
+    fn word(&self, index: usize) -> usize {
+        self.words[index].load(Ordering::Relaxed)
+    }
+}
+
+/// The next run of set bits at or after `from`, below `len`, of a bitmap whose words are computed by `word`.
+pub fn next_run(len: usize, from: usize, word: impl Fn(usize) -> usize) -> Option<Range<usize>> {
+    let start = next_set(len, from, &word)?;
+    Some(start..start + run_at(start, len - start, &word).max(1))
+}
+
+fn next_set(len: usize, from: usize, word: &impl Fn(usize) -> usize) -> Option<usize> {
+    let mut keep = usize::MAX << (from % WORD_BITS);
+    for index in from / WORD_BITS..words_for(len) {
+        let bits = word(index) & keep;
+        if bits != 0 {
+            let found = index * WORD_BITS + bits.trailing_zeros() as usize;
+            return (found < len).then_some(found);
+        }
+        keep = usize::MAX;
+    }
+    None
+}
+
+/// How many bits from `start` on are set, counted up to `most`.
+fn run_at(start: usize, most: usize, word: &impl Fn(usize) -> usize) -> usize {
+    let mut run = 0;
+    while run < most {
+        let (index, shift) = ((start + run) / WORD_BITS, (start + run) % WORD_BITS);
+        let ones = ((word(index) >> shift).trailing_ones() as usize).min(WORD_BITS - shift);
+        run += ones;
+        if ones < WORD_BITS - shift {
+            break;
+        }
+    }
+    run.min(most)
+}
+
+/// The words that `run` touches, each with the mask of its part.
+fn word_masks(run: Range<usize>) -> impl Iterator<Item = (usize, usize)> {
+    let mut at = run.start;
+    core::iter::from_fn(move || {
+        if at >= run.end {
+            return None;
+        }
+        let (index, start) = (at / WORD_BITS, at % WORD_BITS);
+        let len = (run.end - at).min(WORD_BITS - start);
+        at += len;
+        Some((index, mask(start, len)))
+    })
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+#[cfg(all(test, loom))]
+mod model;

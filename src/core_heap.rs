@@ -1,0 +1,145 @@
+//! What belongs to one core: its magazines, and the page it takes blocks from in each size class.
+//!
+//! *Role*: a [`CoreLocal`](crate::CoreLocal) owns a slot for each core; the heap makes the core heap behind it on first use.
+//!
+//! *Invariants*
+//! - C1: a core heap is made from zeroed memory, is published once through its slot and stays as long as the heap.
+//! - C2: a page in `current` is held, and whoever swaps it out lets it go.
+//! - C3: a slot's `open` is null or its `heap`. Where the `CoreLocal` says so, taking it out is what makes a context alone on it.
+
+use core::ptr::null_mut;
+
+use crate::geometry::Geometry;
+use crate::magazine::Magazine;
+use crate::page::Page;
+use crate::size_class::SizeClass;
+use crate::sync::{AtomicPtr, Ordering, publish};
+
+/// The magazines and current pages of one core.
+#[repr(C)]
+pub struct CoreHeap<G: Geometry> {
+    magazines: G::PerMagazine<Magazine<G>>,
+    current: G::PerClass<AtomicPtr<Page<G>>>,
+}
+
+impl<G: Geometry> CoreHeap<G> {
+    /// A core heap from its parts, for models that cannot start from zeroed memory.
+    #[cfg(all(test, loom))]
+    pub fn from_parts(magazines: G::PerMagazine<Magazine<G>>, current: G::PerClass<AtomicPtr<Page<G>>>) -> Self {
+        CoreHeap { magazines, current }
+    }
+
+    /// The magazine of this class. The geometry has magazines.
+    #[inline(always)]
+    pub fn magazine(&self, class: SizeClass) -> &Magazine<G> {
+        let magazines = self.magazines.as_ref();
+        debug_assert!(class.index() < magazines.len());
+        // SAFETY: a class comes from this geometry, which has a magazine for each.
+        unsafe { magazines.get_unchecked(class.index()) }
+    }
+
+    /// All magazines, by class; none if the geometry has none.
+    pub fn magazines(&self) -> &[Magazine<G>] {
+        self.magazines.as_ref()
+    }
+
+    /// The page that blocks of this class are taken from.
+    pub fn current(&self, class: SizeClass) -> Option<&Page<G>> {
+        // SAFETY: page headers stay as long as the heap.
+        unsafe { self.current.as_ref()[class.index()].load(Ordering::Acquire).as_ref() }
+    }
+
+    /// Makes `page`, which the caller holds, the current page; returns the one before, which the caller holds now (C2).
+    pub fn replace_current(&self, class: SizeClass, page: Option<&Page<G>>) -> Option<&Page<G>> {
+        let page = page.map_or(null_mut(), |page| core::ptr::from_ref(page).cast_mut());
+        // SAFETY: page headers stay as long as the heap.
+        unsafe { self.current.as_ref()[class.index()].swap(page, Ordering::AcqRel).as_ref() }
+    }
+}
+
+/// Where a [`CoreLocal`](crate::CoreLocal) keeps one core's heap. All zero at first.
+#[derive(Debug)]
+#[repr(C)]
+pub struct CoreSlot {
+    /// What pop and push use: the core heap, or null while there is none or somebody took it out.
+    open: AtomicPtr<()>,
+    /// The core heap, once it was made.
+    heap: AtomicPtr<()>,
+}
+
+impl CoreSlot {
+    cfg_if::cfg_if! {
+        if #[cfg(loom)] {
+            /// A slot without a core heap.
+            pub fn new() -> Self {
+                CoreSlot { open: AtomicPtr::new(null_mut()), heap: AtomicPtr::new(null_mut()) }
+            }
+        } else {
+            /// A slot without a core heap.
+            pub const fn new() -> Self {
+                CoreSlot { open: AtomicPtr::new(null_mut()), heap: AtomicPtr::new(null_mut()) }
+            }
+        }
+    }
+
+    /// The core heap, whoever uses it at the moment.
+    ///
+    /// # Safety
+    /// `G` is the geometry of the heap that owns this slot.
+    pub unsafe fn heap<G: Geometry>(&self) -> Option<&CoreHeap<G>> {
+        // SAFETY: C1; Acquire pairs with `install`.
+        unsafe { self.heap.load(Ordering::Acquire).cast::<CoreHeap<G>>().as_ref() }
+    }
+
+    /// The core heap, if nobody took it out; leaves it in place.
+    ///
+    /// # Safety
+    /// `G` is the geometry of the heap that owns this slot.
+    #[inline(always)]
+    pub unsafe fn peek<G: Geometry>(&self) -> Option<&CoreHeap<G>> {
+        // SAFETY: C1; Acquire pairs with `install` and `put_back`.
+        unsafe { self.open.load(Ordering::Acquire).cast::<CoreHeap<G>>().as_ref() }
+    }
+
+    /// Takes the core heap out, if nobody else did.
+    ///
+    /// # Safety
+    /// `G` is the geometry of the heap that owns this slot. The caller puts the core heap back.
+    #[inline(always)]
+    pub unsafe fn take_out<G: Geometry>(&self) -> Option<&CoreHeap<G>> {
+        // SAFETY: C1; Acquire pairs with `install` and `put_back`.
+        unsafe { self.open.swap(null_mut(), Ordering::Acquire).cast::<CoreHeap<G>>().as_ref() }
+    }
+
+    /// Puts the core heap back that [`take_out`](Self::take_out) gave.
+    #[inline(always)]
+    pub fn put_back<G: Geometry>(&self, heap: &CoreHeap<G>) {
+        publish(&self.open, core::ptr::from_ref(heap).cast_mut().cast());
+    }
+
+    /// Puts whatever core heap there is back, after the context that took it out is gone for good (in the child of a `fork`).
+    ///
+    /// # Safety
+    /// Nobody is using the core heap.
+    pub unsafe fn reopen(&self) {
+        publish(&self.open, self.heap.load(Ordering::Acquire));
+    }
+
+    /// Publishes a new core heap; false if there is one already.
+    ///
+    /// # Safety
+    /// `heap` is zeroed memory that stays a core heap (C1).
+    pub unsafe fn install<G: Geometry>(&self, heap: *mut CoreHeap<G>) -> bool {
+        let won = self.heap.compare_exchange(null_mut(), heap.cast(), Ordering::Release, Ordering::Relaxed).is_ok();
+        if won {
+            publish(&self.open, heap.cast());
+        }
+        won
+    }
+}
+
+impl Default for CoreSlot {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,172 @@
+//! How big everything is: a compile-time parameter of a heap.
+//!
+//! *Role*: constants and array types for all files above. [`geometry!`](crate::geometry!) makes one; [`Server`], [`Compact`]
+//! and [`Tiny`] are ready.
+
+#![deny(unsafe_code)]
+
+use crate::size_class::SizeClass;
+use crate::sync::{AtomicPtr, AtomicUsize, WORD_BITS};
+
+/// Sizes of slices, pages, classes and magazines. Made by [`geometry!`](crate::geometry!).
+pub trait Geometry: Sized + Send + Sync + 'static {
+    /// Bytes in a slice, the unit in which regions are handed out: a power of two.
+    const SLICE_SIZE: usize;
+    /// Bytes in the biggest block that has a size class; bigger requests are large blocks of whole slices.
+    const MAX_BLOCK: usize;
+    /// Bytes that a page should have, if its bitmap can describe so many blocks.
+    const PAGE_SIZE: usize;
+    /// Most bytes that one magazine may hold back.
+    const MAGAZINE_BYTES: usize;
+    /// Bytes to ask the page source for when an arena is needed; doubled with every few arenas.
+    const ARENA_SIZE: usize;
+    /// Bytes that a growing arena should grow by at a time.
+    const GROW_SIZE: usize;
+
+    /// One `T` for each size class.
+    type PerClass<T: Send + Sync>: AsRef<[T]> + Send + Sync;
+    /// One `T` for each size class, none at all for a heap without magazines.
+    type PerMagazine<T: Send + Sync>: AsRef<[T]> + Send + Sync;
+    /// The words of a page's bitmap.
+    type PageWords: AsRef<[AtomicUsize]> + Send + Sync;
+    /// The slots of a magazine; none for a heap without magazines.
+    type MagazineSlots: AsRef<[AtomicUsize]> + Send + Sync;
+    /// The words of a page group that say which pages are listed: one for each class, or fewer that classes share, which saves
+    /// memory where a group has few pages.
+    type RoomWords: AsRef<[AtomicUsize]> + Send + Sync;
+    /// The page headers that are made at a time; at most as many as a word has bits.
+    type PageGroup<T: Send + Sync>: AsRef<[T]> + Send + Sync;
+    /// The arenas by address, direct-mapped: a power of two many.
+    type ArenaMap: AsRef<[AtomicPtr<u8>]> + Send + Sync;
+    /// An empty arena map.
+    #[cfg(not(loom))]
+    const EMPTY_MAP: Self::ArenaMap;
+
+    /// How many size classes there are.
+    const CLASS_COUNT: usize = SizeClass::count(Self::MAX_BLOCK);
+    /// How many slots a magazine has.
+    const MAGAZINE_SLOTS: usize = size_of::<Self::MagazineSlots>() / size_of::<AtomicUsize>();
+    /// Whether there are magazines.
+    const HAS_MAGAZINES: bool = Self::MAGAZINE_SLOTS > 0;
+    /// Most blocks in a page.
+    const PAGE_BLOCKS: usize = size_of::<Self::PageWords>() / size_of::<AtomicUsize>() * WORD_BITS;
+
+    /// Fails to compile where the numbers do not fit together.
+    const VALID: () = {
+        assert!(Self::SLICE_SIZE.is_power_of_two() && Self::SLICE_SIZE >= 64, "a slice is a power of two, at least 64 bytes");
+        assert!(Self::MAX_BLOCK >= 128 && Self::CLASS_COUNT < LARGE as usize, "the biggest class is out of range");
+        assert!(
+            SizeClass::from_index(Self::CLASS_COUNT - 1).block_size() == Self::MAX_BLOCK,
+            "the biggest block must be a size class"
+        );
+        assert!(Self::MAX_BLOCK <= 1 << 20, "blocks of a class have at most 1 MiB: the reciprocal is exact to there");
+        assert!(Self::PAGE_BLOCKS >= WORD_BITS && Self::PAGE_BLOCKS <= 1 << 12, "a page has 1 word of blocks or more");
+    };
+
+    /// The class for `size` bytes at `align`, or `None` for a large block.
+    #[inline(always)]
+    fn class_of(size: usize, align: usize) -> Option<SizeClass> {
+        SizeClass::of(size, align, Self::MAX_BLOCK)
+    }
+
+    /// Most blocks of this class that a magazine holds.
+    fn magazine_limit(class: SizeClass) -> usize {
+        (Self::MAGAZINE_BYTES / class.block_size()).clamp(1, Self::MAGAZINE_SLOTS.max(1)).min(Self::MAGAZINE_SLOTS)
+    }
+
+    /// How many slices a page of this class has: near [`PAGE_SIZE`](Self::PAGE_SIZE) but room for 8 blocks, no more blocks than
+    /// its bitmap has bits, and the least waste at its end.
+    fn page_slices(class: SizeClass) -> usize {
+        let size = class.block_size();
+        let most = (size * Self::PAGE_BLOCKS).div_ceil(Self::SLICE_SIZE);
+        let wished = Self::PAGE_SIZE.max(8 * size).div_ceil(Self::SLICE_SIZE);
+        let (first, last) = (wished.min(most), (wished + wished / 4).min(most));
+        let waste = |slices: usize| {
+            let bytes = slices * Self::SLICE_SIZE;
+            // In 1/1024 of the page; a page that has more room than bits wastes the rest as well.
+            (bytes - (bytes / size).min(Self::PAGE_BLOCKS) * size) * 1024 / bytes
+        };
+        (first.saturating_sub(1).max(1)..=last).min_by_key(|slices| waste(*slices)).unwrap_or(1)
+    }
+}
+
+/// The class number of a page header that describes a large block.
+pub(crate) const LARGE: u8 = 254;
+/// The class number of a page header that describes nothing.
+pub(crate) const NONE: u8 = 255;
+
+/// Makes a [`Geometry`]: `geometry! { pub struct Name { slice_size: 4096, … } }`. All sizes are in bytes.
+#[macro_export]
+macro_rules! geometry {
+    ($(#[$doc:meta])* $vis:vis struct $name:ident {
+        slice_size: $slice:expr, max_block: $max:expr, page_size: $page:expr, page_words: $words:expr, pages_per_group: $group:expr, room_words: $rooms:expr,
+        magazine_slots: $slots:expr, magazine_bytes: $bytes:expr,
+        arena_size: $arena:expr, arena_map: $map:expr, grow_size: $grow:expr $(,)?
+    }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy)]
+        $vis struct $name;
+        impl $crate::Geometry for $name {
+            const SLICE_SIZE: usize = $slice;
+            const MAX_BLOCK: usize = $max;
+            const PAGE_SIZE: usize = $page;
+            const MAGAZINE_BYTES: usize = $bytes;
+            const ARENA_SIZE: usize = $arena;
+            const GROW_SIZE: usize = $grow;
+            type PerClass<T: Send + Sync> = [T; $crate::SizeClass::count($max)];
+            type PerMagazine<T: Send + Sync> = [T; if $slots == 0 { 0 } else { $crate::SizeClass::count($max) }];
+            type PageWords = [$crate::__private::AtomicUsize; $words];
+            type MagazineSlots = [$crate::__private::AtomicUsize; $slots];
+            type RoomWords = [$crate::__private::AtomicUsize; $rooms];
+            type PageGroup<T: Send + Sync> = [T; $group];
+            type ArenaMap = [$crate::__private::AtomicPtr<u8>; $map];
+            $crate::__empty_map!($map);
+        }
+    };
+}
+
+// Not a `cfg` in the macro above: that would be looked at in the crate that uses it.
+#[cfg(not(loom))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __empty_map {
+    ($map:expr) => {
+        #[allow(clippy::declare_interior_mutable_const)] // It is only ever moved into a heap.
+        const EMPTY_MAP: Self::ArenaMap = [const { $crate::__private::AtomicPtr::new(::core::ptr::null_mut()) }; $map];
+    };
+}
+
+#[cfg(loom)]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __empty_map {
+    ($map:expr) => {};
+}
+
+geometry! {
+    /// Hosted programs and kernels with virtual memory: 4 KiB slices, pages of about 64 KiB, magazines of up to 63 blocks.
+    pub struct Server {
+        slice_size: 4096, max_block: 32 * 1024, page_size: 64 * 1024, page_words: 12, pages_per_group: 58, room_words: 80,
+        magazine_slots: 63, magazine_bytes: 64 * 1024,
+        arena_size: if usize::BITS == 64 { 1 << 30 } else { 64 << 20 }, arena_map: if usize::BITS == 64 { 1024 } else { 64 },
+        grow_size: 1 << 20,
+    }
+}
+
+geometry! {
+    /// A few hundred KiB to some MiB without magazines: every operation works on the page bitmaps.
+    pub struct Compact {
+        slice_size: 1024, max_block: 4096, page_size: 8 * 1024, page_words: 4, pages_per_group: 16, room_words: 8,
+        magazine_slots: 0, magazine_bytes: 0,
+        arena_size: 1 << 20, arena_map: 1, grow_size: 64 * 1024,
+    }
+}
+
+geometry! {
+    /// A few KiB: a page is one word of bits and a few blocks.
+    pub struct Tiny {
+        slice_size: 128, max_block: 512, page_size: 512, page_words: 1, pages_per_group: 8, room_words: 1,
+        magazine_slots: 0, magazine_bytes: 0,
+        arena_size: 16 * 1024, arena_map: 1, grow_size: 4096,
+    }
+}

@@ -1,0 +1,132 @@
+//! The standard interfaces: `GlobalAlloc` for a static heap, `Allocator` for a reference to one.
+//!
+//! *Role*: thin: everything is [`Heap`]'s. The only thing added is that a misuse which panics in a debug build ends the process here:
+//! these interfaces must not unwind.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::{NonNull, null_mut};
+
+use crate::core_local::CoreLocal;
+use crate::geometry::Geometry;
+use crate::heap::Heap;
+use crate::page_source::PageSource;
+
+/// Ends the process when it is dropped by a panic: a panic during a panic.
+struct NoUnwind;
+
+impl Drop for NoUnwind {
+    fn drop(&mut self) {
+        panic!("coreheap: the program misused its allocator");
+    }
+}
+
+/// Runs `work`; in a debug build a panic in it aborts.
+#[inline(always)]
+fn no_unwind<R>(work: impl FnOnce() -> R) -> R {
+    if !cfg!(debug_assertions) {
+        return work();
+    }
+    let guard = NoUnwind;
+    let result = work();
+    core::mem::forget(guard);
+    result
+}
+
+// SAFETY: a heap hands out blocks that fit the layout, overlap no other, and stay until they are given back.
+unsafe impl<S: PageSource, C: CoreLocal, G: Geometry> GlobalAlloc for Heap<S, C, G> {
+    #[inline(always)]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        no_unwind(|| self.allocate(layout)).map_or(null_mut(), NonNull::as_ptr)
+    }
+
+    #[inline(always)]
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise; a block is never at null.
+        no_unwind(|| unsafe { self.deallocate(NonNull::new_unchecked(pointer), layout) });
+    }
+
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        no_unwind(|| self.allocate_zeroed(layout)).map_or(null_mut(), NonNull::as_ptr)
+    }
+
+    #[inline]
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: as in `dealloc`.
+        let moved = no_unwind(|| unsafe { self.reallocate(NonNull::new_unchecked(pointer), layout, new_size) });
+        moved.map_or(null_mut(), NonNull::as_ptr)
+    }
+}
+
+/// `Allocator` for `&Heap`, once for each crate or feature that has such a trait.
+#[allow(unused_macros)]
+macro_rules! implement_allocator {
+    ($($path:ident)::+) => {
+        // SAFETY: as for `GlobalAlloc`; copies of a reference are the same heap. Every size between the requested and the usable one
+        // has the same class (S4), so a block may be freed with any of them.
+        unsafe impl<S: PageSource, C: CoreLocal, G: Geometry> $($path)::+::Allocator for &Heap<S, C, G> {
+            #[inline]
+            fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, $($path)::+::AllocError> {
+                let pointer = Heap::allocate(self, layout).ok_or($($path)::+::AllocError)?;
+                Ok(NonNull::slice_from_raw_parts(pointer, layout.size()))
+            }
+
+            #[inline]
+            fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<[u8]>, $($path)::+::AllocError> {
+                let pointer = Heap::allocate_zeroed(self, layout).ok_or($($path)::+::AllocError)?;
+                Ok(NonNull::slice_from_raw_parts(pointer, layout.size()))
+            }
+
+            #[inline]
+            unsafe fn deallocate(&self, pointer: NonNull<u8>, layout: Layout) {
+                // SAFETY: the caller's promise.
+                unsafe { Heap::deallocate(self, pointer, layout) }
+            }
+
+            #[inline]
+            unsafe fn grow(
+                &self,
+                pointer: NonNull<u8>,
+                old: Layout,
+                new: Layout,
+            ) -> Result<NonNull<[u8]>, $($path)::+::AllocError> {
+                // SAFETY: the caller's promise.
+                let moved = unsafe { self.change_layout(pointer, old, new) }.ok_or($($path)::+::AllocError)?;
+                Ok(NonNull::slice_from_raw_parts(moved, new.size()))
+            }
+
+            #[inline]
+            unsafe fn grow_zeroed(
+                &self,
+                pointer: NonNull<u8>,
+                old: Layout,
+                new: Layout,
+            ) -> Result<NonNull<[u8]>, $($path)::+::AllocError> {
+                // SAFETY: the caller's promise; the bytes behind the old size are the new block's.
+                unsafe {
+                    let moved = self.change_layout(pointer, old, new).ok_or($($path)::+::AllocError)?;
+                    moved.add(old.size()).write_bytes(0, new.size() - old.size());
+                    Ok(NonNull::slice_from_raw_parts(moved, new.size()))
+                }
+            }
+
+            #[inline]
+            unsafe fn shrink(
+                &self,
+                pointer: NonNull<u8>,
+                old: Layout,
+                new: Layout,
+            ) -> Result<NonNull<[u8]>, $($path)::+::AllocError> {
+                // SAFETY: the caller's promise.
+                let moved = unsafe { self.change_layout(pointer, old, new) }.ok_or($($path)::+::AllocError)?;
+                Ok(NonNull::slice_from_raw_parts(moved, new.size()))
+            }
+        }
+    };
+}
+
+#[cfg(feature = "allocator-api2")]
+implement_allocator!(allocator_api2::alloc);
+
+#[cfg(feature = "allocator_api")]
+implement_allocator!(core::alloc);

@@ -1,0 +1,206 @@
+//! The heap: what the program calls.
+//!
+//! *Role*: the interface, and the fast path: [`Heap::allocate`] and [`Heap::deallocate`] are a class and a pop or a push. The slow path
+//! is in [`refill`](crate::refill), [`large`](crate::large) and [`reclaim`](crate::reclaim).
+//!
+//! *Invariant* H1: the class of a block is always the class of the `Layout` its owner holds now. So a free with a `Layout`
+//! needs no look-up, and `reallocate` stays in place only within a class (or a run of slices).
+//!
+//! *Concurrency*: no lock anywhere. Every function may be called from any context that the [`CoreLocal`] allows, also while
+//! another call on the same core is interrupted: nothing is held that it could wait for.
+
+use core::alloc::Layout;
+use core::num::NonZeroUsize;
+use core::ptr::NonNull;
+
+use crate::arenas::Arenas;
+use crate::block::Block;
+use crate::core_local::CoreLocal;
+use crate::geometry::Geometry;
+use crate::misuse::{Misuse, Misuses};
+use crate::page::Page;
+use crate::page_source::PageSource;
+use crate::size_class::SizeClass;
+use crate::sync::AtomicUsize;
+
+/// An allocator: memory from `S`, core heaps by `C`, sizes by `G`.
+///
+/// `new` is `const` and needs no memory; everything is made on first use, from the page source. Dropping a heap releases
+/// all its regions, if the source can, and so ends every block at once.
+pub struct Heap<S: PageSource, C: CoreLocal, G: Geometry> {
+    pub(crate) source: S,
+    pub(crate) cores: C,
+    pub(crate) arenas: Arenas<G>,
+    pub(crate) misuses: Misuses,
+    /// Slices in use, and the most there ever were.
+    pub(crate) slices_used: AtomicUsize,
+    pub(crate) slices_peak: AtomicUsize,
+    pub(crate) next_purge_ms: AtomicUsize,
+}
+
+// The fast path.
+impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
+    /// A heap that takes memory from `source` and keeps its core heaps in `cores`.
+    pub const fn new(source: S, cores: C) -> Self {
+        const { G::VALID };
+        let (slices_used, slices_peak) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let next_purge_ms = AtomicUsize::new(0);
+        Heap { source, cores, arenas: Arenas::new(), misuses: Misuses::new(), slices_used, slices_peak, next_purge_ms }
+    }
+
+    /// Allocates `layout.size()` bytes at `layout.align()`; `None` when the source refuses and nothing can be reclaimed.
+    ///
+    /// Size 0 is served like size 1. A handful of instructions while the core's magazine has a block; else a bounded search
+    /// through page bitmaps, and at worst a call to the page source.
+    #[inline(always)]
+    pub fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+        let Some(class) = G::class_of(layout.size(), layout.align()) else { return self.allocate_large(layout, false) };
+        if G::HAS_MAGAZINES {
+            // SAFETY: `G` is this heap's geometry.
+            if let Some(block) = unsafe { self.cores.pop::<G>(class) } {
+                return Some(self.hand_out(block));
+            }
+        }
+        self.refill(class)
+    }
+
+    /// Gives a block back. A null-free counterpart of `free`; needs no look-up. As fast as [`allocate`](Self::allocate).
+    ///
+    /// A debug build panics when the block is not this heap's, not of this layout, or free already.
+    ///
+    /// # Safety
+    /// `pointer` came from this heap and is not used any more; `layout` fits it: the alignment it was allocated with, and a size
+    /// from the requested to the usable one.
+    #[inline(always)]
+    pub unsafe fn deallocate(&self, pointer: NonNull<u8>, layout: Layout) {
+        let Some(class) = G::class_of(layout.size(), layout.align()) else { return self.deallocate_large(pointer.addr().get()) };
+        if cfg!(debug_assertions) && !self.check_free(pointer.addr().get(), class) {
+            return;
+        }
+        // SAFETY: the program gives the block up.
+        self.give(class, unsafe { Block::from_address(pointer.addr()) });
+    }
+
+    /// Puts a block of this class into the magazine, or what the magazine cannot hold into its page.
+    #[inline(always)]
+    fn give(&self, class: SizeClass, mut block: Block) {
+        if G::HAS_MAGAZINES {
+            // SAFETY: `G` is this heap's geometry, and the block is of this class (H1).
+            match unsafe { self.cores.push::<G>(class, block) } {
+                Ok(()) => return,
+                Err(back) => block = back,
+            }
+        }
+        self.flush(class, block);
+    }
+
+    /// The one place where a block becomes a pointer.
+    #[inline(always)]
+    pub(crate) fn hand_out(&self, block: Block) -> NonNull<u8> {
+        self.pointer_at(block.address())
+    }
+}
+
+// The rest of the interface.
+impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
+    /// Like [`allocate`](Self::allocate), all bytes zero. Memory that is known to be zero is not cleared again.
+    #[inline]
+    pub fn allocate_zeroed(&self, layout: Layout) -> Option<NonNull<u8>> {
+        if G::class_of(layout.size(), layout.align()).is_none() {
+            return self.allocate_large(layout, true);
+        }
+        let pointer = self.allocate(layout)?;
+        // SAFETY: a fresh block of at least this size.
+        unsafe { pointer.write_bytes(0, layout.size()) };
+        Some(pointer)
+    }
+
+    /// Gives a block back whose layout is not known: C's `free`. Null does nothing. One look-up in the page table.
+    ///
+    /// A pointer that is not a block of this heap is a misuse: a debug build panics, a release build ignores it and counts it.
+    ///
+    /// # Safety
+    /// `pointer` is null, or came from this heap and is not used any more.
+    #[inline]
+    pub unsafe fn deallocate_unsized(&self, pointer: *mut u8) {
+        let Some(address) = NonZeroUsize::new(pointer.addr()) else { return };
+        match self.page_of(address.get()).map(Page::class) {
+            Some(Some(class)) => {
+                if cfg!(debug_assertions) && !self.check_free(address.get(), class) {
+                    return;
+                }
+                // SAFETY: the program gives the block up.
+                self.give(class, unsafe { Block::from_address(address) });
+            }
+            Some(None) => self.deallocate_large(address.get()),
+            None => self.misuses.report(Misuse::Foreign, address.get()),
+        }
+    }
+
+    /// Changes a block's size, in place where it can: within a size class always, large blocks by slices, or by moving memory
+    /// pages if the source can; else by a copy. `None` leaves the old block as it was.
+    ///
+    /// # Safety
+    /// As for [`deallocate`](Self::deallocate). After success the old pointer is not used any more, and the block has the new size.
+    pub unsafe fn reallocate(&self, pointer: NonNull<u8>, layout: Layout, new_size: usize) -> Option<NonNull<u8>> {
+        let new_layout = Layout::from_size_align(new_size, layout.align()).ok()?;
+        // SAFETY: the caller's promise.
+        unsafe { self.change_layout(pointer, layout, new_layout) }
+    }
+
+    /// [`reallocate`](Self::reallocate) to any layout.
+    ///
+    /// # Safety
+    /// As there.
+    pub unsafe fn change_layout(&self, pointer: NonNull<u8>, layout: Layout, new_layout: Layout) -> Option<NonNull<u8>> {
+        let class_of = |layout: Layout| G::class_of(layout.size(), layout.align());
+        match (class_of(layout), class_of(new_layout)) {
+            (Some(old), Some(new)) if old == new && pointer.addr().get().is_multiple_of(new_layout.align()) => {
+                return Some(self.pointer_at(pointer.addr().get()));
+            }
+            (None, None) if pointer.addr().get().is_multiple_of(new_layout.align()) => {
+                let resized = self.reallocate_large(pointer.addr().get(), layout, new_layout);
+                if resized.is_some() {
+                    return resized;
+                }
+            }
+            _ => {}
+        }
+        let target = self.allocate(new_layout)?;
+        // SAFETY: two blocks that this context owns, each at least so long; then the old one is given up.
+        unsafe {
+            target.copy_from_nonoverlapping(pointer, layout.size().min(new_layout.size()));
+            self.deallocate(pointer, layout);
+        }
+        Some(target)
+    }
+
+    /// How many bytes the block at `pointer` has; `None` for null and for what is no block of this heap.
+    pub fn usable_size(&self, pointer: *const u8) -> Option<usize> {
+        let page = self.page_of(pointer.addr())?;
+        match page.class() {
+            Some(class) => page.locate(pointer.addr()).map(|_| class.block_size()),
+            None => (page.is_large() && page.start() == pointer.addr()).then(|| page.slice_count() * G::SLICE_SIZE),
+        }
+    }
+
+    /// The page source.
+    pub fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// The core heaps' keeper.
+    pub fn cores(&self) -> &C {
+        &self.cores
+    }
+
+    pub(crate) fn page_of(&self, address: usize) -> Option<&Page<G>> {
+        self.arenas.of(address)?.page_of(address)
+    }
+
+    pub(crate) fn pointer_at(&self, address: usize) -> NonNull<u8> {
+        debug_assert_ne!(address, 0);
+        // SAFETY: blocks lie in regions, and no region has a block at address 0.
+        unsafe { NonNull::new_unchecked(self.source.pointer_at(address)) }
+    }
+}

@@ -1,0 +1,89 @@
+//! A magazine: a core's small stack of ready blocks of one size class.
+//!
+//! *Role*: the fast path. A [`CoreLocal`](crate::CoreLocal) pops and pushes; refill and flush go through the same two.
+//!
+//! *Invariants*
+//! - M1: slots below `count` hold blocks that the magazine owns; `count` is at most the number of slots.
+//! - M2: the store to `count` commits: a pop or push that is cut off before it never happened.
+//! - M3: `limit` is 0 until the magazine's first use, so that memory that is all zero is an empty magazine.
+//!
+//! *Concurrency*: whoever pops or pushes is alone on the magazine; how, is the `CoreLocal`'s matter. Anybody may read the
+//! count and set the limit, hence the atomics, all relaxed: plain loads and stores.
+
+use core::num::NonZeroUsize;
+
+use crate::block::Block;
+use crate::geometry::Geometry;
+use crate::sync::{AtomicU32, Ordering::Relaxed};
+
+/// A stack of blocks of one size class. The layout is fixed: ports pop and push in assembly.
+#[repr(C)]
+pub struct Magazine<G: Geometry> {
+    count: AtomicU32,
+    limit: AtomicU32,
+    slots: G::MagazineSlots,
+}
+
+impl<G: Geometry> Magazine<G> {
+    /// A magazine over these slots, for models that cannot start from zeroed memory.
+    #[cfg(all(test, loom))]
+    pub fn from_slots(slots: G::MagazineSlots) -> Self {
+        Magazine { count: AtomicU32::new(0), limit: AtomicU32::new(G::MAGAZINE_SLOTS as u32), slots }
+    }
+
+    /// Takes the newest block out.
+    ///
+    /// # Safety
+    /// The caller is alone on this magazine.
+    #[inline(always)]
+    pub unsafe fn pop(&self) -> Option<Block> {
+        let count = self.count.load(Relaxed).checked_sub(1)?;
+        let address = self.slots.as_ref()[count as usize].load(Relaxed);
+        self.count.store(count, Relaxed);
+        // SAFETY: M1: the slot owned the block; by M2 it does not any more.
+        NonZeroUsize::new(address).map(|address| unsafe { Block::from_address(address) })
+    }
+
+    /// Puts a block in, or gives it back if there is no room.
+    ///
+    /// # Safety
+    /// The caller is alone on this magazine; the block is of its class.
+    #[inline(always)]
+    pub unsafe fn push(&self, block: Block) -> Result<(), Block> {
+        let count = self.count.load(Relaxed);
+        if count >= self.limit.load(Relaxed) {
+            return Err(block);
+        }
+        self.slots.as_ref()[count as usize].store(block.address(), Relaxed);
+        self.count.store(count + 1, Relaxed);
+        Ok(())
+    }
+
+    /// How many blocks are inside; a snapshot unless the caller is alone on the magazine.
+    #[inline]
+    pub fn count(&self) -> usize {
+        self.count.load(Relaxed) as usize
+    }
+
+    /// Most blocks that may be inside.
+    #[inline]
+    pub fn limit(&self) -> usize {
+        self.limit.load(Relaxed) as usize
+    }
+
+    /// Sets the most blocks that may be inside, at most the number of slots.
+    pub fn set_limit(&self, limit: usize) {
+        assert!(limit <= G::MAGAZINE_SLOTS);
+        self.limit.store(limit as u32, Relaxed);
+    }
+
+    /// The addresses of the blocks inside; a snapshot like [`count`](Self::count).
+    pub fn addresses(&self) -> impl Iterator<Item = usize> {
+        self.slots.as_ref().iter().take(self.count()).map(|slot| slot.load(Relaxed))
+    }
+
+    /// Whether a slot holds this address: the block was freed and is still here. A snapshot like [`count`](Self::count).
+    pub fn contains(&self, address: usize) -> bool {
+        self.addresses().any(|inside| inside == address)
+    }
+}

@@ -1,0 +1,136 @@
+//! From a slice to the page that lies there, and the page headers of one arena.
+//!
+//! *Role*: [`arena`](crate::arena) keeps one beside its slices. Looking a block's page up is what a free without a `Layout`, a
+//! flush and `usable_size` do.
+//!
+//! *Invariants*
+//! - T1: every slice of a page, and the first slice of a large block, has an entry with the number of its header; all others
+//!   have none. So a pointer to anything else is recognised.
+//! - T2: groups are added one after the other, never moved and never taken away.
+
+use core::marker::PhantomData;
+use core::ops::Range;
+use core::ptr::{NonNull, null_mut};
+
+use crate::geometry::Geometry;
+use crate::page::{Page, PageGroup};
+use crate::size_class::SizeClass;
+use crate::sync::{AtomicPtr, AtomicU16, AtomicU32, AtomicUsize, Ordering, WORD_BITS};
+
+/// Most groups that a search for a listed page looks at: what bounds a refill.
+const SEARCH_GROUPS: usize = 32;
+
+/// The headers of an arena's pages, by slice.
+pub struct PageTable<G: Geometry> {
+    /// For each slice: 1 + the number of its page's header, or 0.
+    entries: NonNull<AtomicU32>,
+    capacity: usize,
+    groups: NonNull<AtomicPtr<PageGroup<G>>>,
+    group_capacity: usize,
+    /// The group where an unused header was last seen: a hint.
+    unused_hint: AtomicUsize,
+    /// For each class the group where a listed page was last seen: a hint.
+    room_hint: G::PerClass<AtomicU16>,
+    geometry: PhantomData<G>,
+}
+
+impl<G: Geometry> PageTable<G> {
+    /// How many pointers to groups are needed for `slices` slices, each of which might be a page.
+    pub const fn group_capacity(slices: usize) -> usize {
+        slices.div_ceil(size_of::<G::PageGroup<u8>>())
+    }
+
+    /// Makes the table in place.
+    ///
+    /// # Safety
+    /// `table` is zeroed, writable and not shared yet; `entries` and `groups` are zeroed tables for `capacity` slices that stay.
+    pub unsafe fn init(table: *mut Self, entries: NonNull<AtomicU32>, groups: NonNull<AtomicPtr<PageGroup<G>>>, capacity: usize) {
+        // SAFETY: the caller's promise; the fields left out are atomics, valid when zero.
+        unsafe {
+            (*table).entries = entries;
+            (*table).capacity = capacity;
+            (*table).groups = groups;
+            (*table).group_capacity = Self::group_capacity(capacity);
+        }
+    }
+
+    /// The header of the page, or large block, that lies at this slice.
+    #[inline]
+    pub fn page_at(&self, slice: usize) -> Option<&Page<G>> {
+        let id = (self.entries()[slice].load(Ordering::Acquire) as usize).checked_sub(1)?;
+        Some(self.group(id / WORD_BITS)?.page(id % WORD_BITS))
+    }
+
+    /// Enters (T1) the page with this number at a run of slices.
+    pub fn enter(&self, run: Range<usize>, id: usize) {
+        for entry in &self.entries()[run] {
+            entry.store(id as u32 + 1, Ordering::Release);
+        }
+    }
+
+    /// Removes the entries of a run of slices.
+    pub fn remove(&self, run: Range<usize>) {
+        for entry in &self.entries()[run] {
+            entry.store(0, Ordering::Release);
+        }
+    }
+
+    /// Claims an unused header; with its number. `None` if there is none in any group.
+    pub fn claim_unused(&self) -> Option<(usize, &Page<G>)> {
+        self.groups_from(self.unused_hint.load(Ordering::Relaxed)).find_map(|(number, group)| {
+            let page = group.claim_unused()?;
+            self.unused_hint.store(number, Ordering::Relaxed);
+            Some((page.id(number), page))
+        })
+    }
+
+    /// Notes that the header with this number is unused again.
+    pub fn note_unused(&self, id: usize) {
+        self.unused_hint.fetch_min(id / WORD_BITS, Ordering::Relaxed);
+    }
+
+    /// Publishes a new group, if there is room for one; false if not.
+    pub fn add_group(&self, group: &PageGroup<G>) -> bool {
+        let pointer = core::ptr::from_ref(group).cast_mut();
+        // Pairs with the load in `group`.
+        let publish = |slot: &AtomicPtr<_>| slot.compare_exchange(null_mut(), pointer, Ordering::Release, Ordering::Relaxed).is_ok();
+        self.group_slots().iter().any(publish)
+    }
+
+    /// Holds a listed page of this class. Looks at a bounded number of groups, or at all of them if `thoroughly`.
+    pub fn hold_listed(&self, class: SizeClass, thoroughly: bool) -> Option<&Page<G>> {
+        let hint = &self.room_hint.as_ref()[class.index()];
+        let most = if thoroughly { usize::MAX } else { SEARCH_GROUPS };
+        // The next search goes on where this one ends, so that every group has its turn.
+        self.groups_from(hint.load(Ordering::Relaxed) as usize).take(most).find_map(|(number, group)| {
+            hint.store(number as u16, Ordering::Relaxed);
+            group.hold_listed(class)
+        })
+    }
+
+    /// All groups there are, with their numbers.
+    pub fn groups(&self) -> impl Iterator<Item = (usize, &PageGroup<G>)> {
+        (0..self.group_capacity).map_while(|number| Some((number, self.group(number)?)))
+    }
+
+    /// All groups once around, from group `first` on.
+    fn groups_from(&self, first: usize) -> impl Iterator<Item = (usize, &PageGroup<G>)> {
+        let numbered = |number| Some((number, self.group(number)?));
+        (first..self.group_capacity).map_while(numbered).chain((0..first).map_while(numbered))
+    }
+
+    fn group(&self, number: usize) -> Option<&PageGroup<G>> {
+        // SAFETY: groups stay as long as the arena (T2).
+        unsafe { self.group_slots().get(number)?.load(Ordering::Acquire).as_ref() }
+    }
+
+    fn entries(&self) -> &[AtomicU32] {
+        // SAFETY: `init` was given that many.
+        unsafe { core::slice::from_raw_parts(self.entries.as_ptr(), self.capacity) }
+    }
+
+    fn group_slots(&self) -> &[AtomicPtr<PageGroup<G>>] {
+        // SAFETY: `init` was given that many.
+        unsafe { core::slice::from_raw_parts(self.groups.as_ptr(), self.group_capacity) }
+    }
+}

@@ -1,0 +1,197 @@
+//! Giving memory back: from magazines to pages, from pages to slices, from slices to the page source.
+//!
+//! *Role*: the part of [`Heap`] that runs before null is returned, when the program asks for it, and when time has passed.
+
+use crate::core_heap::CoreHeap;
+use crate::core_local::CoreLocal;
+use crate::geometry::Geometry;
+use crate::heap::Heap;
+use crate::misuse::Misuse;
+use crate::page_source::PageSource;
+use crate::refill::FLUSH_MAX;
+use crate::size_class::SizeClass;
+use crate::sync::Ordering;
+
+/// How long free memory stays committed at least, in milliseconds of the source's clock; at most twice as long while the heap
+/// is in use.
+const PURGE_DELAY_MS: usize = 500;
+
+impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
+    /// Empties every core's magazines and returns every empty page, then gives the memory of all free slices back to the source;
+    /// returns how many bytes that were.
+    ///
+    /// Any context may call it at any time; it takes time in proportion to the memory in use. A magazine that is busy throughout is
+    /// left alone.
+    pub fn purge(&self) -> usize {
+        self.reclaim();
+        self.arenas.iter().map(|arena| arena.slices().purge(&self.source, false)).sum()
+    }
+
+    /// Gives the memory of those slices back that were free at the previous call already; returns how many bytes. Called by itself
+    /// every now and then if the source has a clock; else call it at regular intervals.
+    pub fn purge_aged(&self) -> usize {
+        self.arenas.iter().map(|arena| arena.slices().purge(&self.source, true)).sum()
+    }
+
+    /// Moves all that no program holds from magazines and current pages to the slices.
+    pub(crate) fn reclaim(&self) {
+        for core in 0..self.cores.core_count() {
+            // SAFETY: `G` is this heap's geometry.
+            unsafe {
+                self.cores.alone_on::<G, _>(core, |core_heap| self.drain(core_heap));
+                if let Some(core_heap) = self.cores.slot(core).heap::<G>() {
+                    for class in Self::classes() {
+                        if let Some(page) = core_heap.replace_current(class, None) {
+                            self.let_go(page, class);
+                        }
+                    }
+                }
+            }
+        }
+        // An empty page that was held by two contexts at once may have been listed by the second.
+        for page in self.arenas.iter().flat_map(|arena| arena.table().groups().flat_map(|(_, group)| group.pages())) {
+            if let Some(class) = page.class()
+                && page.free_count() == page.block_count() && page.hold_if_listed(class) {
+                    self.let_go(page, class);
+                }
+        }
+    }
+
+    /// Gives every block in a core heap's magazines, on which this context is alone, to its page.
+    fn drain(&self, core_heap: &CoreHeap<G>) {
+        for (class, magazine) in Self::classes().zip(core_heap.magazines()) {
+            while magazine.count() > 0 {
+                let (mut addresses, mut count) = ([0; FLUSH_MAX], 0);
+                while count < FLUSH_MAX {
+                    // SAFETY: alone on the magazines.
+                    let Some(block) = (unsafe { magazine.pop() }) else { break };
+                    addresses[count] = block.address();
+                    count += 1;
+                }
+                self.give_to_pages(class, &mut addresses[..count]);
+            }
+        }
+    }
+
+    /// Calls [`purge_aged`](Self::purge_aged) if the source's clock says that it is time.
+    pub(crate) fn purge_if_due(&self) {
+        if !S::DECOMMITS {
+            return;
+        }
+        let now = self.source.now_ms() as usize;
+        let due = self.next_purge_ms.load(Ordering::Relaxed);
+        // Compared as a difference: the clock may wrap around.
+        if (now.wrapping_sub(due) as isize) < 0 {
+            return;
+        }
+        let next = now.wrapping_add(PURGE_DELAY_MS);
+        if self.next_purge_ms.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() && now != 0 {
+            self.purge_aged();
+        }
+    }
+
+    /// Makes the heap usable in the child of a `fork`, where a context that was asking the source for memory is gone. The
+    /// [`CoreLocal`] has its own part to do.
+    ///
+    /// # Safety
+    /// No other context uses the heap, and none that did will go on.
+    pub unsafe fn recover_after_fork(&self) {
+        self.arenas.reset_asking();
+    }
+
+    /// Counts slices that came into use, or (negative) went out of it.
+    pub(crate) fn note_used(&self, slices: isize) {
+        let used = self.slices_used.fetch_add(slices as usize, Ordering::Relaxed).wrapping_add(slices as usize);
+        if slices > 0 {
+            self.slices_peak.fetch_max(used, Ordering::Relaxed);
+        }
+    }
+
+    /// The most bytes of slices that were ever in use.
+    pub(crate) fn peak_bytes(&self) -> usize {
+        self.slices_peak.load(Ordering::Relaxed) * G::SLICE_SIZE
+    }
+
+    /// Tells `count` how many blocks each core's magazine of each class holds.
+    pub(crate) fn count_magazines(&self, mut count: impl FnMut(SizeClass, usize)) {
+        for core in 0..self.cores.core_count() {
+            // SAFETY: `G` is this heap's geometry.
+            if let Some(core_heap) = unsafe { self.cores.slot(core).heap::<G>() } {
+                Self::classes().zip(core_heap.magazines()).for_each(|(class, magazine)| count(class, magazine.count()));
+            }
+        }
+    }
+
+    /// All size classes.
+    pub(crate) fn classes() -> impl Iterator<Item = SizeClass> {
+        (0..G::CLASS_COUNT).map(SizeClass::from_index)
+    }
+
+    /// Whether a block of this class may be freed at this address; reports what is wrong. For debug builds: an owned block is out
+    /// of its page's bitmap and in nobody's magazine.
+    #[cold]
+    pub(crate) fn check_free(&self, address: usize, class: SizeClass) -> bool {
+        let wrong = match self.page_of(address) {
+            None => Some(Misuse::Foreign),
+            Some(page) if page.class() != Some(class) => Some(Misuse::WrongLayout),
+            Some(page) => match page.locate(address) {
+                None => Some(Misuse::Foreign),
+                Some((word, bit)) if page.is_free(word, bit) => Some(Misuse::DoubleFree),
+                Some(_) => self.is_in_magazine(address, class).then_some(Misuse::DoubleFree),
+            },
+        };
+        wrong.inspect(|wrong| self.misuses.report(*wrong, address)).is_none()
+    }
+
+    /// Whether this core's magazine holds the block.
+    fn is_in_magazine(&self, address: usize, class: SizeClass) -> bool {
+        let core = self.cores.core();
+        // SAFETY: `G` is this heap's geometry.
+        unsafe {
+            // A look from outside may be wrong while others pop and push, a look from inside is not.
+            let seen = |core_heap: &CoreHeap<G>| G::HAS_MAGAZINES && core_heap.magazine(class).contains(address);
+            self.cores.slot(core).heap::<G>().is_some_and(seen) && self.cores.alone_on::<G, _>(core, seen) == Some(true)
+        }
+    }
+
+    /// Checks every invariant that memory shows. Only while no other context uses the heap.
+    ///
+    /// # Panics
+    /// When one does not hold.
+    pub fn assert_valid(&self) {
+        self.arenas.iter().for_each(|arena| arena.assert_valid());
+        for core in 0..self.cores.core_count() {
+            // SAFETY: `G` is this heap's geometry.
+            let Some(core_heap) = (unsafe { self.cores.slot(core).heap::<G>() }) else { continue };
+            for (class, magazine) in Self::classes().zip(core_heap.magazines()) {
+                assert!(magazine.count() <= magazine.limit() && magazine.limit() <= G::MAGAZINE_SLOTS, "M1");
+                magazine.addresses().for_each(|address| {
+                    let page = self.page_of(address).expect("M1: a block in a magazine has a page");
+                    assert_eq!(page.class(), Some(class), "M1: a block in a magazine of another class");
+                    let (word, bit) = page.locate(address).expect("M1: a block starts here");
+                    assert!(!page.is_free(word, bit), "K1: a block both in a magazine and free in its page");
+                });
+            }
+            for class in Self::classes() {
+                assert!(core_heap.current(class).is_none_or(|page| page.is_held() || page.free_count() == 0), "C2: {class:?}");
+            }
+        }
+        assert_eq!(self.misuses.count(), 0, "the program freed what it should not have");
+    }
+}
+
+impl<S: PageSource, C: CoreLocal, G: Geometry> Drop for Heap<S, C, G> {
+    fn drop(&mut self) {
+        if !S::RELEASES {
+            return;
+        }
+        // Each arena lies in the region that goes, so the next one is read first.
+        let mut arenas = self.arenas.iter();
+        let mut next = arenas.next();
+        while let Some(arena) = next {
+            next = arenas.next();
+            // SAFETY: `&mut self`: nobody uses the heap any more, so nobody uses its regions.
+            unsafe { self.source.release(arena.region()) };
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Refill and flush: what happens when a magazine is empty or full.
+//!
+//! *Role*: the slow path of [`Heap`]. Refill takes a batch of blocks from one word of a page; flush gives a batch back, one atomic operation
+//! for each word. Both fill and empty the magazine by the same pop and push as everybody.
+//!
+//! *Bounds*: a refill looks at the current page, at a bounded number of page groups in each arena, and then takes a fresh page. Only
+//! when memory runs out it looks everywhere.
+
+use core::ptr::NonNull;
+
+use crate::arena::Arena;
+use crate::block::Block;
+use crate::core_heap::CoreHeap;
+use crate::core_local::CoreLocal;
+use crate::geometry::Geometry;
+use crate::heap::Heap;
+use crate::misuse::Misuse;
+use crate::page::{Batch, Page};
+use crate::page_source::PageSource;
+use crate::size_class::SizeClass;
+
+/// Most blocks that a flush takes from a magazine.
+pub(crate) const FLUSH_MAX: usize = 32;
+
+impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
+    /// Serves one block from the page bitmaps and fills the magazine half up on the way.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn refill(&self, class: SizeClass) -> Option<NonNull<u8>> {
+        let core_heap = self.core_heap();
+        let want = match core_heap {
+            Some(core_heap) if G::HAS_MAGAZINES => self.open_magazine(core_heap, class) / 2 + 1,
+            _ => 1,
+        };
+        let mut batch = self.take(core_heap, class, want)?;
+        let block = batch.lowest()?;
+        // The lowest addresses last, so that they are used first.
+        while let Some(spare) = batch.highest() {
+            // SAFETY: `G` is this heap's geometry, the block of this class.
+            if let Err(spare) = unsafe { self.cores.push::<G>(class, spare) } {
+                batch.give_back(spare);
+                break;
+            }
+        }
+        Some(self.hand_out(block))
+    }
+
+    /// Claims blocks of this class: from the current page, a listed one, a fresh one, from new memory, from reclaimed memory.
+    fn take<'a>(&'a self, core_heap: Option<&'a CoreHeap<G>>, class: SizeClass, want: usize) -> Option<Batch<'a, G>> {
+        let current = core_heap.and_then(|core_heap| core_heap.current(class));
+        if let Some(batch) = current.and_then(|page| page.take(class, want)) {
+            return Some(batch);
+        }
+        // The page is held: it becomes the current one, or is let go.
+        let take_from = |page: &'a Page<G>| {
+            let batch = page.take(class, want);
+            let replaced = match core_heap {
+                Some(core_heap) if batch.is_some() => core_heap.replace_current(class, Some(page)),
+                _ => Some(page),
+            };
+            replaced.into_iter().for_each(|page| self.let_go(page, class));
+            batch
+        };
+        let slice_count = G::page_slices(class);
+        self.until_exhausted(slice_count, 1 << class.block_size().trailing_zeros(), |thoroughly| {
+            for arena in self.arenas.iter() {
+                while let Some(page) = arena.table().hold_listed(class, thoroughly) {
+                    if let Some(batch) = take_from(page) {
+                        return Some(batch);
+                    }
+                }
+            }
+            let page = self.arenas.iter().find_map(|arena| arena.fresh_page(&self.source, class))?;
+            self.note_used(slice_count as isize);
+            take_from(page)
+        })
+    }
+
+    /// Runs `attempt` until it succeeds or nothing more can be had: gets memory from the source in between, and once, when that
+    /// refuses, reclaims what is unused everywhere. `attempt` is told when it should search thoroughly.
+    pub(crate) fn until_exhausted<T>(&self, slice_count: usize, align: usize, attempt: impl Fn(bool) -> Option<T>) -> Option<T> {
+        let extra = size_of::<CoreHeap<G>>().div_ceil(G::SLICE_SIZE);
+        let mut reclaimed = false;
+        loop {
+            let generation = self.arenas.generation();
+            if let Some(found) = attempt(reclaimed) {
+                return Some(found);
+            }
+            if self.arenas.grow(&self.source, generation, slice_count, align, extra) {
+                continue;
+            }
+            if core::mem::replace(&mut reclaimed, true) {
+                return None;
+            }
+            self.reclaim();
+        }
+    }
+
+    /// Makes room in the magazine for `block`, or gives it to its page.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn flush(&self, class: SizeClass, block: Block) {
+        let mut addresses = [0; FLUSH_MAX + 1];
+        addresses[0] = block.address();
+        let mut count = 1;
+        if let (true, Some(core_heap)) = (G::HAS_MAGAZINES, self.core_heap()) {
+            if core_heap.magazine(class).limit() == 0 {
+                self.open_magazine(core_heap, class);
+                // SAFETY: `G` is this heap's geometry, the block of this class.
+                match unsafe { self.cores.push::<G>(class, block) } {
+                    Ok(()) => return,
+                    Err(back) => addresses[0] = back.address(),
+                }
+            }
+            let most = (G::magazine_limit(class) / 2).min(FLUSH_MAX);
+            while count <= most {
+                // SAFETY: `G` is this heap's geometry.
+                let Some(block) = (unsafe { self.cores.pop::<G>(class) }) else { break };
+                addresses[count] = block.address();
+                count += 1;
+            }
+        }
+        self.give_to_pages(class, &mut addresses[..count]);
+    }
+
+    /// Gives the blocks at these addresses, which this context owns, to their pages: one atomic operation for each word.
+    pub(crate) fn give_to_pages(&self, class: SizeClass, addresses: &mut [usize]) {
+        for index in 0..addresses.len() {
+            let address = addresses[index];
+            if address == 0 {
+                continue;
+            }
+            let found = self.arenas.of(address).and_then(|arena| Some((arena, arena.page_of(address)?)));
+            let Some((arena, page)) = found.filter(|(_, page)| page.class() == Some(class)) else {
+                self.misuses.report(Misuse::Foreign, address);
+                continue;
+            };
+            let Some((word, bit)) = page.locate(address) else {
+                self.misuses.report(Misuse::Foreign, address);
+                continue;
+            };
+            let mut bits = 1 << bit;
+            let (first, length) = page.word_range(class, word);
+            for other in &mut addresses[index + 1..] {
+                if other.wrapping_sub(first) < length {
+                    match page.locate(*other) {
+                        Some((_, bit)) if bits >> bit & 1 == 0 => bits |= 1 << bit,
+                        Some(_) => self.misuses.report(Misuse::DoubleFree, *other),
+                        None => self.misuses.report(Misuse::Foreign, *other),
+                    }
+                    *other = 0;
+                }
+            }
+            let given = page.give(class, word, bits);
+            if given.double {
+                self.misuses.report(Misuse::DoubleFree, address);
+            }
+            if given.empty && !page.is_held() && page.hold_if_listed(class) {
+                self.let_go_in(arena, page, class);
+            }
+        }
+    }
+
+    /// Ends this context's hold on a page: retires it if it is empty.
+    pub(crate) fn let_go(&self, page: &Page<G>, class: SizeClass) {
+        match self.arenas.of(page.start()) {
+            Some(arena) => self.let_go_in(arena, page, class),
+            None => page.let_go(),
+        }
+    }
+
+    fn let_go_in(&self, arena: &Arena<G>, page: &Page<G>, class: SizeClass) {
+        let slice_count = page.slice_count();
+        if page.free_count() == page.block_count() && arena.retire(page, class) {
+            self.note_used(-(slice_count as isize));
+            self.purge_if_due();
+        } else {
+            page.let_go();
+        }
+    }
+
+    /// This core's heap; made if need be, `None` if there is no memory for it.
+    fn core_heap(&self) -> Option<&CoreHeap<G>> {
+        let slot = self.cores.slot(self.cores.core());
+        // SAFETY: `G` is this heap's geometry.
+        if let Some(core_heap) = unsafe { slot.heap::<G>() } {
+            return Some(core_heap);
+        }
+        let slice_count = size_of::<CoreHeap<G>>().div_ceil(G::SLICE_SIZE);
+        let (arena, memory) = self.until_exhausted(slice_count, align_of::<CoreHeap<G>>(), |_| {
+            self.arenas.iter().find_map(|arena| Some((arena, arena.claim_metadata::<S, CoreHeap<G>>(&self.source)?)))
+        })?;
+        // SAFETY: zeroed memory that stays (C1).
+        if unsafe { slot.install(memory.as_ptr()) } {
+            self.note_used(slice_count as isize);
+        } else {
+            arena.return_metadata(memory);
+        }
+        // SAFETY: as above.
+        unsafe { slot.heap::<G>() }
+    }
+
+    /// Makes sure that the magazine of this class takes blocks; returns how many.
+    fn open_magazine(&self, core_heap: &CoreHeap<G>, class: SizeClass) -> usize {
+        let magazine = core_heap.magazine(class);
+        if magazine.limit() == 0 {
+            magazine.set_limit(G::magazine_limit(class));
+        }
+        magazine.limit()
+    }
+}

@@ -1,0 +1,92 @@
+//! Size classes: which block size serves a request.
+//!
+//! *Role*: pure arithmetic, used by everybody above; imports nothing.
+//!
+//! *Invariants*
+//! - S1: classes grow with their index; [`SizeClass::block_size`] of class 0 is [`GRANULE`].
+//! - S2: above 64 bytes at most 1/8 of a block is waste: eight classes to each doubling.
+//! - S3: the step between neighbouring classes is a power of two that divides both, so rounding a size up to its alignment
+//!   first makes the alignment divide the block size: a block at a multiple of its size is aligned by nature (48 bytes
+//!   at 16 is a block of 48).
+//! - S4: every size from the requested to the block size, at the same alignment, has the same class. So a free that knows
+//!   the `Layout` knows the class, whichever of these sizes its owner uses.
+
+#![deny(unsafe_code)]
+
+/// Smallest block size, and the step between the smallest classes, in bytes.
+pub const GRANULE: usize = 8;
+
+/// Classes to each doubling of the size.
+const STEPS: usize = 8;
+const STEPS_LOG2: usize = STEPS.trailing_zeros() as usize;
+
+/// Sizes up to this many bytes are looked up, bigger ones are computed.
+const TABLE_MAX: usize = 1024;
+
+static TABLE: [u8; TABLE_MAX / GRANULE + 1] = {
+    let mut table = [0; TABLE_MAX / GRANULE + 1];
+    let mut granules = 1;
+    while granules < table.len() {
+        table[granules] = compute_index(granules * GRANULE);
+        granules += 1;
+    }
+    table
+};
+
+/// Index of a block size: 0 is 8 bytes, 15 is 128, then eight to each doubling.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct SizeClass(u8);
+
+impl SizeClass {
+    /// The class for `size` bytes at alignment `align` (a power of two), or `None` when that needs a block of more than
+    /// `max_block` bytes: a large block then. `size + align` must not overflow, which every `Layout` promises.
+    #[inline]
+    pub const fn of(size: usize, align: usize, max_block: usize) -> Option<SizeClass> {
+        let rounded = (size + (align - 1)) & !(align - 1);
+        if rounded > max_block {
+            return None;
+        }
+        let index = if rounded <= TABLE_MAX { TABLE[rounded.div_ceil(GRANULE)] } else { compute_index(rounded) };
+        Some(SizeClass(index))
+    }
+
+    /// The class with this index.
+    pub const fn from_index(index: usize) -> SizeClass {
+        assert!(index < 256);
+        SizeClass(index as u8)
+    }
+
+    /// Position among the classes, from 0.
+    #[inline]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// Bytes in a block of this class.
+    #[inline]
+    pub const fn block_size(self) -> usize {
+        let index = self.0 as usize;
+        if index < 2 * STEPS {
+            (index + 1) * GRANULE
+        } else {
+            ((index % STEPS + STEPS + 1) << (index / STEPS - 1)) * GRANULE
+        }
+    }
+
+    /// How many classes there are when the biggest block has `max_block` bytes.
+    pub const fn count(max_block: usize) -> usize {
+        compute_index(max_block) as usize + 1
+    }
+}
+
+const fn compute_index(size: usize) -> u8 {
+    let granules = (size - 1) / GRANULE;
+    if granules < STEPS {
+        return granules as u8;
+    }
+    let doubling = granules.ilog2() as usize - STEPS_LOG2;
+    (doubling * STEPS + (granules >> doubling)) as u8
+}
+
+#[cfg(test)]
+mod tests;

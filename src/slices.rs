@@ -1,0 +1,230 @@
+//! Slices: the unit in which an arena's memory is handed out.
+//!
+//! *Role*: [`arena`](crate::arena) claims runs of slices for pages, large blocks and metadata; this file knows which are free,
+//! which are committed, and gives idle ones back to the page source.
+//!
+//! *Invariants*
+//! - A1: whoever cleared a slice's bit in `free` owns the slice, until it is set again.
+//! - A2: a slice's bit in `committed` is set while its memory may have been written since the source last gave it; if the
+//!   source commits, memory is used only while it is set. It changes only while the slice is owned.
+//! - A3: `aged` marks slices that were free and committed at the last call of [`purge`](Slices::purge) for aged ones; claiming
+//!   clears it.
+
+use core::marker::PhantomData;
+use core::ops::Range;
+use core::ptr::NonNull;
+
+use crate::bitmap::{Bitmap, next_run, words_for};
+use crate::geometry::Geometry;
+use crate::page_source::PageSource;
+use crate::sync::{AtomicUsize, Ordering};
+
+/// Most slices that a purge claims at a time, so that others find the rest meanwhile.
+const PURGE_STEP: usize = 1024;
+
+/// The slices of one arena.
+pub struct Slices<G: Geometry> {
+    /// Slice 0, with the provenance of the whole region.
+    first: NonNull<u8>,
+    /// How many the tables have room for.
+    capacity: usize,
+    /// How many there is memory for.
+    count: AtomicUsize,
+    /// Where to start looking for a free one: a hint.
+    lowest_free: AtomicUsize,
+    /// `free`, `committed` and `aged`, one after the other.
+    tables: NonNull<AtomicUsize>,
+    geometry: PhantomData<G>,
+}
+
+/// A run of slices that was claimed.
+#[derive(Debug)]
+pub struct ClaimedRun {
+    /// Which slices.
+    pub run: Range<usize>,
+    /// Whether all of its memory is known to be zero.
+    pub zeroed: bool,
+}
+
+impl<G: Geometry> Slices<G> {
+    /// Words of tables needed for `capacity` slices.
+    pub const fn table_words(capacity: usize) -> usize {
+        3 * words_for(capacity)
+    }
+
+    /// # Safety
+    /// `first` is slice 0 of a region, aligned to the slice size; `tables` are `table_words(capacity)` zeroed words that stay.
+    pub unsafe fn new(first: NonNull<u8>, capacity: usize, tables: NonNull<AtomicUsize>) -> Self {
+        let (count, lowest_free) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Slices { first, capacity, count, lowest_free, tables, geometry: PhantomData }
+    }
+
+    /// Adds memory for slices up to `count`; only one context at a time, with more than before.
+    pub fn extend_to(&self, count: usize) {
+        let old = self.count.swap(count.min(self.capacity), Ordering::AcqRel);
+        self.free().release(old..count.min(self.capacity));
+        self.lowest_free.fetch_min(old, Ordering::Relaxed);
+    }
+
+    /// How many slices there is memory for.
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// How many slices there can ever be.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Address of slice 0.
+    pub fn start(&self) -> usize {
+        self.first.addr().get()
+    }
+
+    /// The slice that this address lies in, if it lies in one.
+    #[inline]
+    pub fn index_of(&self, address: usize) -> Option<usize> {
+        let index = address.wrapping_sub(self.start()) / G::SLICE_SIZE;
+        (index < self.count()).then_some(index)
+    }
+
+    /// Where this slice starts.
+    pub fn pointer(&self, index: usize) -> NonNull<u8> {
+        debug_assert!(index < self.capacity);
+        // SAFETY: inside the region that `first` points into.
+        unsafe { self.first.add(index * G::SLICE_SIZE) }
+    }
+
+    /// Claims a run of `len` slices that starts at a multiple of `align` bytes, and makes its memory usable. `None` if there is
+    /// no such run, or the source refuses to commit it.
+    pub fn claim<S: PageSource>(&self, source: &S, len: usize, align: usize) -> Option<ClaimedRun> {
+        let align = (align / G::SLICE_SIZE).max(1);
+        let offset = (self.start() / G::SLICE_SIZE) & (align - 1);
+        let hint = self.lowest_free.load(Ordering::Relaxed);
+        let free = self.free();
+        let run = match free.claim_run(hint, len, align, offset) {
+            Some(run) => run,
+            // The hint may have passed slices that were released since.
+            None if hint > 0 => free.claim_run(0, len, align, offset)?,
+            None => return None,
+        };
+        if run.start == hint {
+            let _ = self.lowest_free.compare_exchange(hint, run.end, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        self.make_usable(source, run)
+    }
+
+    /// Claims exactly this run, like [`claim`](Self::claim).
+    pub fn claim_exactly<S: PageSource>(&self, source: &S, run: Range<usize>) -> Option<ClaimedRun> {
+        self.free().claim(run.clone()).then_some(())?;
+        self.make_usable(source, run)
+    }
+
+    /// Gives an owned run back; false if part of it was free already.
+    pub fn release(&self, run: Range<usize>) -> bool {
+        let first = run.start;
+        let owned = self.free().release(run);
+        self.lowest_free.fetch_min(first, Ordering::Relaxed);
+        owned
+    }
+
+    /// Gives the memory of free slices back to the source: all of them, or those that were free at the last call for aged ones
+    /// and still are. Returns how many bytes.
+    pub fn purge<S: PageSource>(&self, source: &S, only_aged: bool) -> usize {
+        if !S::DECOMMITS {
+            return 0;
+        }
+        let (free, committed, aged) = (self.free(), self.committed(), self.aged());
+        let idle = |index| free.snapshot(index) & committed.snapshot(index);
+        let due = |index| if only_aged { idle(index) & aged.snapshot(index) } else { idle(index) };
+        let (mut bytes, mut from) = (0, 0);
+        while let Some(run) = next_run(self.count(), from, due) {
+            let run = run.start..run.end.min(run.start + PURGE_STEP);
+            from = run.end;
+            if free.claim(run.clone()) {
+                bytes += self.decommit(source, run.clone());
+                self.release(run);
+            }
+        }
+        if only_aged {
+            from = 0;
+            while let Some(run) = next_run(self.count(), from, idle) {
+                from = run.end;
+                aged.release(run);
+            }
+        }
+        bytes
+    }
+
+    /// Slices that are free.
+    pub fn free(&self) -> Bitmap<'_> {
+        self.table(0)
+    }
+
+    /// Slices whose memory may have been written.
+    pub fn committed(&self) -> Bitmap<'_> {
+        self.table(1)
+    }
+
+    fn aged(&self) -> Bitmap<'_> {
+        self.table(2)
+    }
+
+    /// Commits what is not committed of an owned run, or gives the run back.
+    fn make_usable<S: PageSource>(&self, source: &S, run: Range<usize>) -> Option<ClaimedRun> {
+        let committed = self.committed();
+        self.aged().clear(run.clone());
+        let untouched = committed.is_clear(run.clone());
+        if S::COMMITS {
+            let mut at = run.start;
+            while at < run.end {
+                let next = committed.next_run(at).unwrap_or(run.end..run.end);
+                let gap = at..next.start.min(run.end);
+                if !gap.is_empty() && !self.commit(source, gap.clone()) {
+                    self.release(run);
+                    return None;
+                }
+                committed.release(gap);
+                at = next.end;
+            }
+        } else {
+            committed.release(run.clone());
+        }
+        let zeroed = untouched && S::FRESH_IS_ZERO && (S::DECOMMITTED_IS_ZERO || !S::DECOMMITS);
+        Some(ClaimedRun { run, zeroed })
+    }
+
+    fn commit<S: PageSource>(&self, source: &S, run: Range<usize>) -> bool {
+        // Rounded outwards: committing a neighbour's committed memory again changes nothing.
+        let start = self.pointer(run.start);
+        let inside = start.addr().get() % S::OS_PAGE_SIZE;
+        let size = (inside + run.len() * G::SLICE_SIZE).next_multiple_of(S::OS_PAGE_SIZE);
+        // SAFETY: a region of a source that commits consists of whole OS pages, so the range lies inside it.
+        unsafe { source.commit(start.sub(inside), size) }
+    }
+
+    /// Decommits the whole OS pages of an owned run; returns how many bytes.
+    fn decommit<S: PageSource>(&self, source: &S, run: Range<usize>) -> usize {
+        let slices_per_page = (S::OS_PAGE_SIZE / G::SLICE_SIZE).max(1);
+        let offset = (self.start() / G::SLICE_SIZE) % slices_per_page;
+        let first = (run.start + offset).next_multiple_of(slices_per_page) - offset;
+        let end = ((run.end + offset) / slices_per_page * slices_per_page).saturating_sub(offset);
+        if first >= end {
+            return 0;
+        }
+        let bytes = (end - first) * G::SLICE_SIZE;
+        // SAFETY: owned slices (A1) of one region, whole OS pages.
+        if !unsafe { source.decommit(self.pointer(first), bytes) } {
+            return 0;
+        }
+        self.committed().clear(first..end);
+        bytes
+    }
+
+    fn table(&self, index: usize) -> Bitmap<'_> {
+        let words = words_for(self.capacity);
+        // SAFETY: `new` was given the words of three tables, which stay.
+        let table = unsafe { core::slice::from_raw_parts(self.tables.add(index * words).as_ptr(), words) };
+        Bitmap::new(table, self.capacity)
+    }
+}

@@ -1,0 +1,72 @@
+//! Atomics: `core`'s, or `loom`'s when a model is being checked.
+//!
+//! *Role*: every other file takes its atomics from here.
+//!
+//! *Concurrency*: two pairs of operations must be seen in one total order by everybody (a page's words against its
+//! `held` flag, see [`page`](crate::page)); they use the `_in_total_order` functions below. All other orderings are written
+//! where they are used, with what they pair with.
+
+cfg_if::cfg_if! {
+    if #[cfg(loom)] {
+        pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
+    } else {
+        pub use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
+    }
+}
+
+/// Bits in a bitmap word.
+pub const WORD_BITS: usize = usize::BITS as usize;
+
+/// Sets `bits` in `word`; returns what was there. In one total order with the other `_in_total_order` functions.
+#[inline]
+pub fn set_in_total_order(word: &AtomicUsize, bits: usize) -> usize {
+    model_fence();
+    let old = word.fetch_or(bits, Ordering::SeqCst);
+    model_fence();
+    old
+}
+
+/// Reads `word`, in one total order with the other `_in_total_order` functions.
+#[inline]
+pub fn load_in_total_order(word: &AtomicUsize) -> usize {
+    model_fence();
+    word.load(Ordering::SeqCst)
+}
+
+/// Reads `flag`, in one total order with the other `_in_total_order` functions.
+#[inline]
+pub fn load_flag_in_total_order(flag: &AtomicBool) -> bool {
+    model_fence();
+    flag.load(Ordering::SeqCst)
+}
+
+/// Writes `flag`, in one total order with the other `_in_total_order` functions.
+#[inline]
+pub fn store_flag_in_total_order(flag: &AtomicBool, value: bool) {
+    flag.store(value, Ordering::SeqCst);
+    model_fence();
+}
+
+/// Stores `value` with release order.
+///
+/// loom lets a plain store slip in between the two halves of another context's swap; so the model swaps as well.
+#[inline(always)]
+pub fn publish<T>(pointer: &AtomicPtr<T>, value: *mut T) {
+    if cfg!(loom) {
+        pointer.swap(value, Ordering::Release);
+    } else {
+        pointer.store(value, Ordering::Release);
+    }
+}
+
+/// loom treats sequentially consistent accesses as acquire and release; its fences are exact, so the model uses them.
+#[inline(always)]
+fn model_fence() {
+    #[cfg(loom)]
+    loom::sync::atomic::fence(Ordering::SeqCst);
+}
+
+/// Keeps `T` on cache lines of its own, so that two cores never fight over one.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct CachePadded<T>(pub T);

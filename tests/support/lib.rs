@@ -1,0 +1,30 @@
+//! What the test suites of coreheap share.
+//!
+//! - [`actions`]: the one driver that interprets a stream of actions on any [`subject`]; the stream comes from a seed ([`rng`]),
+//!   from bytes ([`fuzz`]) or from a recorded trace.
+//! - [`shadow`]: the shadow model: what must be true of each block, checked on every action.
+//! - [`sources`]: hostile page sources over memory that the test owns, and [`refusals`]: which of their calls say no.
+//! - [`cores`]: core numbers that a test chooses.
+//! - [`conformance`]: the suite that every port calls with its own page source.
+//!
+//! Needs `alloc` only; the feature `std` adds what tests of hosted programs want.
+
+#![no_std]
+
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+pub mod actions;
+mod area;
+pub mod conformance;
+pub mod cores;
+pub mod fuzz;
+mod lock;
+pub mod refusals;
+pub mod rng;
+#[cfg(feature = "std")]
+pub mod seed;
+pub mod shadow;
+pub mod sources;
+pub mod subject;

@@ -1,0 +1,75 @@
+//! The project's commands, run as `cargo xtask COMMAND`.
+//!
+//! `test` is what CI runs: [`steps`] is the table of what it does, [`rig`] sets up what a step needs, [`runner`] runs the
+//! steps and prints the results.
+
+mod rig;
+mod runner;
+mod shell;
+mod steps;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// The project's commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run what CI runs, and set up what it needs
+    Test {
+        /// Steps to run (all of them by default)
+        #[arg(value_name = "STEP")]
+        names: Vec<String>,
+        /// List the steps and what each needs
+        #[arg(long)]
+        list: bool,
+        /// Show the output of every step while it runs, not only that of failing ones
+        #[arg(short, long)]
+        verbose: bool,
+    },
+    /// Run an example in release mode: hosted, fixed_region, own_source
+    Example {
+        /// The example's name
+        name: String,
+        /// Arguments for the example, after `--`
+        #[arg(last = true, value_name = "ARGUMENTS")]
+        arguments: Vec<String>,
+    },
+    /// Run a benchmark
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// coreheap, mimalloc and the system allocator, one thread, six patterns (about 20 seconds)
+    Quick {
+        /// Arguments for the benchmark, after `--`
+        #[arg(last = true, value_name = "ARGUMENTS")]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> Result<ExitCode> {
+    match Arguments::parse().command {
+        Command::Test { list: true, .. } => {
+            runner::list();
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Test { names, verbose, .. } => runner::test(&names, verbose),
+        Command::Example { name, arguments } => {
+            shell::hand_over("cargo run --release --example", &[name, "--".into()], &arguments)
+        }
+        Command::Bench(Bench::Quick { arguments }) => {
+            shell::hand_over("cargo run --release -p coreheap-bench --bin", &["quick".into(), "--".into()], &arguments)
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What steps need beside the source, and how it is had: rustup's components and targets are added; a Debian package is
+//! installed where this is Debian and we are root, and named elsewhere.
+
+use std::fmt;
+use std::process::Stdio;
+use std::sync::Once;
+
+use crate::shell::{command, output_of};
+
+/// Something that must be there before a step can run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Need {
+    /// The nightly toolchain.
+    Nightly,
+    /// A component of a toolchain: (toolchain, component).
+    Component(&'static str, &'static str),
+    /// The standard library for a target: (toolchain, target triple).
+    Target(&'static str, &'static str),
+    /// A program, and the Debian package that has it: (program, package).
+    Program(&'static str, &'static str),
+    /// An operating system and architecture that this must be: (name, name), as in `std::env::consts`.
+    Host(&'static str, &'static str),
+}
+
+/// Why a need is not met.
+pub enum Missing {
+    /// It never can be on this machine.
+    NotHere(String),
+    /// It could be; the text says how.
+    NotInstalled(String),
+}
+
+impl Need {
+    /// Sees to it that the need is met.
+    pub fn provide(self) -> Result<(), Missing> {
+        let is_met = || match self {
+            Need::Nightly => has_line("rustup toolchain list", "nightly"),
+            Need::Component(toolchain, name) => {
+                has_line(&format!("rustup component list --installed --toolchain {toolchain}"), name)
+            }
+            Need::Target(toolchain, triple) => {
+                has_line(&format!("rustup target list --installed --toolchain {toolchain}"), triple)
+            }
+            Need::Program(name, _) => is_in_path(name),
+            Need::Host(os, arch) => (std::env::consts::OS, std::env::consts::ARCH) == (os, arch),
+        };
+        if is_met() {
+            return Ok(());
+        }
+        let install = match self {
+            Need::Nightly => "rustup toolchain install nightly --profile minimal".into(),
+            Need::Component(toolchain, name) => format!("rustup component add --toolchain {toolchain} {name}"),
+            Need::Target(toolchain, triple) => format!("rustup target add --toolchain {toolchain} {triple}"),
+            Need::Program(_, package) => {
+                format!("apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=300 {package}")
+            }
+            Need::Host(..) => return Err(Missing::NotHere(format!("only on {self}"))),
+        };
+        if matches!(self, Need::Program(..)) && !is_debian_as_root() {
+            return Err(Missing::NotInstalled(format!("{self} is missing; on Debian: {install}")));
+        }
+        println!("      {install}");
+        if matches!(self, Need::Program(..)) {
+            update_package_lists();
+        }
+        let installed = command(&install).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()).output();
+        match installed {
+            Ok(_) if is_met() => Ok(()),
+            Ok(output) => {
+                let words = String::from_utf8_lossy(&output.stderr);
+                let last = words.trim_end().lines().last().unwrap_or("it said nothing").trim();
+                Err(Missing::NotInstalled(format!("{self} is missing; `{install}` did not help: {last}")))
+            }
+            Err(error) => Err(Missing::NotInstalled(format!("{self} is missing; cannot run `{install}`: {error}"))),
+        }
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Need::Nightly => write!(f, "nightly"),
+            Need::Component(toolchain, name) => write!(f, "{name} ({toolchain})"),
+            Need::Target(toolchain, triple) => write!(f, "{triple} ({toolchain})"),
+            Need::Program(name, _) => write!(f, "{name}"),
+            Need::Host(os, arch) => write!(f, "{os} {arch}"),
+        }
+    }
+}
+
+/// Whether a line of what `line` prints is `word`, or `word` and a target triple or a note after it.
+fn has_line(line: &str, word: &str) -> bool {
+    let names_it = |found: &str| found.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', ' ']));
+    output_of(line).is_some_and(|output| output.lines().any(names_it))
+}
+
+fn is_in_path(program: &str) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|folder| folder.join(program).is_file())
+}
+
+fn is_debian_as_root() -> bool {
+    is_in_path("apt-get") && output_of("id -u").is_some_and(|id| id.trim() == "0")
+}
+
+/// Once in a run, `apt-get update`; where it fails the install that follows says what is wrong.
+fn update_package_lists() {
+    static UPDATED: Once = Once::new();
+    UPDATED.call_once(|| drop(command("apt-get update -qq").stdin(Stdio::null()).output()));
+}

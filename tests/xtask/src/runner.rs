@@ -1,0 +1,175 @@
+//! Runs steps and prints how they went.
+
+use std::io::{self, BufRead, BufReader};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::rig::Missing;
+use crate::shell::command;
+use crate::steps::{STEPS, Step};
+
+/// How long a step may take in CI: a test that hangs is to fail under its name, before CI gives up on everything.
+const LIMIT: Duration = Duration::from_secs(20 * 60);
+
+enum Outcome {
+    Passed,
+    Failed(String),
+    Skipped(String),
+}
+
+struct Report {
+    step: &'static Step,
+    outcome: Outcome,
+    /// How many tests passed.
+    tests: usize,
+    time: Duration,
+}
+
+/// Prints the steps.
+pub fn list() {
+    for step in STEPS {
+        println!("{:20} {}", step.name, step.shows);
+        let settings: String = step.env.iter().map(|(name, value)| format!("{name}='{value}' ")).collect();
+        println!("{:20}   {settings}{}", "", step.command);
+        if !step.needs.is_empty() {
+            let needs: Vec<String> = step.needs.iter().map(|need| need.to_string()).collect();
+            println!("{:20}   needs {}", "", needs.join(", "));
+        }
+    }
+}
+
+/// Runs the named steps, or all, and prints a table and a closing line.
+pub fn test(names: &[String], verbose: bool) -> Result<ExitCode> {
+    if let Some(unknown) = names.iter().find(|name| STEPS.iter().all(|step| step.name != **name)) {
+        bail!("there is no step `{unknown}`; `cargo xtask test --list` names them");
+    }
+    let steps: Vec<&Step> = STEPS.iter().filter(|step| names.is_empty() || names.iter().any(|name| name == step.name)).collect();
+    let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
+    let start = Instant::now();
+    let mut reports = Vec::new();
+    for (index, step) in steps.iter().enumerate() {
+        println!("[{:2}/{}] {}: {}", index + 1, steps.len(), step.name, step.shows);
+        reports.push(run(step, in_ci, verbose)?);
+    }
+    print_table(&reports, start.elapsed());
+    let count = |is_wanted: fn(&Outcome) -> bool| reports.iter().filter(|report| is_wanted(&report.outcome)).count();
+    let failed = count(|outcome| matches!(outcome, Outcome::Failed(_)));
+    let skipped = count(|outcome| matches!(outcome, Outcome::Skipped(_)));
+    let skipped_words = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
+    println!("{} passed, {failed} failed{skipped_words}", reports.len() - failed - skipped);
+    Ok(ExitCode::from(u8::from(failed > 0)))
+}
+
+fn run(step: &'static Step, in_ci: bool, verbose: bool) -> Result<Report> {
+    let start = Instant::now();
+    let done = |outcome, tests| Ok(Report { step, outcome, tests, time: start.elapsed() });
+    for need in step.needs {
+        match need.provide() {
+            Ok(()) => {}
+            Err(Missing::NotInstalled(reason)) if in_ci => return done(Outcome::Failed(reason), 0),
+            Err(Missing::NotInstalled(reason) | Missing::NotHere(reason)) => return done(Outcome::Skipped(reason), 0),
+        }
+    }
+    let mut command = command(step.command);
+    command.envs(step.env.iter().copied());
+    let (status, output) = match watch(command, in_ci, verbose) {
+        Ok(end) => end,
+        Err(error) => return done(Outcome::Failed(format!("cannot run `{}`: {error}", step.command)), 0),
+    };
+    let tests = passed_tests(&output);
+    let reason = match status {
+        None => format!("had not ended after {} minutes", LIMIT.as_secs() / 60),
+        Some(status) if !status.success() => status.to_string(),
+        Some(_) if step.tests && tests == 0 => "ran no test".to_string(),
+        Some(_) => return done(Outcome::Passed, tests),
+    };
+    if !verbose {
+        print!("{output}");
+    }
+    println!("FAILED: {} {reason}", step.name);
+    done(Outcome::Failed(reason), tests)
+}
+
+/// Runs a command to its end and collects what it prints. No status: it was ended, after [`LIMIT`], which holds in CI only.
+fn watch(mut command: Command, in_ci: bool, verbose: bool) -> Result<(Option<ExitStatus>, String)> {
+    let (reader, writer) = io::pipe()?;
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    #[cfg(unix)]
+    if in_ci {
+        // A group of its own can be ended with all that cargo started; on a terminal it would not hear Ctrl-C.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    }
+    let mut child = command.spawn()?;
+    // It holds the writing end, and reading goes on until nobody does.
+    drop(command);
+    let (ended, end) = mpsc::channel::<()>();
+    let group = child.id();
+    let watchdog = in_ci.then(|| {
+        thread::spawn(move || {
+            let is_late = end.recv_timeout(LIMIT) == Err(mpsc::RecvTimeoutError::Timeout);
+            if is_late {
+                let _ = Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).status();
+            }
+            is_late
+        })
+    });
+    let mut output = String::new();
+    let mut reader = BufReader::new(reader);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        let text = String::from_utf8_lossy(&line);
+        if verbose {
+            print!("{text}");
+        }
+        output.push_str(&text);
+        line.clear();
+    }
+    let status = child.wait()?;
+    drop(ended);
+    let is_late = watchdog.is_some_and(|thread| thread.join().unwrap_or(false));
+    Ok(((!is_late).then_some(status), output))
+}
+
+/// How many tests passed, from the closing lines of test binaries: `test result: ok. 12 passed; 0 failed; …`.
+fn passed_tests(output: &str) -> usize {
+    let count = |line: &str| line.split_once("test result: ok. ")?.1.split_once(" passed")?.0.parse::<usize>().ok();
+    output.lines().filter_map(count).sum()
+}
+
+fn print_table(reports: &[Report], total: Duration) {
+    println!("\n{:20} {:8} {:>6} {:>9}", "step", "result", "tests", "seconds");
+    for report in reports {
+        let (result, reason) = match &report.outcome {
+            Outcome::Passed => ("passed", ""),
+            Outcome::Failed(reason) => ("FAILED", reason.as_str()),
+            Outcome::Skipped(reason) => ("skipped", reason.as_str()),
+        };
+        let tests = if report.tests > 0 { report.tests.to_string() } else { String::new() };
+        let row = format!("{:20} {result:8} {tests:>6} {:>9.1}  {reason}", report.step.name, report.time.as_secs_f64());
+        println!("{}", row.trim_end());
+    }
+    println!("{:20} {:8} {:>6} {:>9.1}\n", "all", "", "", total.as_secs_f64());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_tests_from_closing_lines() {
+        let output = "running 2 tests\ntest result: ok. 2 passed; 0 failed; 0 ignored\n\ntest result: ok. 11 passed; 0 failed\n";
+        assert_eq!(passed_tests(output), 13);
+        assert_eq!(passed_tests("test result: FAILED. 3 passed; 1 failed"), 0);
+    }
+
+    #[test]
+    fn step_names_are_unique() {
+        for (index, step) in STEPS.iter().enumerate() {
+            assert!(STEPS[..index].iter().all(|earlier| earlier.name != step.name), "{} is there twice", step.name);
+        }
+    }
+}
