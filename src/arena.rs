@@ -56,12 +56,16 @@ impl<G: Geometry> Arena<G> {
         Plan { capacity, bitmaps, entries, groups, end }
     }
 
-    /// Bytes a region must have, whatever its start, to serve one run of `slices` at `align` bytes: with the arena itself, one
-    /// group of headers and `extra` slices of other metadata.
-    pub fn min_region_size(slices: usize, align: usize, extra: usize) -> Option<usize> {
-        let slices = slices.checked_add(align / G::SLICE_SIZE)?.checked_add(Self::GROUP_SLICES + extra)?;
+    /// Slices that are enough for one run of `slices` at `align` bytes wherever they start, for a group of headers, and for `extra`
+    /// slices of other metadata.
+    pub fn slices_for_run(slices: usize, align: usize, extra: usize) -> Option<usize> {
+        slices.checked_add(align / G::SLICE_SIZE)?.checked_add(Self::GROUP_SLICES + extra)
+    }
+
+    /// Bytes a region must have, whatever its start, for an arena of so many slices.
+    pub fn min_region_size(slices: usize) -> Option<usize> {
         let bytes = slices.checked_mul(G::SLICE_SIZE)?;
-        // Twice, because the tables need slices' worth of tables themselves.
+        // Twice, because the tables describe the slices that they take up as well.
         let tables = Self::plan(slices.checked_add(2)?).end.checked_mul(2)?;
         bytes.checked_add(tables)?.checked_add(2 * G::SLICE_SIZE).filter(|size| *size <= isize::MAX as usize)
     }

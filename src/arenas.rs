@@ -63,10 +63,16 @@ impl<G: Geometry> Arenas<G> {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// How often the source refused to commit free slices.
+    pub fn refusals(&self) -> usize {
+        self.iter().map(|arena| arena.slices().refusals()).sum()
+    }
+
     /// Gets memory for one run of `slice_count` slices at `align` bytes, and `extra` slices of metadata. True if there may be some
     /// now: also if others got some since the caller, about to search, saw `generation`.
     pub fn grow<S: PageSource>(&self, source: &S, generation: usize, slice_count: usize, align: usize, extra: usize) -> bool {
-        let Some(min_size) = Arena::<G>::min_region_size(slice_count, align, extra) else { return false };
+        let Some(needed) = Arena::<G>::slices_for_run(slice_count, align, extra) else { return false };
+        let Some(min_size) = Arena::<G>::min_region_size(needed) else { return false };
         if self.asking.swap(true, Ordering::Acquire) {
             self.wait_for_other();
         }
@@ -74,7 +80,6 @@ impl<G: Geometry> Arenas<G> {
             self.asking.store(false, Ordering::Release);
             return true;
         }
-        let needed = min_size.div_ceil(G::SLICE_SIZE);
         let grown = S::GROWS && self.iter().any(|arena| arena.grow(source, needed)) || self.add(source, min_size);
         if grown {
             self.generation.fetch_add(1, Ordering::Release);

@@ -25,26 +25,37 @@ pub const fn mask(start: usize, len: usize) -> usize {
     if len == 0 { 0 } else { (usize::MAX >> (WORD_BITS - len)) << start }
 }
 
-/// Claims up to `want` of the lowest free bits of `word`; returns them, 0 if there are none.
+/// Claims up to `want` (at least 1) of the lowest free bits of `word`; returns them, 0 if there are none.
 #[inline]
 pub fn claim_lowest(word: &AtomicUsize, want: usize) -> usize {
     if want >= WORD_BITS {
         return word.swap(0, Ordering::Acquire);
     }
     let mut current = word.load(Ordering::Relaxed);
-    loop {
-        let mut rest = current;
-        for _ in 0..want {
-            rest &= rest.wrapping_sub(1);
-        }
-        if rest == current {
-            return 0;
-        }
-        match word.compare_exchange_weak(current, rest, Ordering::Acquire, Ordering::Relaxed) {
-            Ok(_) => return current & !rest,
+    while current != 0 {
+        let chosen = lowest(current, want);
+        match word.compare_exchange_weak(current, current & !chosen, Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) => return chosen,
             Err(now) => current = now,
         }
     }
+    0
+}
+
+/// Up to `want` of the lowest set bits.
+#[inline]
+fn lowest(bits: usize, want: usize) -> usize {
+    const HALF: usize = WORD_BITS / 2;
+    if want >= HALF {
+        // Half a word at a time is near enough, and needs no counting.
+        let low = bits & mask(0, HALF);
+        return if low == 0 { bits } else { low };
+    }
+    let mut rest = bits;
+    for _ in 0..want {
+        rest &= rest.wrapping_sub(1);
+    }
+    bits & !rest
 }
 
 /// Claims all of `bits` in `word`, or nothing.

@@ -8,7 +8,7 @@
 
 use core::marker::PhantomData;
 
-use crate::block::Block;
+use crate::block::{Block, Blocks};
 use crate::core_heap::{CoreHeap, CoreSlot};
 use crate::geometry::Geometry;
 use crate::size_class::SizeClass;
@@ -45,6 +45,33 @@ pub unsafe trait CoreLocal: Sync {
     /// # Safety
     /// As for [`pop`](Self::pop); the block is of that class.
     unsafe fn push<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block>;
+
+    /// Pops until there are `most` blocks in `blocks`, or the magazine is empty, busy, or not there.
+    ///
+    /// # Safety
+    /// As for [`pop`](Self::pop); `most` is at most [`Blocks::CAPACITY`].
+    #[inline]
+    unsafe fn pop_many<G: Geometry>(&self, class: SizeClass, blocks: &mut Blocks, most: usize) {
+        while blocks.addresses().len() < most {
+            // SAFETY: the caller's promise.
+            let Some(block) = (unsafe { self.pop::<G>(class) }) else { break };
+            blocks.add(block);
+        }
+    }
+
+    /// Pushes from `blocks`, the last first, until none is left, or the magazine is full, busy, or not there.
+    ///
+    /// # Safety
+    /// As for [`push`](Self::push).
+    #[inline]
+    unsafe fn push_many<G: Geometry>(&self, class: SizeClass, blocks: &mut Blocks) {
+        while let Some(block) = blocks.remove() {
+            // SAFETY: the caller's promise.
+            if let Err(back) = unsafe { self.push::<G>(class, block) } {
+                return blocks.add(back);
+            }
+        }
+    }
 
     /// Runs `work` while nobody else pops or pushes on core `core`'s magazines; `None` if that cannot be had now.
     ///
@@ -214,6 +241,16 @@ unsafe impl<N: CoreNumber, const CORES: usize> CoreLocal for TryFlag<N, CORES> {
     unsafe fn push<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block> {
         // SAFETY: as in `pop`.
         unsafe { self.with_any::<G, _, _>(block, |heap, block| heap.magazine(class).push(block)) }.flatten()
+    }
+
+    unsafe fn pop_many<G: Geometry>(&self, class: SizeClass, blocks: &mut Blocks, most: usize) {
+        // SAFETY: as in `pop`. Busy slots leave the blocks as they are.
+        let _ = unsafe { self.with_any::<G, _, _>(blocks, |heap, blocks| heap.magazine(class).pop_many(blocks, most)) };
+    }
+
+    unsafe fn push_many<G: Geometry>(&self, class: SizeClass, blocks: &mut Blocks) {
+        // SAFETY: as in `pop_many`.
+        let _ = unsafe { self.with_any::<G, _, _>(blocks, |heap, blocks| heap.magazine(class).push_many(blocks)) };
     }
 
     unsafe fn alone_on<G: Geometry, R>(&self, core: usize, work: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R> {

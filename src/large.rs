@@ -36,7 +36,8 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         let Some((arena, page)) = found else { return self.misuses.report(Misuse::Foreign, address) };
         let slice_count = page.slice_count();
         if !arena.return_large(page, address) {
-            return self.misuses.report(Misuse::Foreign, address);
+            let misuse = if page.class().is_some() { Misuse::WrongLayout } else { Misuse::Foreign };
+            return self.misuses.report(misuse, address);
         }
         self.note_used(-(slice_count as isize));
         self.purge_if_due();

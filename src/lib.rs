@@ -1,4 +1,126 @@
-//! coreheap
+//! **coreheap** is an embeddable memory allocator for WebAssembly modules, kernels, firmware, consoles and hosted programs. Its heaps
+//! belong to cores, not to threads; it takes its memory through a trait; and it runs on stable Rust without `std`.
+//!
+//! A port makes it a single line; on Linux:
+//!
+//! ```ignore
+//! #[global_allocator]
+//! static HEAP: coreheap_os::Coreheap = coreheap_os::Coreheap::new();
+//! ```
+//!
+//! This crate is the allocator itself: a [`Heap`] of three parts. Here with memory that the program has, and for one core:
+//!
+//! ```
+//! use core::alloc::Layout;
+//! use coreheap::{Heap, SingleCore, Tiny, sources::FixedRegion};
+//!
+//! let memory = Box::leak(Box::new([0u8; 16 * 1024]));
+//! // SAFETY: the memory is the heap's for good, and one thread uses it.
+//! let (source, cores) = unsafe { (FixedRegion::over(memory.as_mut_ptr(), memory.len()), SingleCore::new()) };
+//! let heap: Heap<_, _, Tiny> = Heap::new(source, cores);
+//!
+//! let layout = Layout::new::<[u32; 12]>();
+//! let block = heap.allocate(layout).expect("48 of 16,384 bytes");
+//! // SAFETY: the block came from this heap with this layout.
+//! unsafe { heap.deallocate(block, layout) };
+//! ```
+//!
+//! | what varies | who says it | ready made |
+//! |---|---|---|
+//! | where memory comes from | [`PageSource`] | [`sources`]; ports |
+//! | which core is this, and how is a context alone on its magazines | [`CoreLocal`] | [`SingleCore`], [`TryFlag`]; ports |
+//! | how big slices, pages, classes and magazines are | [`Geometry`] | [`Server`], [`Compact`], [`Tiny`], [`geometry!`] |
+//!
+//! # How it works
+//!
+//! Three levels of one idea, claiming bits in a bitmap, under a stack of ready blocks:
+//!
+//! ```text
+//!            core 0                    core 1
+//!   ┌──────────────────────┐  ┌──────────────────────┐
+//!   │ magazines, by class  │  │ magazines, by class  │   a few ready blocks each: pop, push
+//!   └─────┬──────────▲─────┘  └─────┬──────────▲─────┘
+//!    refill a word   flush a word   │          │         one atomic operation for up to 64 blocks
+//!   ┌─────▼──────────┴──────────────▼──────────┴─────┐
+//!   │ pages: blocks of one class, one bit for each   │   the bits lie apart from the blocks
+//!   └─────┬──────────▲───────────────────────────────┘
+//!      claim a run   retire
+//!   ┌─────▼──────────┴───────────────────────────────┐
+//!   │ arenas: slices, one bit for each               │   large blocks are runs of slices
+//!   └─────┬──────────▲───────────────────────────────┘
+//!     reserve, commit   decommit, release
+//!   ┌─────▼──────────┴───────────────────────────────┐
+//!   │ page source: mmap, memory.grow, a static array │
+//!   └────────────────────────────────────────────────┘
+//! ```
+//!
+//! **The first allocation**, file by file. Later ones end at step 3.
+//!
+//! 1. `global.rs`: `GlobalAlloc::alloc` calls [`Heap::allocate`] in `heap.rs`.
+//! 2. `size_class.rs`: size and alignment become a size class, from a table. (None: a large block, `large.rs`.)
+//! 3. `core_local.rs`: pop from this core's `magazine.rs`. There is none yet:
+//! 4. `refill.rs` makes the core heap (`core_heap.rs`) and looks for a page of the class: the current one, a listed one, a fresh one.
+//! 5. `arenas.rs` has no arena, so it asks the [`PageSource`] for a region, with nothing held; `arena.rs` lays its tables at the front.
+//! 6. `slices.rs` claims a run of slices in a `bitmap.rs` and has the source commit it; `page_table.rs` gives it a header; `page.rs` opens it.
+//! 7. Now we climb up again: `refill.rs` takes up to 64 blocks from one word of the page's bitmap, keeps the lowest, pushes the others
+//!    into the magazine, and the heap turns the [`Block`]'s address into a pointer.
+//!
+//! **The first free**: the layout gives the class, the block is pushed. A full magazine is flushed (`refill.rs`): the newest half is
+//! grouped by word and given back, one atomic operation each. A page that is empty then is retired at once: its slices are free for
+//! any class. Slices that stay free for a while are decommitted (`reclaim.rs`).
+//!
+//! **Who waits for whom**: nobody. There is no lock in this crate. A magazine that is busy (an interrupt, a signal handler, another thread
+//! on the same core) is passed by, and the page bitmaps serve. Only contexts that run out of memory together wait, a bounded time, for
+//! the first of them to return from the page source.
+//!
+//! **Wrong pointers**: see [`Misuse`]. A debug build checks every free against the page table.
+//!
+//! # The files, bottom first
+//!
+//! A file imports only from those above it in this list; a test sees to it.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `sync.rs` | atomics: `core`'s, or loom's |
+//! | `size_class.rs` | which block size serves a request |
+//! | `block.rs` | a block that a context owns |
+//! | `misuse.rs` | what a program can do wrong, and the answer |
+//! | `bitmap.rs` | claiming and releasing bits |
+//! | `page_source.rs` | the trait that memory comes through |
+//! | `geometry.rs` | how big everything is |
+//! | `magazine.rs` | a core's ready blocks of one class |
+//! | `page.rs` | page headers: free blocks as bits, listed pages as bits |
+//! | `core_heap.rs` | the magazines and current pages of one core |
+//! | `core_local.rs` | being alone on a core's magazines |
+//! | `slices.rs` | free, committed and aged slices of an arena |
+//! | `page_table.rs` | from a slice to its page header |
+//! | `arena.rs` | one region: slices and page table together |
+//! | `arenas.rs` | all regions, by address |
+//! | `sources.rs` | page sources that need no platform |
+//! | `heap.rs` | the interface and the fast path |
+//! | `refill.rs` | between magazines and pages |
+//! | `large.rs` | large blocks |
+//! | `reclaim.rs` | giving memory back |
+//! | `stats.rs` | the heap report |
+//! | `global.rs` | `GlobalAlloc` and `Allocator` |
+//!
+//! # Words
+//!
+//! - **block**: what one allocation gets. **size class**: one of the block sizes.
+//! - **page**: a run of slices cut into blocks of one size class; the system's pages are **OS pages**.
+//! - **large block**: a block that is a run of slices of its own.
+//! - **slice**: the unit in which an arena hands out memory. **arena**: a region under management. **region**: memory that a source gave.
+//! - **core heap**: the magazines and current pages of one core. **magazine**: its ready blocks of one size class.
+//! - **refill** and **flush**: move a batch of blocks from a page to a magazine, and back. A page's blocks are **taken** and **given**.
+//! - **held**: a page that some context works with. **listed**: one that has room and waits to be held. **retire**: return an empty page.
+//! - **commit** and **decommit**: make reserved memory usable, and give up its contents. **purge**: decommit what is free.
+//!
+//! # What it costs
+//!
+//! A page header takes 128 bytes on a 64-bit host, for up to 768 blocks: 0.2 % of a page of 64 KiB, 1 % of a page of 16-byte blocks (12 KiB).
+//! Each slice of 4 KiB takes 4 bytes in the page table and 3 bits in bitmaps. A core heap takes 1 KiB for each class that the core uses.
+//! Magazines hold back at most 127 blocks and 64 KiB for each class and core.
+
 #![no_std]
 #![cfg_attr(feature = "allocator_api", feature(allocator_api))]
 
@@ -12,6 +134,7 @@ mod page;
 mod size_class;
 mod sync;
 
+// Models check the files above, whose state they can make without memory from a page source.
 cfg_if::cfg_if! {
     if #[cfg(not(loom))] {
         mod arena;
@@ -35,7 +158,7 @@ cfg_if::cfg_if! {
     }
 }
 
-pub use block::Block;
+pub use block::{Block, Blocks};
 pub use core_heap::{CoreHeap, CoreSlot};
 pub use core_local::{CoreLocal, CoreNumber, SingleCore, TryFlag};
 pub use geometry::{Compact, Geometry, Server, Tiny};

@@ -12,7 +12,7 @@
 
 use core::num::NonZeroUsize;
 
-use crate::block::Block;
+use crate::block::{Block, Blocks};
 use crate::geometry::Geometry;
 use crate::sync::{AtomicU32, Ordering::Relaxed};
 
@@ -57,6 +57,31 @@ impl<G: Geometry> Magazine<G> {
         self.slots.as_ref()[count as usize].store(block.address(), Relaxed);
         self.count.store(count + 1, Relaxed);
         Ok(())
+    }
+
+    /// Pops until there are `most` blocks in `blocks`, or none is left here.
+    ///
+    /// # Safety
+    /// As for [`pop`](Self::pop).
+    pub unsafe fn pop_many(&self, blocks: &mut Blocks, most: usize) {
+        while blocks.addresses().len() < most {
+            // SAFETY: the caller's promise.
+            let Some(block) = (unsafe { self.pop() }) else { break };
+            blocks.add(block);
+        }
+    }
+
+    /// Pushes from `blocks`, the last first, until none is left there, or there is no room here.
+    ///
+    /// # Safety
+    /// As for [`push`](Self::push).
+    pub unsafe fn push_many(&self, blocks: &mut Blocks) {
+        while let Some(block) = blocks.remove() {
+            // SAFETY: the caller's promise.
+            if let Err(back) = unsafe { self.push(block) } {
+                return blocks.add(back);
+            }
+        }
     }
 
     /// How many blocks are inside; a snapshot unless the caller is alone on the magazine.

@@ -21,7 +21,7 @@
 //! total order, so at least one side sees the other (P4).
 
 use crate::bitmap::{claim_exactly, claim_lowest, mask};
-use crate::block::Block;
+use crate::block::{Block, Blocks};
 use crate::geometry::{Geometry, LARGE, NONE};
 use crate::size_class::SizeClass;
 use crate::sync::{
@@ -168,7 +168,7 @@ impl<G: Geometry> Page<G> {
     }
 
     /// Claims up to `want` free blocks of a page of this class, all of one word.
-    pub fn take(&self, class: SizeClass, want: usize) -> Option<Batch<'_, G>> {
+    pub fn take(&self, class: SizeClass, want: usize) -> Option<Batch> {
         let words = &self.words()[..self.word_count().min(self.words().len())];
         let hint = self.hint.load(Ordering::Relaxed) as usize;
         for index in (hint..words.len()).chain(0..hint.min(words.len())) {
@@ -185,28 +185,28 @@ impl<G: Geometry> Page<G> {
                 return None;
             }
             self.hint.store(index as u8, Ordering::Relaxed);
-            return Some(Batch { page: self, class, word: index, bits });
+            let size = class.block_size();
+            return Some(Batch { start: self.start() + index * WORD_BITS * size, size, bits });
         }
         None
     }
 
     /// Which bit stands for the block at this address, as word and position; `None` if no block starts there.
     /// The caller owns a block of this page, or suspects that the address is a mistake.
-    #[inline]
     pub fn locate(&self, address: usize) -> Option<(usize, usize)> {
         let offset = address.wrapping_sub(self.start());
         let size = self.class()?.block_size();
-        // Exact for every multiple of the size: the error is below block number * size / 2^32 < 1 (see `Geometry::VALID`).
-        let block = (offset as u64).wrapping_mul(self.reciprocal.load(Ordering::Relaxed) as u64) >> 32;
-        let block = block as usize;
+        let block = divide(offset, self.reciprocal.load(Ordering::Relaxed));
         (block < self.block_count() && block * size == offset).then_some((block / WORD_BITS, block % WORD_BITS))
     }
 
-    /// The addresses that share a word of the bitmap with `word`: its first, and the length in bytes.
+    /// The blocks that one word of the bitmap stands for, in a page of this class of which the caller owns a block.
     #[inline]
-    pub fn word_range(&self, class: SizeClass, word: usize) -> (usize, usize) {
-        let bytes = class.block_size() * WORD_BITS;
-        (self.start() + word * bytes, bytes)
+    pub fn span(&self, class: SizeClass, word: usize) -> Span {
+        let size = class.block_size();
+        let start = self.start() + word * WORD_BITS * size;
+        let length = size * (self.block_count() - word * WORD_BITS).min(WORD_BITS);
+        Span { start, length, size, reciprocal: self.reciprocal.load(Ordering::Relaxed) }
     }
 
     /// Gives blocks that the caller owns back, all of one word of a page of `class`.
@@ -391,40 +391,62 @@ pub struct Given {
     pub empty: bool,
 }
 
+/// The blocks that one word of a page's bitmap stands for.
+pub struct Span {
+    start: usize,
+    length: usize,
+    size: usize,
+    reciprocal: u32,
+}
+
+impl Span {
+    /// Which bit stands for the block at this address. The error is an address inside that is not the start of a block; `None` is one
+    /// outside.
+    #[inline(always)]
+    pub fn bit(&self, address: usize) -> Option<Result<usize, ()>> {
+        let offset = address.wrapping_sub(self.start);
+        if offset >= self.length {
+            return None;
+        }
+        let bit = divide(offset, self.reciprocal);
+        Some(if bit * self.size == offset { Ok(bit) } else { Err(()) })
+    }
+}
+
+/// Offset / block size, by multiplication. Exact for every multiple of the size: the error is below block number * size / 2^32 < 1
+/// (see `Geometry::VALID`).
+#[inline(always)]
+fn divide(offset: usize, reciprocal: u32) -> usize {
+    ((offset as u64).wrapping_mul(reciprocal as u64) >> 32) as usize
+}
+
 /// Blocks claimed from one word of a page.
 #[must_use]
-pub struct Batch<'a, G: Geometry> {
-    page: &'a Page<G>,
-    class: SizeClass,
-    word: usize,
+pub struct Batch {
+    start: usize,
+    size: usize,
     bits: usize,
 }
 
-impl<G: Geometry> Batch<'_, G> {
+impl Batch {
     /// The block with the lowest address.
     pub fn lowest(&mut self) -> Option<Block> {
-        (self.bits != 0).then(|| self.remove(self.bits.trailing_zeros() as usize))
-    }
-
-    /// The block with the highest address.
-    pub fn highest(&mut self) -> Option<Block> {
-        (self.bits != 0).then(|| self.remove(WORD_BITS - 1 - self.bits.leading_zeros() as usize))
-    }
-
-    /// Gives `block`, which came from this batch, and all that is left of it back to the page.
-    pub fn give_back(mut self, block: Block) {
-        if let Some((_, bit)) = self.page.locate(block.address()) {
-            self.bits |= 1 << bit;
+        if self.bits == 0 {
+            return None;
         }
-        self.page.give_bits(self.word, self.bits);
+        let bit = self.bits.trailing_zeros() as usize;
+        self.bits &= self.bits - 1;
+        // SAFETY: claiming the bit made this context the owner (P1), and no block lies at address 0.
+        Some(unsafe { Block::from_address(NonZeroUsize::new_unchecked(self.start + bit * self.size)) })
     }
 
-    fn remove(&mut self, bit: usize) -> Block {
-        self.bits &= !(1 << bit);
-        let address = self.page.start() + (self.word * WORD_BITS + bit) * self.class.block_size();
-        debug_assert_ne!(address, 0);
-        // SAFETY: claiming the bit made this context the owner (P1), and no block lies at address 0.
-        unsafe { Block::from_address(NonZeroUsize::new_unchecked(address)) }
+    /// Moves the blocks over, as many as there is room for, the lowest addresses first.
+    pub fn move_to(&mut self, blocks: &mut Blocks) {
+        while blocks.addresses().len() < Blocks::CAPACITY
+            && let Some(block) = self.lowest()
+        {
+            blocks.add(block);
+        }
     }
 }
 

@@ -2,13 +2,13 @@
 //!
 //! *Role*: the part of [`Heap`] that runs before null is returned, when the program asks for it, and when time has passed.
 
+use crate::block::Blocks;
 use crate::core_heap::CoreHeap;
 use crate::core_local::CoreLocal;
 use crate::geometry::Geometry;
 use crate::heap::Heap;
 use crate::misuse::Misuse;
 use crate::page_source::PageSource;
-use crate::refill::FLUSH_MAX;
 use crate::size_class::SizeClass;
 use crate::sync::Ordering;
 
@@ -61,14 +61,10 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     fn drain(&self, core_heap: &CoreHeap<G>) {
         for (class, magazine) in Self::classes().zip(core_heap.magazines()) {
             while magazine.count() > 0 {
-                let (mut addresses, mut count) = ([0; FLUSH_MAX], 0);
-                while count < FLUSH_MAX {
-                    // SAFETY: alone on the magazines.
-                    let Some(block) = (unsafe { magazine.pop() }) else { break };
-                    addresses[count] = block.address();
-                    count += 1;
-                }
-                self.give_to_pages(class, &mut addresses[..count]);
+                let mut blocks = Blocks::new();
+                // SAFETY: alone on the magazines.
+                unsafe { magazine.pop_many(&mut blocks, Blocks::CAPACITY) };
+                self.give_to_pages(class, &mut blocks);
             }
         }
     }
@@ -81,11 +77,11 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         let now = self.source.now_ms() as usize;
         let due = self.next_purge_ms.load(Ordering::Relaxed);
         // Compared as a difference: the clock may wrap around.
-        if (now.wrapping_sub(due) as isize) < 0 {
+        if now == 0 || (now.wrapping_sub(due) as isize) < 0 {
             return;
         }
         let next = now.wrapping_add(PURGE_DELAY_MS);
-        if self.next_purge_ms.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() && now != 0 {
+        if self.next_purge_ms.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             self.purge_aged();
         }
     }

@@ -9,7 +9,7 @@
 use core::ptr::NonNull;
 
 use crate::arena::Arena;
-use crate::block::Block;
+use crate::block::{Block, Blocks};
 use crate::core_heap::CoreHeap;
 use crate::core_local::CoreLocal;
 use crate::geometry::Geometry;
@@ -19,9 +19,6 @@ use crate::page::{Batch, Page};
 use crate::page_source::PageSource;
 use crate::size_class::SizeClass;
 
-/// Most blocks that a flush takes from a magazine.
-pub(crate) const FLUSH_MAX: usize = 32;
-
 impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     /// Serves one block from the page bitmaps and fills the magazine half up on the way.
     #[cold]
@@ -29,24 +26,23 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     pub(crate) fn refill(&self, class: SizeClass) -> Option<NonNull<u8>> {
         let core_heap = self.core_heap();
         let want = match core_heap {
-            Some(core_heap) if G::HAS_MAGAZINES => self.open_magazine(core_heap, class) / 2 + 1,
+            Some(core_heap) if G::HAS_MAGAZINES => self.open_magazine(core_heap, class).div_ceil(2).min(Blocks::CAPACITY),
             _ => 1,
         };
         let mut batch = self.take(core_heap, class, want)?;
         let block = batch.lowest()?;
-        // The lowest addresses last, so that they are used first.
-        while let Some(spare) = batch.highest() {
-            // SAFETY: `G` is this heap's geometry, the block of this class.
-            if let Err(spare) = unsafe { self.cores.push::<G>(class, spare) } {
-                batch.give_back(spare);
-                break;
-            }
+        if G::HAS_MAGAZINES {
+            let mut spare = Blocks::new();
+            batch.move_to(&mut spare);
+            // SAFETY: `G` is this heap's geometry, the blocks are of this class.
+            unsafe { self.cores.push_many::<G>(class, &mut spare) };
+            self.give_to_pages(class, &mut spare);
         }
         Some(self.hand_out(block))
     }
 
     /// Claims blocks of this class: from the current page, a listed one, a fresh one, from new memory, from reclaimed memory.
-    fn take<'a>(&'a self, core_heap: Option<&'a CoreHeap<G>>, class: SizeClass, want: usize) -> Option<Batch<'a, G>> {
+    fn take<'a>(&'a self, core_heap: Option<&'a CoreHeap<G>>, class: SizeClass, want: usize) -> Option<Batch> {
         let current = core_heap.and_then(|core_heap| core_heap.current(class));
         if let Some(batch) = current.and_then(|page| page.take(class, want)) {
             return Some(batch);
@@ -82,17 +78,19 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         let extra = size_of::<CoreHeap<G>>().div_ceil(G::SLICE_SIZE);
         let mut reclaimed = false;
         loop {
-            let generation = self.arenas.generation();
+            let (generation, refusals) = (self.arenas.generation(), self.arenas.refusals());
             if let Some(found) = attempt(reclaimed) {
                 return Some(found);
             }
-            if self.arenas.grow(&self.source, generation, slice_count, align, extra) {
+            // If the source would not commit what is there, more of it is of no use.
+            let wants_more = self.arenas.refusals() == refusals;
+            if wants_more && self.arenas.grow(&self.source, generation, slice_count, align, extra) {
                 continue;
             }
             if core::mem::replace(&mut reclaimed, true) {
                 return None;
             }
-            self.reclaim();
+            self.purge();
         }
     }
 
@@ -100,36 +98,22 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     #[cold]
     #[inline(never)]
     pub(crate) fn flush(&self, class: SizeClass, block: Block) {
-        let mut addresses = [0; FLUSH_MAX + 1];
-        addresses[0] = block.address();
-        let mut count = 1;
+        let mut blocks = Blocks::new();
+        blocks.add(block);
         if let (true, Some(core_heap)) = (G::HAS_MAGAZINES, self.core_heap()) {
-            if core_heap.magazine(class).limit() == 0 {
-                self.open_magazine(core_heap, class);
-                // SAFETY: `G` is this heap's geometry, the block of this class.
-                match unsafe { self.cores.push::<G>(class, block) } {
-                    Ok(()) => return,
-                    Err(back) => addresses[0] = back.address(),
-                }
-            }
-            let most = (G::magazine_limit(class) / 2).min(FLUSH_MAX);
-            while count <= most {
-                // SAFETY: `G` is this heap's geometry.
-                let Some(block) = (unsafe { self.cores.pop::<G>(class) }) else { break };
-                addresses[count] = block.address();
-                count += 1;
+            let limit = self.open_magazine(core_heap, class);
+            // SAFETY: `G` is this heap's geometry, the block is of this class.
+            unsafe {
+                self.cores.pop_many::<G>(class, &mut blocks, limit.div_ceil(2).min(Blocks::CAPACITY));
             }
         }
-        self.give_to_pages(class, &mut addresses[..count]);
+        self.give_to_pages(class, &mut blocks);
     }
 
-    /// Gives the blocks at these addresses, which this context owns, to their pages: one atomic operation for each word.
-    pub(crate) fn give_to_pages(&self, class: SizeClass, addresses: &mut [usize]) {
-        for index in 0..addresses.len() {
-            let address = addresses[index];
-            if address == 0 {
-                continue;
-            }
+    /// Gives blocks to their pages: one atomic operation for each word.
+    pub(crate) fn give_to_pages(&self, class: SizeClass, blocks: &mut Blocks) {
+        while let Some(block) = blocks.remove() {
+            let address = block.address();
             let found = self.arenas.of(address).and_then(|arena| Some((arena, arena.page_of(address)?)));
             let Some((arena, page)) = found.filter(|(_, page)| page.class() == Some(class)) else {
                 self.misuses.report(Misuse::Foreign, address);
@@ -139,18 +123,16 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
                 self.misuses.report(Misuse::Foreign, address);
                 continue;
             };
-            let mut bits = 1 << bit;
-            let (first, length) = page.word_range(class, word);
-            for other in &mut addresses[index + 1..] {
-                if other.wrapping_sub(first) < length {
-                    match page.locate(*other) {
-                        Some((_, bit)) if bits >> bit & 1 == 0 => bits |= 1 << bit,
-                        Some(_) => self.misuses.report(Misuse::DoubleFree, *other),
-                        None => self.misuses.report(Misuse::Foreign, *other),
-                    }
-                    *other = 0;
+            let (span, mut bits) = (page.span(class, word), 1 << bit);
+            blocks.take_if(|other| {
+                match span.bit(other) {
+                    None => return false,
+                    Some(Ok(bit)) if bits >> bit & 1 == 0 => bits |= 1 << bit,
+                    Some(Ok(_)) => self.misuses.report(Misuse::DoubleFree, other),
+                    Some(Err(())) => self.misuses.report(Misuse::Foreign, other),
                 }
-            }
+                true
+            });
             let given = page.give(class, word, bits);
             if given.double {
                 self.misuses.report(Misuse::DoubleFree, address);

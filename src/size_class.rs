@@ -20,14 +20,14 @@ pub const GRANULE: usize = 8;
 const STEPS: usize = 8;
 const STEPS_LOG2: usize = STEPS.trailing_zeros() as usize;
 
-/// Sizes up to this many bytes are looked up, bigger ones are computed.
-const TABLE_MAX: usize = 1024;
+/// Sizes up to this many granules are looked up, bigger ones are computed.
+const TABLE_MAX: usize = 128;
 
-static TABLE: [u8; TABLE_MAX / GRANULE + 1] = {
-    let mut table = [0; TABLE_MAX / GRANULE + 1];
+static TABLE: [u8; TABLE_MAX + 1] = {
+    let mut table = [0; TABLE_MAX + 1];
     let mut granules = 1;
     while granules < table.len() {
-        table[granules] = compute_index(granules * GRANULE);
+        table[granules] = compute_index(granules);
         granules += 1;
     }
     table
@@ -40,14 +40,17 @@ pub struct SizeClass(u8);
 impl SizeClass {
     /// The class for `size` bytes at alignment `align` (a power of two), or `None` when that needs a block of more than
     /// `max_block` bytes: a large block then. `size + align` must not overflow, which every `Layout` promises.
-    #[inline]
+    #[inline(always)]
     pub const fn of(size: usize, align: usize, max_block: usize) -> Option<SizeClass> {
-        let rounded = (size + (align - 1)) & !(align - 1);
-        if rounded > max_block {
-            return None;
+        let below = (align - 1) | (GRANULE - 1);
+        let granules = ((size + below) & !below) / GRANULE;
+        if granules <= TABLE_MAX && granules <= max_block / GRANULE {
+            Some(SizeClass(TABLE[granules]))
+        } else if granules <= max_block / GRANULE {
+            Some(SizeClass(compute_index(granules)))
+        } else {
+            None
         }
-        let index = if rounded <= TABLE_MAX { TABLE[rounded.div_ceil(GRANULE)] } else { compute_index(rounded) };
-        Some(SizeClass(index))
     }
 
     /// The class with this index.
@@ -75,17 +78,18 @@ impl SizeClass {
 
     /// How many classes there are when the biggest block has `max_block` bytes.
     pub const fn count(max_block: usize) -> usize {
-        compute_index(max_block) as usize + 1
+        compute_index(max_block / GRANULE) as usize + 1
     }
 }
 
-const fn compute_index(size: usize) -> u8 {
-    let granules = (size - 1) / GRANULE;
-    if granules < STEPS {
-        return granules as u8;
+/// Index of the class for `granules`, at least 1.
+const fn compute_index(granules: usize) -> u8 {
+    let last = granules - 1;
+    if last < STEPS {
+        return last as u8;
     }
-    let doubling = granules.ilog2() as usize - STEPS_LOG2;
-    (doubling * STEPS + (granules >> doubling)) as u8
+    let doubling = last.ilog2() as usize - STEPS_LOG2;
+    (doubling * STEPS + (last >> doubling)) as u8
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ pub struct Slices<G: Geometry> {
     count: AtomicUsize,
     /// Where to start looking for a free one: a hint.
     lowest_free: AtomicUsize,
+    /// How often the source refused to commit a run that was free.
+    refusals: AtomicUsize,
     /// `free`, `committed` and `aged`, one after the other.
     tables: NonNull<AtomicUsize>,
     geometry: PhantomData<G>,
@@ -55,8 +57,8 @@ impl<G: Geometry> Slices<G> {
     /// # Safety
     /// `first` is slice 0 of a region, aligned to the slice size; `tables` are `table_words(capacity)` zeroed words that stay.
     pub unsafe fn new(first: NonNull<u8>, capacity: usize, tables: NonNull<AtomicUsize>) -> Self {
-        let (count, lowest_free) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Slices { first, capacity, count, lowest_free, tables, geometry: PhantomData }
+        let (count, lowest_free, refusals) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+        Slices { first, capacity, count, lowest_free, refusals, tables, geometry: PhantomData }
     }
 
     /// Adds memory for slices up to `count`; only one context at a time, with more than before.
@@ -156,6 +158,11 @@ impl<G: Geometry> Slices<G> {
         bytes
     }
 
+    /// How often the source refused to commit a run that was free.
+    pub fn refusals(&self) -> usize {
+        self.refusals.load(Ordering::Relaxed)
+    }
+
     /// Slices that are free.
     pub fn free(&self) -> Bitmap<'_> {
         self.table(0)
@@ -181,6 +188,7 @@ impl<G: Geometry> Slices<G> {
                 let next = committed.next_run(at).unwrap_or(run.end..run.end);
                 let gap = at..next.start.min(run.end);
                 if !gap.is_empty() && !self.commit(source, gap.clone()) {
+                    self.refusals.fetch_add(1, Ordering::Relaxed);
                     self.release(run);
                     return None;
                 }

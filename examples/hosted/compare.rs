@@ -11,7 +11,7 @@ use crate::pipeline;
 /// How often the work is done with each allocator.
 const ROUNDS: usize = 3;
 /// Asked of the toolchain's documentation.
-const DEFAULT_QUERIES: [&str; 4] = ["allocator", "allocator AND thread", "\"borrow checker\"", "mutex AND \"shared memory\""];
+const DEFAULT_QUERIES: [&str; 4] = ["allocator", "allocator AND thread", "\"borrow checker\"", "mutex AND \"memory safety\""];
 
 /// Indexes a folder (or the one that is there on most machines) with each allocator.
 pub fn run(folder: Option<PathBuf>, queries: &[String]) -> io::Result<()> {
@@ -38,11 +38,11 @@ pub fn run(folder: Option<PathBuf>, queries: &[String]) -> io::Result<()> {
     println!("{} words, {} different ones.\n", grouped(coreheap.get("words")), grouped(coreheap.get("distinct")));
     print_answers(&folder, &coreheap);
     print_table(&coreheap, &system);
-    println!("\nThe heap while the index was there:\n");
+    println!("\nThe heap while the index was there, and the size classes that held most:\n");
     coreheap.all("heap").for_each(|line| println!("  {line}"));
     let is_same = |name: &&str| coreheap.all(name).chain(system.all(name)).all(|value| value == coreheap.get(name));
     match ["digest", "words", "distinct"].iter().find(|name| !is_same(name)) {
-        Some(name) => Err(io::Error::other(format!("the runs did not agree: {name}"))),
+        Some(name) => Err(io::Error::other(format!("the runs did not agree on the {name}; did files change meanwhile?"))),
         None => Ok(()),
     }
 }
@@ -142,7 +142,7 @@ fn short(digest: &str) -> &str {
 fn grouped(number: &str) -> String {
     let mut text = String::new();
     for (place, digit) in number.chars().enumerate() {
-        if place > 0 && (number.len() - place) % 3 == 0 {
+        if place > 0 && (number.len() - place).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

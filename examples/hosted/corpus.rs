@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// No more than so many bytes of text are read: a few seconds of work.
-const MOST_BYTES: u64 = 96 << 20;
+const MOST_BYTES: u64 = 64 << 20;
 /// Kinds of file that hold text.
 const TEXT: [&str; 11] = ["html", "md", "txt", "rs", "toml", "c", "h", "cpp", "hpp", "py", "js"];
 

@@ -4,6 +4,8 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
+use coreheap::Stats;
+
 use crate::allocator::COREHEAP;
 use crate::corpus;
 use crate::index::Index;
@@ -11,6 +13,8 @@ use crate::memory::status_kib;
 use crate::query::Query;
 use crate::{ALLOCATOR, pipeline};
 
+/// How many size classes are shown.
+const CLASSES_SHOWN: usize = 8;
 /// How many of each kind of query are asked.
 const QUERIES: usize = 1_000;
 
@@ -41,7 +45,7 @@ pub fn run(folder: &Path, shown: &[String]) -> io::Result<()> {
         report("hits", format_args!("{query}\t{}\t{first}", documents.len()));
     }
     if ALLOCATOR.is_coreheap() {
-        COREHEAP.stats().to_string().lines().for_each(|line| report("heap", line));
+        report_heap(&COREHEAP.stats());
     }
     drop((queries, some));
 
@@ -55,6 +59,19 @@ pub fn run(folder: &Path, shown: &[String]) -> io::Result<()> {
         report_kib("purged", status_kib("VmRSS"));
     }
     Ok(())
+}
+
+/// The heap report: its first lines, and of the size classes those that hold most.
+fn report_heap(stats: &Stats) {
+    let mut classes: Vec<_> = stats.classes().collect();
+    classes.sort_by_key(|class| std::cmp::Reverse(class.used * class.block_size));
+    let biggest: Vec<usize> = classes.iter().take(CLASSES_SHOWN).map(|class| class.block_size).collect();
+    for line in stats.to_string().lines() {
+        let block_size = line.split_whitespace().next().and_then(|word| word.parse().ok());
+        if block_size.is_none_or(|size| biggest.contains(&size)) {
+            report("heap", line);
+        }
+    }
 }
 
 fn report(name: &str, value: impl std::fmt::Display) {

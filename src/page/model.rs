@@ -197,9 +197,9 @@ fn loom_one_of_two_holders_retires() {
     });
 }
 
-/// A batch goes back while the last block comes back from elsewhere.
+/// A taken block goes back while the last one comes back from elsewhere.
 #[test]
-fn loom_giving_a_batch_back() {
+fn loom_giving_back() {
     loom::model(|| {
         let group = open_page();
         let block = take_one(group.page(0), class(64)).unwrap();
@@ -207,9 +207,8 @@ fn loom_giving_a_batch_back() {
             let group = group.clone();
             thread::spawn(move || give(group.page(0), class(64), block))
         };
-        if let Some(mut batch) = group.page(0).take(class(64), 2) {
-            let kept = batch.lowest().unwrap();
-            batch.give_back(kept);
+        if let Some(taken) = take_one(group.page(0), class(64)) {
+            give(group.page(0), class(64), taken);
         }
         group.page(0).let_go();
         giver.join().unwrap();

@@ -15,7 +15,7 @@ const STEPS: usize = if cfg!(miri) { 150 } else { 3000 };
 /// Many seeds for each combination of abilities; at the end enough must have happened to be worth it.
 fn all_sources<C: CoreLocal, G: Geometry>(name: &str, cores: impl Fn() -> C) {
     let mut sum = Counts::default();
-    each_seed(name, 32, |seed, mut rng| {
+    each_seed(name, 24, |seed, mut rng| {
         for combination in 0..COMBINATIONS {
             let setup = Setup {
                 size: rng.below(4),

@@ -1,8 +1,9 @@
 //! One region's worth of memory that a test source owns, with the state of each of its bytes.
 
 use alloc::alloc::{alloc, dealloc, handle_alloc_error};
-use alloc::vec::Vec;
+use alloc::collections::BTreeMap;
 use core::alloc::Layout;
+use core::ops::Range;
 use core::ptr::NonNull;
 
 use coreheap::Region;
@@ -35,8 +36,33 @@ pub(crate) struct Area {
 struct Inner {
     /// How many bytes of the region are given out; 0: it is not.
     given: usize,
-    /// Of each unit of the region.
-    states: Vec<State>,
+    /// Where each run of bytes of the same state starts.
+    states: BTreeMap<usize, State>,
+}
+
+impl Inner {
+    fn state(&self, at: usize) -> State {
+        *self.states.range(..=at).next_back().expect("there is a state from 0 on").1
+    }
+
+    fn set(&mut self, range: Range<usize>, state: State) {
+        let behind = self.state(range.end);
+        self.states.retain(|start, _| *start < range.start || *start > range.end);
+        self.states.insert(range.start, state);
+        self.states.insert(range.end, behind);
+    }
+
+    /// The runs of `range`, each of one state.
+    fn runs(&self, range: Range<usize>) -> alloc::vec::Vec<(Range<usize>, State)> {
+        let mut runs = alloc::vec![];
+        let mut at = range.start;
+        while at < range.end {
+            let end = self.states.range(at + 1..).next().map_or(range.end, |(start, _)| *start).min(range.end);
+            runs.push((at..end, self.state(at)));
+            at = end;
+        }
+        runs
+    }
 }
 
 // SAFETY: the buffer is owned; who may touch which of its bytes is the contract of a page source.
@@ -53,7 +79,7 @@ impl Area {
         let Some(buffer) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
         // SAFETY: all of the buffer.
         unsafe { buffer.write_bytes(UNTOUCHED, layout.size()) };
-        let states = alloc::vec![State::NeverCommitted; size.div_ceil(unit)];
+        let states = BTreeMap::from([(0, State::NeverCommitted)]);
         let start = buffer.addr().get() + skew;
         Area { buffer, layout, start, size, unit, commits, inner: Lock::new(Inner { given: 0, states }) }
     }
@@ -92,34 +118,29 @@ impl Area {
         // SAFETY: the region, which is the source's again.
         unsafe { region.start.write_bytes(UNTOUCHED, region.size) };
         inner.given = 0;
-        inner.states.fill(State::NeverCommitted);
+        inner.states = BTreeMap::from([(0, State::NeverCommitted)]);
     }
 
-    /// Makes units usable that are not yet.
+    /// Makes bytes usable that are not yet.
     pub(crate) fn commit(&self, start: NonNull<u8>, size: usize, fresh: u8, recommitted: u8) {
         let mut inner = self.inner.lock();
-        let first = (start.addr().get() - self.start) / self.unit;
-        let mut at = first;
-        let end = first + size / self.unit;
-        while at < end {
-            let state = inner.states[at];
-            let run = inner.states[at..end].iter().take_while(|other| **other == state).count();
+        let first = start.addr().get() - self.start;
+        for (run, state) in inner.runs(first..first + size) {
             if state != State::Committed {
                 let filling = if state == State::NeverCommitted { fresh } else { recommitted };
-                self.hand_over(at * self.unit, run * self.unit, Some(filling));
-                inner.states[at..at + run].fill(State::Committed);
+                self.hand_over(run.start, run.len(), Some(filling));
+                inner.set(run, State::Committed);
             }
-            at += run;
         }
     }
 
-    /// Makes units unusable.
+    /// Makes bytes unusable.
     pub(crate) fn decommit(&self, start: NonNull<u8>, size: usize) {
         let mut inner = self.inner.lock();
-        let first = (start.addr().get() - self.start) / self.unit;
-        let states = &mut inner.states[first..first + size / self.unit];
-        assert!(states.iter().all(|state| *state == State::Committed), "decommits what is not committed");
-        states.fill(State::Decommitted);
+        let first = start.addr().get() - self.start;
+        let runs = inner.runs(first..first + size);
+        assert!(runs.iter().all(|(_, state)| *state == State::Committed), "decommits what is not committed");
+        inner.set(first..first + size, State::Decommitted);
         // SAFETY: a range of the region whose contents nobody uses.
         unsafe { start.write_bytes(UNTOUCHED, size) };
     }
@@ -144,14 +165,14 @@ impl Area {
 
     /// Whether these bytes, which are given out, are committed.
     pub(crate) fn is_committed(&self, start: usize, size: usize) -> bool {
-        let first = (start - self.start) / self.unit;
-        let end = (start - self.start + size).div_ceil(self.unit);
-        self.inner.lock().states[first..end].iter().all(|state| *state == State::Committed)
+        let first = start - self.start;
+        self.inner.lock().runs(first..first + size).iter().all(|(_, state)| *state == State::Committed)
     }
 
     /// How many bytes are committed.
     pub(crate) fn committed_bytes(&self) -> usize {
-        self.inner.lock().states.iter().filter(|state| **state == State::Committed).count() * self.unit
+        let runs = self.inner.lock().runs(0..self.size);
+        runs.iter().filter(|(_, state)| *state == State::Committed).map(|(run, _)| run.len()).sum()
     }
 
     /// Whether the address lies in the region, given out or not.
@@ -179,24 +200,19 @@ impl Area {
 
     /// Checks that nobody touched what is given out but not committed.
     fn check_uncommitted(&self, inner: &Inner) {
-        let states = &inner.states[..inner.given.div_ceil(self.unit)];
-        let mut at = 0;
-        while self.commits && at < states.len() {
-            let run = states[at..].iter().take_while(|state| **state == states[at]).count();
-            if states[at] != State::Committed {
-                self.check_untouched(at * self.unit, run * self.unit);
+        for (run, state) in inner.runs(0..inner.given) {
+            if self.commits && state != State::Committed {
+                self.check_untouched(run.start, run.len());
             }
-            at += run;
         }
     }
 
     fn check_untouched(&self, offset: usize, size: usize) {
-        // Reading every byte takes Miri too long.
-        let step = if cfg!(miri) { 61 } else { 1 };
+        let clean = [UNTOUCHED; 4096];
         // SAFETY: inside the buffer, which `new` initialised, and the source's for now.
         let bytes = unsafe { core::slice::from_raw_parts(self.pointer(self.start + offset).as_ptr(), size) };
-        let touched = bytes.iter().step_by(step).position(|byte| *byte != UNTOUCHED);
-        assert_eq!(touched, None, "memory that was not the heap's was written, in {size} bytes at {:#x}", self.start + offset);
+        let untouched = bytes.chunks(clean.len()).all(|chunk| *chunk == clean[..chunk.len()]);
+        assert!(untouched, "memory that was not the heap's was written, in {size} bytes at {:#x}", self.start + offset);
     }
 }
 

@@ -84,7 +84,7 @@ pub fn run<const ABILITIES: u32, C: CoreLocal, G: Geometry>(
     steps: usize,
 ) -> Counts {
     // From a few slices to some dozens of pages, whatever the geometry; the first is too small for anything.
-    let unit = (4 * G::SLICE_SIZE).max(G::PAGE_SIZE) * if cfg!(miri) { 4 } else { 16 };
+    let unit = (4 * G::SLICE_SIZE).max(G::PAGE_SIZE) * if cfg!(miri) { 3 } else { 8 };
     let sizes = [[37, unit, unit / 3 + 5], [unit * 2 + 1, unit / 2, unit * 4 + 99], [unit * 7 + 4095, 1, 1], [unit / 2, unit / 2, unit / 2]];
     let source = TestSource::<ABILITIES>::new(&sizes[setup.size % sizes.len()]).giving_at_first(unit / 3);
     source.refusals().refuse_every(setup.refused, setup.every);

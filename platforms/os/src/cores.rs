@@ -8,7 +8,7 @@
 use core::ffi::{CStr, c_char};
 use core::sync::atomic::{AtomicU8, Ordering};
 
-use coreheap::{Block, CoreHeap, CoreLocal, CoreSlot, Geometry, SizeClass};
+use coreheap::{Block, Blocks, CoreHeap, CoreLocal, CoreSlot, Geometry, SizeClass};
 
 use crate::fork;
 use crate::portable::PortableCores;
@@ -62,6 +62,25 @@ impl HostCores {
         self.settle(PORTABLE) == PORTABLE
     }
 
+    // Before the decision there are no core heaps, and these two fail. Where there is a choice they are calls, so that they do not
+    // cost the inlined sequences any registers.
+
+    /// # Safety
+    /// As for `pop`.
+    #[inline(never)]
+    unsafe fn pop_portable<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
+        // SAFETY: the caller's promise.
+        unsafe { self.portable.pop::<G>(class) }
+    }
+
+    /// # Safety
+    /// As for `push`.
+    #[inline(never)]
+    unsafe fn push_portable<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block> {
+        // SAFETY: the caller's promise.
+        unsafe { self.portable.push::<G>(class, block) }
+    }
+
     #[cold]
     fn decide(&self) -> CoresKind {
         let area = if environment_says_portable() { None } else { probe() };
@@ -113,22 +132,40 @@ unsafe impl CoreLocal for HostCores {
 
     #[inline(always)]
     unsafe fn pop<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
-        if self.rseq.is_open() {
+        match self.rseq.area() {
             // SAFETY: the caller's promise.
-            return unsafe { self.rseq.pop::<G>(class) };
+            Some(area) => unsafe { self.rseq.pop::<G>(area, class) },
+            // SAFETY: the caller's promise.
+            None => unsafe { self.pop_portable::<G>(class) },
         }
-        // SAFETY: the caller's promise. Before the decision there are no core heaps, so nothing is popped.
-        unsafe { self.portable.pop::<G>(class) }
     }
 
     #[inline(always)]
     unsafe fn push<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block> {
-        if self.rseq.is_open() {
+        match self.rseq.area() {
             // SAFETY: the caller's promise.
-            return unsafe { self.rseq.push::<G>(class, block) };
+            Some(area) => unsafe { self.rseq.push::<G>(area, class, block) },
+            // SAFETY: the caller's promise.
+            None => unsafe { self.push_portable::<G>(class, block) },
         }
-        // SAFETY: as in `pop`.
-        unsafe { self.portable.push::<G>(class, block) }
+    }
+
+    unsafe fn pop_many<G: Geometry>(&self, class: SizeClass, blocks: &mut Blocks, most: usize) {
+        match self.rseq.area() {
+            // SAFETY: the caller's promise.
+            Some(area) => unsafe { self.rseq.pop_many::<G>(area, class, blocks, most) },
+            // SAFETY: the caller's promise.
+            None => unsafe { self.portable.pop_many::<G>(class, blocks, most) },
+        }
+    }
+
+    unsafe fn push_many<G: Geometry>(&self, class: SizeClass, blocks: &mut Blocks) {
+        match self.rseq.area() {
+            // SAFETY: the caller's promise.
+            Some(area) => unsafe { self.rseq.push_many::<G>(area, class, blocks) },
+            // SAFETY: the caller's promise.
+            None => unsafe { self.portable.push_many::<G>(class, blocks) },
+        }
     }
 
     unsafe fn alone_on<G: Geometry, R>(&self, core: usize, work: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R> {

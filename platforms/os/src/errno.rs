@@ -12,12 +12,6 @@ impl Errno {
         // SAFETY: the address of this thread's own variable.
         Errno(unsafe { location().read() })
     }
-
-    /// What the last failed call left.
-    pub fn now(&self) -> libc::c_int {
-        // SAFETY: as above.
-        unsafe { location().read() }
-    }
 }
 
 impl Drop for Errno {

@@ -47,6 +47,7 @@ pub struct Holder(AtomicU32);
 pub struct Held<'a> {
     holder: &'a Holder,
     /// Whether it was left over from before a `fork`: what it stood for may be half done.
+    #[allow(dead_code, reason = "only rseq takes core heaps out of their slots")]
     pub was_left: bool,
 }
 
@@ -72,7 +73,8 @@ impl Holder {
         // F1: who set another generation's mark is a thread of another process.
         let left = found != generation && found != 0;
         let taken = left && self.0.compare_exchange(found, generation, Ordering::Acquire, Ordering::Relaxed).is_ok();
-        taken.then_some(Held { holder: self, was_left: true })
+        // Made only when it is taken: dropping one gives the mark back.
+        taken.then(|| Held { holder: self, was_left: true })
     }
 }
 

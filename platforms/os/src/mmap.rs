@@ -50,6 +50,11 @@ impl Mmap {
         Mmap { mode: AtomicU8::new(STRICT) }
     }
 
+    /// Protection and flags of what is not committed.
+    fn access(&self) -> Access {
+        if self.is_strict() { NO_ACCESS } else { FULL_ACCESS }
+    }
+
     fn is_strict(&self) -> bool {
         let mode = match self.mode.load(Relaxed) {
             UNDECIDED => {
@@ -83,11 +88,11 @@ unsafe impl PageSource for Mmap {
     fn reserve(&self, request: RegionRequest) -> Option<Region> {
         let _errno = Errno::keep();
         let page_size = page_size();
-        let protection = if self.is_strict() { PROT_NONE } else { PROT_READ | PROT_WRITE };
+        let access = self.access();
         let least = request.min_size.max(1).checked_next_multiple_of(page_size)?;
         let mut size = request.preferred_size.checked_next_multiple_of(page_size).unwrap_or(least).max(least);
         loop {
-            if let Some(start) = map_aligned(size, request.preferred_align, page_size, protection) {
+            if let Some(start) = map_aligned(size, request.preferred_align, page_size, access) {
                 return Some(Region { start, size });
             }
             if size == least {
@@ -96,7 +101,7 @@ unsafe impl PageSource for Mmap {
             size = (size / 2 / page_size * page_size).max(least);
         }
         // The alignment is only a wish.
-        Some(Region { start: map(null_mut(), least, protection, 0)?, size: least })
+        Some(Region { start: map(null_mut(), least, access)?, size: least })
     }
 
     unsafe fn commit(&self, start: NonNull<u8>, size: usize) -> bool {
@@ -115,7 +120,7 @@ unsafe impl PageSource for Mmap {
         let _errno = Errno::keep();
         let whole = whole_pages(start.addr().get(), size, page_size());
         // SAFETY: a part of the range, which is a part of a region of ours whose contents nobody uses.
-        let given = whole.size == 0 || unsafe { give_up(start.as_ptr().add(whole.before).cast(), whole.size, self.is_strict()) };
+        let given = whole.size == 0 || unsafe { give_up(start.as_ptr().add(whole.before).cast(), whole.size, self.access()) };
         if given {
             // SAFETY: the rest of the range, which shares its pages with others and so stayed accessible.
             unsafe {
@@ -149,6 +154,13 @@ unsafe impl PageSource for Mmap {
     }
 }
 
+/// Protection and flags of a mapping.
+type Access = (c_int, c_int);
+/// Usable, and not counted against any limit before it is touched.
+const FULL_ACCESS: Access = (PROT_READ | PROT_WRITE, MAP_NORESERVE);
+/// Unusable; counted once `mprotect` makes it usable.
+const NO_ACCESS: Access = (PROT_NONE, 0);
+
 /// The whole pages inside a range, and how many bytes lie before and after them.
 #[derive(Debug, PartialEq)]
 struct WholePages {
@@ -172,16 +184,16 @@ fn page_size() -> usize {
     unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
 }
 
-fn map(at: *mut c_void, size: usize, protection: c_int, flags: c_int) -> Option<NonNull<u8>> {
+fn map(at: *mut c_void, size: usize, (protection, flags): Access) -> Option<NonNull<u8>> {
     // SAFETY: a new mapping; where `flags` make it replace an old one, the caller says why it may.
-    let start = unsafe { libc::mmap(at, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0) };
+    let start = unsafe { libc::mmap(at, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0) };
     if start == MAP_FAILED { None } else { NonNull::new(start.cast()) }
 }
 
 /// Maps more than `size` and cuts off what is not aligned.
-fn map_aligned(size: usize, align: usize, page_size: usize, protection: c_int) -> Option<NonNull<u8>> {
+fn map_aligned(size: usize, align: usize, page_size: usize, access: Access) -> Option<NonNull<u8>> {
     let slack = align.saturating_sub(page_size);
-    let start = map(null_mut(), size.checked_add(slack)?, protection, 0)?;
+    let start = map(null_mut(), size.checked_add(slack)?, access)?;
     let before = start.addr().get().wrapping_neg() & slack;
     // SAFETY: both ends of the fresh mapping.
     unsafe {
@@ -199,19 +211,13 @@ fn map_aligned(size: usize, align: usize, page_size: usize, protection: c_int) -
 ///
 /// # Safety
 /// Pages of a region of ours whose contents nobody uses.
-unsafe fn give_up(start: *mut c_void, size: usize, strict: bool) -> bool {
-    if strict {
-        // Taking access away alone would leave the pages counted as committed.
-        return map(start, size, PROT_NONE, MAP_FIXED).is_some();
+unsafe fn give_up(start: *mut c_void, size: usize, (protection, flags): Access) -> bool {
+    if cfg!(any(target_os = "linux", target_os = "android")) && protection != PROT_NONE {
+        // SAFETY: the caller's promise.
+        return unsafe { libc::madvise(start, size, libc::MADV_DONTNEED) == 0 };
     }
-    cfg_if::cfg_if! {
-        if #[cfg(any(target_os = "linux", target_os = "android"))] {
-            // SAFETY: the caller's promise.
-            unsafe { libc::madvise(start, size, libc::MADV_DONTNEED) == 0 }
-        } else {
-            map(start, size, PROT_READ | PROT_WRITE, MAP_FIXED).is_some()
-        }
-    }
+    // A fresh mapping. To take access away would not do in strict mode: the pages would still count as committed.
+    map(start, size, (protection, flags | MAP_FIXED)).is_some()
 }
 
 cfg_if::cfg_if! {
@@ -222,16 +228,19 @@ cfg_if::cfg_if! {
         /// # Safety
         /// Whole pages of regions of ours that belong to the caller.
         unsafe fn move_pages(from: *mut c_void, to: *mut c_void, size: usize) -> bool {
+            let keep_addresses = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;
+            // The plain system call, because some C libraries pass rubbish for the new address, which is here where to begin to look.
             // SAFETY: the contents go to an address that the system picks; `from` stays mapped. A failure changes nothing.
-            let on_the_way = unsafe { libc::mremap(from, size, size, libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP) };
-            if on_the_way == MAP_FAILED {
+            let on_the_way = unsafe { libc::syscall(libc::SYS_mremap, from, size, size, keep_addresses, 0usize) };
+            if on_the_way == -1 {
                 return false;
             }
+            let on_the_way = core::ptr::with_exposed_provenance_mut::<c_void>(on_the_way as usize);
             // SAFETY: a single mapping of our own, onto memory that belongs to the caller.
             let moved = unsafe { libc::mremap(on_the_way, size, size, libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED, to) };
             if moved == MAP_FAILED {
                 // Too many mappings, or the kernel is out of memory itself. `to` is still there, or a hole that this fills.
-                map(to, size, PROT_READ | PROT_WRITE, libc::MAP_FIXED_NOREPLACE);
+                map(to, size, (FULL_ACCESS.0, FULL_ACCESS.1 | libc::MAP_FIXED_NOREPLACE));
                 // SAFETY: two ranges that belong to us; the first is then used by nobody.
                 unsafe {
                     to.copy_from_nonoverlapping(on_the_way, size);
@@ -287,8 +296,8 @@ mod tests {
         for (start, size) in [(0, 4096), (4096, 4096), (12288, 4096), (12288, 20480), (8192, 61440)] {
             let whole = whole_pages(start, size, 16384);
             assert_eq!(whole.before + whole.size + whole.after, size);
-            assert_eq!(whole.size % 16384, 0);
-            assert!(whole.size == 0 || (start + whole.before) % 16384 == 0);
+            assert!(whole.size.is_multiple_of(16384));
+            assert!(whole.size == 0 || (start + whole.before).is_multiple_of(16384));
         }
     }
 }

@@ -6,7 +6,7 @@
 //! *Concurrency*: L1 of `CoreLocal` holds because only the context that has a slot's mark uses the core heap in it. The number of
 //! the core is a hint, for speed. A mark that is taken is passed by: the next slot is tried, then the page bitmaps serve.
 
-use coreheap::{Block, CoreHeap, CoreLocal, CoreSlot, Geometry, SizeClass};
+use coreheap::{Block, Blocks, CoreHeap, CoreLocal, CoreSlot, Geometry, SizeClass};
 
 use crate::fork::{Held, Holder};
 
@@ -85,6 +85,22 @@ unsafe impl CoreLocal for PortableCores {
         let Some((_held, heap)) = (unsafe { self.take_any::<G>() }) else { return Err(block) };
         // SAFETY: this context has the mark.
         unsafe { heap.magazine(class).push(block) }
+    }
+
+    unsafe fn pop_many<G: Geometry>(&self, class: SizeClass, blocks: &mut Blocks, most: usize) {
+        // SAFETY: the caller names the geometry.
+        if let Some((_held, heap)) = unsafe { self.take_any::<G>() } {
+            // SAFETY: this context has the mark.
+            unsafe { heap.magazine(class).pop_many(blocks, most) }
+        }
+    }
+
+    unsafe fn push_many<G: Geometry>(&self, class: SizeClass, blocks: &mut Blocks) {
+        // SAFETY: the caller names the geometry.
+        if let Some((_held, heap)) = unsafe { self.take_any::<G>() } {
+            // SAFETY: this context has the mark.
+            unsafe { heap.magazine(class).push_many(blocks) }
+        }
     }
 
     unsafe fn alone_on<G: Geometry, R>(&self, core: usize, work: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R> {

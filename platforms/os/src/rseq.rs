@@ -31,15 +31,16 @@
 //! child of a `vfork` before `exec`, which shares its parent's. Single-stepping a debugger through a sequence restarts it for ever.
 
 use core::arch::asm;
-use core::num::NonZeroUsize;
+use core::num::NonZeroIsize;
 use core::sync::atomic::{AtomicIsize, AtomicU32, AtomicUsize, Ordering};
 
-use coreheap::{Block, CoreHeap, CoreLocal, CoreSlot, Geometry, Magazine, SizeClass};
+use coreheap::{CoreHeap, CoreSlot, Geometry};
 
 use crate::errno::Errno;
 use crate::fork::{self, Holder};
 
 mod probe;
+mod sequences;
 pub use probe::{Area, probe};
 
 /// How many slots there are: the most cores that the system may have.
@@ -75,14 +76,15 @@ impl RseqCores {
         self.core_count.store(area.core_count.min(CORES), Ordering::Relaxed);
         self.looked_through.store(fork::generation(), Ordering::Relaxed);
         self.number.store(area.number, Ordering::Relaxed);
-        // Release pairs with the Acquire in `is_open`.
+        // Release pairs with the Acquire in `area`.
         self.area.store(area.start, Ordering::Release);
     }
 
-    /// Whether pops and pushes are served.
+    /// Where each thread's area lies, from the thread pointer, once pops and pushes are served.
     #[inline(always)]
-    pub fn is_open(&self) -> bool {
-        self.area.load(Ordering::Acquire) != 0
+    pub fn area(&self) -> Option<NonZeroIsize> {
+        // Acquire pairs with the Release in `open`.
+        NonZeroIsize::new(self.area.load(Ordering::Acquire))
     }
 
     /// Puts back what was out for `alone_on` in a parent process at the moment of the `fork` (Q5).
@@ -109,65 +111,25 @@ impl<G: Geometry> Drop for PutBack<'_, G> {
     }
 }
 
-/// Layout that the sequences rely on: `Magazine` is count, limit, slots.
-const LIMIT: usize = 4;
-const SLOTS: usize = 8;
-/// Where `rseq_cs` lies in the area.
-const RSEQ_CS: usize = 8;
-
-/// A sequence: label 2 the start, 3 the start of what is restarted, 4 the end, 5 where an abort goes; 6 the descriptor.
-///
-/// `{cell}` is scratch, the inputs stay as they are, since the steps may run more than once. Steps that give up jump to 4.
-macro_rules! sequence {
-    (before: [$($before:literal),*], steps: [$($step:literal),* $(,)?], area: $area:expr, $($operands:tt)*) => {
-        asm!(
-            // Read-only once the loader has put the addresses in.
-            ".pushsection .data.rel.ro.coreheap_rseq, \"aw\", @progbits",
-            ".balign 32",
-            "6:",
-            ".long 0, 0", // version, flags
-            ".quad 3f, 4f - 3f, 5f", // start, length, abort address
-            ".popsection",
-            ".pushsection .text.coreheap_rseq, \"ax\", @progbits",
-            ".byte 0x0f, 0xb9, 0x3d", // makes the signature the operand of an undefined instruction, for disassemblers
-            ".long 0x53053053", // the signature that glibc registered
-            "5:",
-            "jmp 2f",
-            ".popsection",
-            "2:",
-            $($before,)*
-            "lea {cell}, [rip + 6b]",
-            "mov qword ptr fs:[{area} + {rseq_cs}], {cell}",
-            // Nothing may come between: a thread that is cut off before the start would go on unprotected.
-            "3:",
-            $($step,)*
-            "4:",
-            "mov qword ptr fs:[{area} + {rseq_cs}], 0",
-            area = in(reg) $area,
-            cell = out(reg) _,
-            rseq_cs = const RSEQ_CS,
-            $($operands)*
-            options(nostack)
-        )
-    };
-}
-
-// SAFETY: L1: Q1 to Q5.
-unsafe impl CoreLocal for RseqCores {
-    fn core_count(&self) -> usize {
+// What `CoreLocal` asks for, but for pops and pushes. Its L1 is Q1 to Q5.
+impl RseqCores {
+    /// How many cores there can be.
+    pub fn core_count(&self) -> usize {
         self.core_count.load(Ordering::Relaxed)
     }
 
-    fn slot(&self, core: usize) -> &CoreSlot {
+    /// The slot of a core.
+    pub fn slot(&self, core: usize) -> &CoreSlot {
         &self.slots[core]
     }
 
-    fn core(&self) -> usize {
+    /// The core this runs on: a hint.
+    pub fn core(&self) -> usize {
         let generation = fork::generation();
         if self.looked_through.load(Ordering::Relaxed) != generation {
             self.look_through(generation);
         }
-        if !self.is_open() {
+        if self.area().is_none() {
             return 0;
         }
         let number: usize;
@@ -183,90 +145,11 @@ unsafe impl CoreLocal for RseqCores {
         if number < self.core_count() { number } else { 0 }
     }
 
-    #[inline(always)]
-    unsafe fn pop<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
-        if !G::HAS_MAGAZINES {
-            return None;
-        }
-        let address: usize;
-        // SAFETY: the caller names the geometry, so `open` leads to a `CoreHeap<G>`, whose magazines come first (C1), one for each
-        // class; Q1 to Q3 keep everybody else off; M1: slots below `count` hold blocks.
-        unsafe {
-            sequence!(
-                before: ["xor {address:e}, {address:e}"],
-                steps: [
-                    "mov {cell:e}, dword ptr fs:[{number}]",
-                    "cmp {cell:e}, {cores}",
-                    "jae 4f",
-                    "shl {cell:e}, {slot_shift}",
-                    "mov {cell}, qword ptr [{core_slots} + {cell}]",
-                    "test {cell}, {cell}",
-                    "jz 4f",
-                    "add {cell}, {magazine}",
-                    "mov {count:e}, dword ptr [{cell}]",
-                    "sub {count:e}, 1",
-                    "jb 4f",
-                    "mov {address}, qword ptr [{cell} + {count} * 8 + {slots}]",
-                    "mov dword ptr [{cell}], {count:e}",
-                ],
-                area: self.area.load(Ordering::Relaxed),
-                number = in(reg) self.number.load(Ordering::Relaxed),
-                core_slots = in(reg) self.slots.as_ptr(),
-                magazine = in(reg) class.index() * size_of::<Magazine<G>>(),
-                count = out(reg) _,
-                address = out(reg) address,
-                cores = const CORES,
-                slot_shift = const size_of::<CoreSlot>().trailing_zeros(),
-                slots = const SLOTS,
-            );
-            // SAFETY: the slot owned the block; it was taken out.
-            NonZeroUsize::new(address).map(|address| Block::from_address(address))
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn push<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block> {
-        if !G::HAS_MAGAZINES {
-            return Err(block);
-        }
-        let pushed: usize;
-        // SAFETY: as in `pop`; `limit` is at most the number of slots.
-        unsafe {
-            sequence!(
-                before: ["xor {pushed:e}, {pushed:e}"],
-                steps: [
-                    "mov {cell:e}, dword ptr fs:[{number}]",
-                    "cmp {cell:e}, {cores}",
-                    "jae 4f",
-                    "shl {cell:e}, {slot_shift}",
-                    "mov {cell}, qword ptr [{core_slots} + {cell}]",
-                    "test {cell}, {cell}",
-                    "jz 4f",
-                    "add {cell}, {magazine}",
-                    "mov {count:e}, dword ptr [{cell}]",
-                    "cmp {count:e}, dword ptr [{cell} + {limit}]",
-                    "jae 4f",
-                    "mov qword ptr [{cell} + {count} * 8 + {slots}], {address}",
-                    "lea {pushed:e}, [{count:r} + 1]",
-                    "mov dword ptr [{cell}], {pushed:e}",
-                ],
-                area: self.area.load(Ordering::Relaxed),
-                number = in(reg) self.number.load(Ordering::Relaxed),
-                core_slots = in(reg) self.slots.as_ptr(),
-                magazine = in(reg) class.index() * size_of::<Magazine<G>>(),
-                address = in(reg) block.address(),
-                count = out(reg) _,
-                pushed = out(reg) pushed,
-                cores = const CORES,
-                slot_shift = const size_of::<CoreSlot>().trailing_zeros(),
-                limit = const LIMIT,
-                slots = const SLOTS,
-            );
-        }
-        if pushed != 0 { Ok(()) } else { Err(block) }
-    }
-
-    unsafe fn alone_on<G: Geometry, R>(&self, core: usize, work: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R> {
+    /// Runs `work` while nobody else pops or pushes on this core's magazines; a system call.
+    ///
+    /// # Safety
+    /// `G` is the geometry of the heap that owns this value.
+    pub unsafe fn alone_on<G: Geometry, R>(&self, core: usize, work: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R> {
         let slot = &self.slots[core];
         // SAFETY: the caller names the geometry.
         unsafe { slot.heap::<G>() }?;
@@ -287,12 +170,10 @@ const MEMBARRIER_REGISTER_PRIVATE_EXPEDITED_RSEQ: i32 = 1 << 8;
 
 /// Restarts every sequence that any thread of this process is inside (Q3). False if the kernel refuses.
 fn restart_all() -> bool {
-    let errno = Errno::keep();
-    if membarrier(MEMBARRIER_PRIVATE_EXPEDITED_RSEQ) {
-        return true;
-    }
-    // Some process images made by `fork` have to register anew.
-    errno.now() == libc::EPERM && may_restart_all() && membarrier(MEMBARRIER_PRIVATE_EXPEDITED_RSEQ)
+    let _errno = Errno::keep();
+    let restart = || membarrier(MEMBARRIER_PRIVATE_EXPEDITED_RSEQ);
+    // A process image that `fork` made may have to register anew.
+    restart() || (may_restart_all() && restart())
 }
 
 /// Registers this process for [`restart_all`]. False if the kernel cannot do it.
@@ -304,5 +185,3 @@ fn membarrier(command: i32) -> bool {
     // SAFETY: takes numbers only.
     unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
 }
-
-const _: () = assert!(size_of::<CoreSlot>().is_power_of_two(), "the sequences turn a core's number into a slot by a shift");

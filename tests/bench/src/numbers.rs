@@ -22,7 +22,7 @@ impl Random {
 
     /// The next number.
     #[inline(always)]
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -139,7 +139,7 @@ fn replace<A: GlobalAlloc>(allocator: &A, pairs: usize, live: &mut [Live], place
     let mut random = Random::new();
     let mut turns = |live: &mut [Live], count: usize| {
         for turn in 0..count {
-            let number = random.next();
+            let number = random.number();
             let place = &mut live[place(turn, number)];
             free(allocator, *place);
             *place = fresh(allocator, 2 + number as usize % 127);
@@ -168,9 +168,9 @@ mod tests {
     #[test]
     fn every_pattern_runs_on_every_allocator() {
         for pattern in PATTERNS {
-            for place in 0..NAMES.len() {
+            for (place, name) in NAMES.iter().enumerate() {
                 let nanoseconds = visit(place, &mut Run::new(pattern, 2_000));
-                assert!(nanoseconds > 0.0, "{} on {}: {nanoseconds} ns", pattern.name, NAMES[place]);
+                assert!(nanoseconds > 0.0, "{} on {name}: {nanoseconds} ns", pattern.name);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use coreheap_bench::numbers::median;
-use coreheap_bench::patterns::{PATTERNS, Run};
+use coreheap_bench::patterns::{PATTERNS, Pattern, Run};
 use coreheap_bench::subject::{MIMALLOC, NAMES, visit};
 
 /// The quick benchmark: one thread, six patterns, medians of several rounds.
@@ -17,6 +17,9 @@ struct Arguments {
     /// Pairs of allocate and free in a run
     #[arg(long, default_value_t = 1_000_000)]
     pairs: usize,
+    /// Only the patterns whose name starts so
+    #[arg(long, default_value = "")]
+    pattern: String,
     /// Write the CSV to this file and not below the table
     #[arg(long)]
     csv: Option<PathBuf>,
@@ -31,10 +34,14 @@ fn main() -> std::io::Result<()> {
     println!("Quick benchmark: one run, one thread{}.", if pinned { ", pinned to one core" } else { "" });
     println!("Nanoseconds for a pair of allocate and free, by `GlobalAlloc`: median of {} rounds", arguments.rounds);
     println!("of {} pairs; the allocators take turns. Smaller is better.\n", arguments.pairs);
-    let mut times = measure(&arguments);
+    let patterns: Vec<Pattern> = PATTERNS.into_iter().filter(|pattern| pattern.name.starts_with(&arguments.pattern)).collect();
+    if patterns.is_empty() || arguments.rounds == 0 || arguments.pairs < 1000 {
+        return Err(std::io::Error::other("a pattern, a round and a thousand pairs at least"));
+    }
+    let mut times = measure(&arguments, &patterns);
     let medians: Vec<Vec<f64>> = times.iter_mut().map(|row| row.iter_mut().map(|values| median(values)).collect()).collect();
-    print_table(&medians);
-    let csv = csv(&times, &medians);
+    print_table(&patterns, &medians);
+    let csv = csv(&patterns, &times, &medians);
     match arguments.csv {
         Some(path) => std::fs::write(path, csv),
         None => {
@@ -44,14 +51,14 @@ fn main() -> std::io::Result<()> {
     }
 }
 
-fn measure(arguments: &Arguments) -> Times {
-    let mut times: Times = vec![vec![Vec::new(); NAMES.len()]; PATTERNS.len()];
+fn measure(arguments: &Arguments, patterns: &[Pattern]) -> Times {
+    let mut times: Times = vec![vec![Vec::new(); NAMES.len()]; patterns.len()];
     // Round 0 brings code and memory into place; its times are left out.
     for round in 0..=arguments.rounds {
-        for (pattern, row) in PATTERNS.into_iter().zip(&mut times) {
+        for (pattern, row) in patterns.iter().zip(&mut times) {
             for turn in 0..NAMES.len() {
                 let place = (round + turn) % NAMES.len();
-                let nanoseconds = visit(place, &mut Run::new(pattern, arguments.pairs));
+                let nanoseconds = visit(place, &mut Run::new(*pattern, arguments.pairs));
                 if round > 0 {
                     row[place].push(nanoseconds);
                 }
@@ -61,19 +68,19 @@ fn measure(arguments: &Arguments) -> Times {
     times
 }
 
-fn print_table(medians: &[Vec<f64>]) {
+fn print_table(patterns: &[Pattern], medians: &[Vec<f64>]) {
     print!("{:12}", "");
     NAMES.iter().for_each(|name| print!("{name:>11}"));
     println!("   coreheap / mimalloc");
     let mut product = 1.0;
-    for (pattern, row) in PATTERNS.iter().zip(medians) {
+    for (pattern, row) in patterns.iter().zip(medians) {
         print!("{:12}", pattern.name);
         row.iter().for_each(|value| print!("{value:11.2}"));
         let ratio = row[0] / row[MIMALLOC];
         product *= ratio;
         println!("   {ratio:8.2}   {}", pattern.shows);
     }
-    let mean = product.powf(1.0 / PATTERNS.len() as f64);
+    let mean = product.powf(1.0 / patterns.len() as f64);
     println!(
         "{:12}{:width$}   {mean:8.2}   geometric mean; the loop's own time is in all of them",
         "",
@@ -82,9 +89,9 @@ fn print_table(medians: &[Vec<f64>]) {
     );
 }
 
-fn csv(times: &Times, medians: &[Vec<f64>]) -> String {
+fn csv(patterns: &[Pattern], times: &Times, medians: &[Vec<f64>]) -> String {
     let mut csv = String::from("pattern,allocator,median_ns,min_ns,max_ns,ratio_to_mimalloc\n");
-    for (index, pattern) in PATTERNS.iter().enumerate() {
+    for (index, pattern) in patterns.iter().enumerate() {
         for (place, name) in NAMES.iter().enumerate() {
             // `median` has sorted them.
             let values = &times[index][place];

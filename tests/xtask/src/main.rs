@@ -8,9 +8,9 @@ mod runner;
 mod shell;
 mod steps;
 
+use std::io;
 use std::process::ExitCode;
 
-use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 /// The project's commands.
@@ -58,10 +58,17 @@ enum Bench {
     },
 }
 
-fn main() -> Result<ExitCode> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    run(Arguments::parse().command).unwrap_or_else(|error| {
+        eprintln!("xtask: {error}");
+        ExitCode::from(2)
+    })
+}
+
+fn run(command: Command) -> io::Result<ExitCode> {
+    match command {
         Command::Test { list: true, .. } => {
-            runner::list();
+            runner::list()?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Test { names, verbose, .. } => runner::test(&names, verbose),

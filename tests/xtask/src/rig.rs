@@ -34,7 +34,7 @@ impl Need {
     /// Sees to it that the need is met.
     pub fn provide(self) -> Result<(), Missing> {
         let is_met = || match self {
-            Need::Nightly => has_line("rustup toolchain list", "nightly"),
+            Need::Nightly => output_of("rustup run nightly rustc --version").is_some(),
             Need::Component(toolchain, name) => {
                 has_line(&format!("rustup component list --installed --toolchain {toolchain}"), name)
             }

@@ -1,12 +1,10 @@
 //! Runs steps and prints how they went.
 
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
-
-use anyhow::{Result, bail};
 
 use crate::rig::Missing;
 use crate::shell::command;
@@ -30,22 +28,23 @@ struct Report {
 }
 
 /// Prints the steps.
-pub fn list() {
+pub fn list() -> io::Result<()> {
+    let mut out = io::stdout().lock();
     for step in STEPS {
-        println!("{:20} {}", step.name, step.shows);
         let settings: String = step.env.iter().map(|(name, value)| format!("{name}='{value}' ")).collect();
-        println!("{:20}   {settings}{}", "", step.command);
+        writeln!(out, "{:16}{}\n{:18}{settings}{}", step.name, step.shows, "", step.command)?;
         if !step.needs.is_empty() {
             let needs: Vec<String> = step.needs.iter().map(|need| need.to_string()).collect();
-            println!("{:20}   needs {}", "", needs.join(", "));
+            writeln!(out, "{:18}needs {}", "", needs.join(", "))?;
         }
     }
+    Ok(())
 }
 
 /// Runs the named steps, or all, and prints a table and a closing line.
-pub fn test(names: &[String], verbose: bool) -> Result<ExitCode> {
+pub fn test(names: &[String], verbose: bool) -> io::Result<ExitCode> {
     if let Some(unknown) = names.iter().find(|name| STEPS.iter().all(|step| step.name != **name)) {
-        bail!("there is no step `{unknown}`; `cargo xtask test --list` names them");
+        return Err(io::Error::other(format!("there is no step `{unknown}`; `cargo xtask test --list` names them")));
     }
     let steps: Vec<&Step> = STEPS.iter().filter(|step| names.is_empty() || names.iter().any(|name| name == step.name)).collect();
     let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
@@ -64,7 +63,7 @@ pub fn test(names: &[String], verbose: bool) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
-fn run(step: &'static Step, in_ci: bool, verbose: bool) -> Result<Report> {
+fn run(step: &'static Step, in_ci: bool, verbose: bool) -> io::Result<Report> {
     let start = Instant::now();
     let done = |outcome, tests| Ok(Report { step, outcome, tests, time: start.elapsed() });
     for need in step.needs {
@@ -76,7 +75,7 @@ fn run(step: &'static Step, in_ci: bool, verbose: bool) -> Result<Report> {
     }
     let mut command = command(step.command);
     command.envs(step.env.iter().copied());
-    let (status, output) = match watch(command, in_ci, verbose) {
+    let (status, output) = match watch(command, in_ci.then_some(LIMIT), verbose) {
         Ok(end) => end,
         Err(error) => return done(Outcome::Failed(format!("cannot run `{}`: {error}", step.command)), 0),
     };
@@ -84,7 +83,7 @@ fn run(step: &'static Step, in_ci: bool, verbose: bool) -> Result<Report> {
     let reason = match status {
         None => format!("had not ended after {} minutes", LIMIT.as_secs() / 60),
         Some(status) if !status.success() => status.to_string(),
-        Some(_) if step.tests && tests == 0 => "ran no test".to_string(),
+        Some(_) if step.has_tests && tests == 0 => "ran no test".to_string(),
         Some(_) => return done(Outcome::Passed, tests),
     };
     if !verbose {
@@ -94,12 +93,12 @@ fn run(step: &'static Step, in_ci: bool, verbose: bool) -> Result<Report> {
     done(Outcome::Failed(reason), tests)
 }
 
-/// Runs a command to its end and collects what it prints. No status: it was ended, after [`LIMIT`], which holds in CI only.
-fn watch(mut command: Command, in_ci: bool, verbose: bool) -> Result<(Option<ExitStatus>, String)> {
+/// Runs a command to its end and collects what it prints. No status: it was ended, because it took longer than the limit.
+fn watch(mut command: Command, limit: Option<Duration>, verbose: bool) -> io::Result<(Option<ExitStatus>, String)> {
     let (reader, writer) = io::pipe()?;
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     #[cfg(unix)]
-    if in_ci {
+    if limit.is_some() {
         // A group of its own can be ended with all that cargo started; on a terminal it would not hear Ctrl-C.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
     }
@@ -108,9 +107,9 @@ fn watch(mut command: Command, in_ci: bool, verbose: bool) -> Result<(Option<Exi
     drop(command);
     let (ended, end) = mpsc::channel::<()>();
     let group = child.id();
-    let watchdog = in_ci.then(|| {
+    let watchdog = limit.map(|limit| {
         thread::spawn(move || {
-            let is_late = end.recv_timeout(LIMIT) == Err(mpsc::RecvTimeoutError::Timeout);
+            let is_late = end.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Timeout);
             if is_late {
                 let _ = Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).status();
             }
@@ -141,7 +140,7 @@ fn passed_tests(output: &str) -> usize {
 }
 
 fn print_table(reports: &[Report], total: Duration) {
-    println!("\n{:20} {:8} {:>6} {:>9}", "step", "result", "tests", "seconds");
+    println!("\n{:16}{:8} {:>6} {:>9}", "step", "result", "tests", "seconds");
     for report in reports {
         let (result, reason) = match &report.outcome {
             Outcome::Passed => ("passed", ""),
@@ -149,10 +148,10 @@ fn print_table(reports: &[Report], total: Duration) {
             Outcome::Skipped(reason) => ("skipped", reason.as_str()),
         };
         let tests = if report.tests > 0 { report.tests.to_string() } else { String::new() };
-        let row = format!("{:20} {result:8} {tests:>6} {:>9.1}  {reason}", report.step.name, report.time.as_secs_f64());
+        let row = format!("{:16}{result:8} {tests:>6} {:>9.1}  {reason}", report.step.name, report.time.as_secs_f64());
         println!("{}", row.trim_end());
     }
-    println!("{:20} {:8} {:>6} {:>9.1}\n", "all", "", "", total.as_secs_f64());
+    println!("{:16}{:8} {:>6} {:>9.1}\n", "all", "", "", total.as_secs_f64());
 }
 
 #[cfg(test)]
@@ -164,6 +163,16 @@ mod tests {
         let output = "running 2 tests\ntest result: ok. 2 passed; 0 failed; 0 ignored\n\ntest result: ok. 11 passed; 0 failed\n";
         assert_eq!(passed_tests(output), 13);
         assert_eq!(passed_tests("test result: FAILED. 3 passed; 1 failed"), 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_hangs_is_ended_with_all_it_started() {
+        let mut hanging = Command::new("sh");
+        hanging.args(["-c", "echo before; sleep 600; echo after"]);
+        let (status, output) = watch(hanging, Some(Duration::from_millis(300)), false).expect("sh can be run");
+        assert!(status.is_none());
+        assert_eq!(output, "before\n");
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! Running other programs from the workspace's root.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-
-use anyhow::{Context, Result};
 
 /// The workspace's root folder.
 pub fn root() -> &'static Path {
@@ -34,7 +33,7 @@ pub fn output_of(line: &str) -> Option<String> {
 }
 
 /// Runs a command with this terminal as its own; its exit code becomes ours.
-pub fn hand_over(line: &str, names: &[String], arguments: &[String]) -> Result<ExitCode> {
-    let status = command(line).args(names).args(arguments).status().with_context(|| format!("cannot run `{line}`"))?;
+pub fn hand_over(line: &str, names: &[String], arguments: &[String]) -> io::Result<ExitCode> {
+    let status = command(line).args(names).args(arguments).status()?;
     Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
 }

@@ -1,10 +1,9 @@
 //! The steps of `cargo xtask test`, in the order in which they run.
 //!
-//! A command is one line of words between spaces; `{target}` is cargo's target folder. Folders are shared where the compiler
-//! and its flags are the same, so that nothing is built twice.
+//! A command is one line of words between spaces; `{target}` is cargo's target folder. Steps share it where compiler and flags are
+//! the same, so that little is built twice.
 
-use crate::rig::Need;
-use crate::rig::Need::*;
+use crate::rig::Need::{self, Component, Host, Nightly, Program, Target};
 
 /// One thing that is checked.
 pub struct Step {
@@ -18,6 +17,176 @@ pub struct Step {
     pub env: &'static [(&'static str, &'static str)],
     /// What is run.
     pub command: &'static str,
-    /// Whether the command's output must tell of at least one test that passed.
-    pub tests: bool,
+    /// Whether it must run at least one test.
+    pub has_tests: bool,
 }
+
+const LINUX: Need = Host("linux", "x86_64");
+const I686: &str = "i686-unknown-linux-musl";
+const MUSL: &str = "x86_64-unknown-linux-musl";
+const THUMB: &str = "thumbv7em-none-eabihf";
+const MIRI: &[Need] = &[Nightly, Component("nightly", "rust-src"), Component("nightly", "miri")];
+
+/// The table.
+pub const STEPS: &[Step] = &[
+    Step {
+        name: "fmt",
+        shows: "the code is formatted",
+        needs: &[Component("stable", "rustfmt")],
+        env: &[],
+        command: "cargo fmt --all --check",
+        has_tests: false,
+    },
+    Step {
+        name: "clippy",
+        shows: "no warning anywhere",
+        needs: &[Component("stable", "clippy")],
+        env: &[],
+        command: "cargo clippy --workspace --all-targets -- -D warnings",
+        has_tests: false,
+    },
+    Step {
+        name: "docs",
+        shows: "documentation without warnings",
+        needs: &[],
+        env: &[("RUSTDOCFLAGS", "-D warnings")],
+        command: "cargo doc --workspace --no-deps",
+        has_tests: false,
+    },
+    Step {
+        name: "no_std",
+        shows: "the core builds where there is no std",
+        needs: &[Target("stable", THUMB)],
+        env: &[],
+        command: "cargo build -p coreheap --lib --target thumbv7em-none-eabihf",
+        has_tests: false,
+    },
+    Step {
+        name: "debug",
+        shows: "all tests, with debug assertions",
+        needs: &[],
+        env: &[],
+        command: "cargo test --workspace",
+        has_tests: true,
+    },
+    Step {
+        name: "release",
+        shows: "all tests, optimised",
+        needs: &[],
+        env: &[],
+        command: "cargo test --workspace --release",
+        has_tests: true,
+    },
+    Step {
+        name: "32-bit",
+        shows: "all tests but benchmarks on 32-bit x86",
+        needs: &[LINUX, Target("stable", I686)],
+        env: &[("CARGO_TARGET_I686_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld")],
+        command: "cargo test --workspace --exclude coreheap-bench --exclude xtask --target i686-unknown-linux-musl",
+        has_tests: true,
+    },
+    Step {
+        name: "musl",
+        shows: "all tests but benchmarks on musl libc",
+        needs: &[LINUX, Target("stable", MUSL)],
+        env: &[("CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld")],
+        command: "cargo test --workspace --exclude coreheap-bench --exclude xtask --target x86_64-unknown-linux-musl",
+        has_tests: true,
+    },
+    Step {
+        name: "allocator-api2",
+        shows: "the core alone with this feature",
+        needs: &[],
+        env: &[],
+        command: "cargo test -p coreheap --features allocator-api2",
+        has_tests: true,
+    },
+    Step {
+        name: "allocator_api",
+        shows: "the core alone with all features, on nightly",
+        needs: &[Nightly],
+        env: &[],
+        command: "cargo +nightly test -p coreheap --all-features --target-dir {target}/nightly",
+        has_tests: true,
+    },
+    Step {
+        name: "portable",
+        shows: "the hosted port without restartable sequences, chosen by the user",
+        needs: &[],
+        env: &[("COREHEAP_CORES", "portable")],
+        command: "cargo test -p coreheap-os",
+        has_tests: true,
+    },
+    Step {
+        name: "no-rseq",
+        shows: "the hosted port where glibc registers no restartable sequences",
+        needs: &[LINUX],
+        env: &[("GLIBC_TUNABLES", "glibc.pthread.rseq=0")],
+        command: "cargo test -p coreheap-os",
+        has_tests: true,
+    },
+    Step {
+        name: "loom",
+        shows: "every interleaving of small models",
+        needs: &[],
+        env: &[("RUSTFLAGS", "--cfg loom")],
+        command: "cargo test -p coreheap --lib --release --target-dir {target}/loom loom",
+        has_tests: true,
+    },
+    Step {
+        name: "miri-stacked",
+        shows: "Miri: Stacked Borrows, strict provenance",
+        needs: MIRI,
+        env: &[("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-strict-provenance")],
+        command: "cargo +nightly miri test -p coreheap -p coreheap-tests --lib --tests",
+        has_tests: true,
+    },
+    Step {
+        name: "miri-tree",
+        shows: "Miri: Tree Borrows, strict provenance",
+        needs: MIRI,
+        env: &[("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-strict-provenance -Zmiri-tree-borrows")],
+        command: "cargo +nightly miri test -p coreheap -p coreheap-tests --lib --tests",
+        has_tests: true,
+    },
+    Step {
+        name: "fuzz-corpus",
+        shows: "the fuzzers' corpus once more, optimised",
+        needs: &[],
+        env: &[],
+        command: "cargo test --release -p coreheap-tests --test fuzz_corpus",
+        has_tests: true,
+    },
+    Step {
+        name: "valgrind",
+        shows: "an index on coreheap under Valgrind, which knows no restartable sequences",
+        needs: &[LINUX, Program("valgrind", "valgrind")],
+        env: &[("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", "valgrind --quiet --error-exitcode=9 --trace-children=yes")],
+        command: "cargo run --release --example hosted -- src",
+        has_tests: false,
+    },
+    Step {
+        name: "hosted",
+        shows: "example: the index of a small folder",
+        needs: &[],
+        env: &[],
+        command: "cargo run --release --example hosted -- src",
+        has_tests: false,
+    },
+    Step {
+        name: "fixed_region",
+        shows: "example: a program in 64 KiB",
+        needs: &[],
+        env: &[],
+        command: "cargo run --release --example fixed_region",
+        has_tests: false,
+    },
+    Step {
+        name: "own_source",
+        shows: "example: a page source of one's own",
+        needs: &[],
+        env: &[],
+        command: "cargo run --release --example own_source",
+        has_tests: false,
+    },
+];

@@ -1,6 +1,8 @@
-//! Stands in for [`RseqCores`] where there are no restartable sequences: never offered, never asked.
+//! Stands in for `RseqCores` where there are no restartable sequences: never offered, so never asked.
 
-use coreheap::{Block, CoreHeap, CoreLocal, CoreSlot, Geometry, SizeClass};
+use core::num::NonZeroIsize;
+
+use coreheap::{Block, Blocks, CoreHeap, CoreSlot, Geometry, SizeClass};
 
 /// Nothing.
 #[derive(Debug)]
@@ -16,48 +18,46 @@ pub fn probe() -> Option<Area> {
 }
 
 impl RseqCores {
-    /// Nothing.
     pub const fn new() -> Self {
         RseqCores
     }
 
-    /// Never called.
     pub fn open(&self, area: Area) {
         match area {}
     }
 
-    /// Never.
     #[inline(always)]
-    pub fn is_open(&self) -> bool {
-        false
+    pub fn area(&self) -> Option<NonZeroIsize> {
+        None
     }
-}
 
-// SAFETY: there is no magazine.
-unsafe impl CoreLocal for RseqCores {
-    fn core_count(&self) -> usize {
+    pub fn core_count(&self) -> usize {
         0
     }
 
-    fn slot(&self, _: usize) -> &CoreSlot {
+    pub fn slot(&self, _: usize) -> &CoreSlot {
         unreachable!("there are no slots")
     }
 
-    fn core(&self) -> usize {
+    pub fn core(&self) -> usize {
         0
     }
 
     #[inline(always)]
-    unsafe fn pop<G: Geometry>(&self, _: SizeClass) -> Option<Block> {
+    pub unsafe fn pop<G: Geometry>(&self, _: NonZeroIsize, _: SizeClass) -> Option<Block> {
         None
     }
 
     #[inline(always)]
-    unsafe fn push<G: Geometry>(&self, _: SizeClass, block: Block) -> Result<(), Block> {
+    pub unsafe fn push<G: Geometry>(&self, _: NonZeroIsize, _: SizeClass, block: Block) -> Result<(), Block> {
         Err(block)
     }
 
-    unsafe fn alone_on<G: Geometry, R>(&self, _: usize, _: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R> {
+    pub unsafe fn pop_many<G: Geometry>(&self, _: NonZeroIsize, _: SizeClass, _: &mut Blocks, _: usize) {}
+
+    pub unsafe fn push_many<G: Geometry>(&self, _: NonZeroIsize, _: SizeClass, _: &mut Blocks) {}
+
+    pub unsafe fn alone_on<G: Geometry, R>(&self, _: usize, _: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R> {
         None
     }
 }

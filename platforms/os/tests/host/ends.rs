@@ -1,0 +1,56 @@
+//! Threads that end while their blocks live on.
+
+use std::cell::RefCell;
+use std::thread;
+
+use crate::HEAP;
+use crate::parcel::{Parcel, Random};
+use crate::support::{cases, rounds};
+
+/// A thread-local value that still allocates and frees while its thread ends.
+struct Late(Vec<Parcel>);
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        let mut random = Random::new(self.0.len() as u64);
+        let more: Vec<_> = (0..100).map(|_| Parcel::random(&mut random)).collect();
+        self.0.drain(..).chain(more).for_each(Parcel::check_and_free);
+    }
+}
+
+thread_local! {
+    static LATE: RefCell<Late> = const { RefCell::new(Late(Vec::new())) };
+}
+
+cases! {
+    fn blocks_outlive_their_threads() {
+        let mut alive: Vec<Parcel> = Vec::new();
+        let mut random = Random::new(99);
+        let mut most_committed = 0;
+        for round in 0..rounds(600) {
+            let makers: Vec<_> = (0..8)
+                .map(|maker| {
+                    thread::spawn(move || {
+                        let mut random = Random::new((round * 8 + maker) as u64);
+                        LATE.with_borrow_mut(|late| late.0.extend((0..50).map(|_| Parcel::random(&mut random))));
+                        (0..500).map(|_| Parcel::random(&mut random)).collect::<Vec<_>>()
+                    })
+                })
+                .collect();
+            alive.extend(makers.into_iter().flat_map(|maker| maker.join().expect("a thread that ends well")));
+            while alive.len() > 8000 {
+                alive.swap_remove(random.below(alive.len())).check_and_free();
+            }
+            if round == 10 {
+                most_committed = 2 * HEAP.stats().committed;
+            }
+        }
+        let committed = HEAP.stats().committed;
+        assert!(most_committed == 0 || committed <= most_committed, "it grows with every thread: {committed}, {most_committed}");
+        alive.into_iter().for_each(Parcel::check_and_free);
+        HEAP.purge();
+        HEAP.assert_valid();
+        let used: usize = HEAP.stats().classes().map(|class| class.used * class.block_size).sum();
+        assert!(used < 1 << 20, "{used} bytes are still used");
+    }
+}

@@ -1,0 +1,125 @@
+//! `fork` while other threads allocate, free and purge.
+
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use coreheap_os::coreheap::{CoreLocal, Server};
+
+use crate::HEAP;
+use crate::parcel::{Exchange, Parcel, Random};
+use crate::support::{cases, rounds};
+
+static EXCHANGE: Exchange<500> = Exchange::new();
+static DONE: AtomicBool = AtomicBool::new(false);
+
+/// Runs `work` in a child process, and waits until it has ended well.
+fn in_child(work: impl FnOnce() -> bool) {
+    // SAFETY: the child uses the heap and system calls only, and leaves without unwinding.
+    unsafe {
+        let child = libc::fork();
+        assert!(child >= 0, "fork");
+        if child == 0 {
+            // A child that hangs is killed.
+            libc::alarm(30);
+            libc::_exit(if work() { 0 } else { 3 });
+        }
+        let mut status = 0;
+        assert_eq!(libc::waitpid(child, &mut status, 0), child);
+        assert_eq!(status, 0, "the child's status: {status:#x}");
+    }
+}
+
+/// Works on an exchange of the child's own, as parcels in the parent's may be half moved.
+fn work_in_child(seed: u64) -> bool {
+    static OWN: Exchange<200> = Exchange::new();
+    let mut random = Random::new(seed);
+    OWN.work(&mut random, rounds(3000));
+    // All of the parent's parcels are here as well, as far as they were left in the exchange.
+    EXCHANGE.empty();
+    OWN.work(&mut random, 100);
+    OWN.empty();
+    true
+}
+
+/// Whether every core heap is in its slot again: it can be had.
+fn no_core_heap_is_lost() -> bool {
+    let cores = HEAP.cores();
+    (0..cores.core_count()).all(|core| {
+        // SAFETY: `Server` is the geometry of the heap.
+        unsafe {
+            cores.slot(core).heap::<Server>().is_none()
+                || cores.slot(core).peek::<Server>().is_some() && cores.alone_on::<Server, _>(core, |_| ()).is_some()
+        }
+    })
+}
+
+extern "C" fn thread_in_child(seed: *mut libc::c_void) -> *mut libc::c_void {
+    work_in_child(seed.addr() as u64);
+    null_mut()
+}
+
+fn while_threads(work: impl Fn(&mut Random) + Copy + Send + 'static, then: impl FnOnce()) {
+    let workers: Vec<_> = (0..3)
+        .map(|seed| {
+            thread::spawn(move || {
+                let mut random = Random::new(seed + 5000);
+                while !DONE.load(Ordering::Relaxed) {
+                    work(&mut random);
+                }
+            })
+        })
+        .collect();
+    then();
+    DONE.store(true, Ordering::Relaxed);
+    workers.into_iter().for_each(|worker| worker.join().expect("every parcel in order"));
+    EXCHANGE.empty();
+    HEAP.purge();
+    HEAP.assert_valid();
+}
+
+cases! {
+    fn children_of_busy_processes_allocate_and_free() {
+        while_threads(|random| EXCHANGE.work(random, 100), || {
+            for round in 0..rounds(300) {
+                in_child(|| work_in_child(round as u64));
+            }
+        });
+    }
+
+    fn children_may_have_threads_and_children() {
+        while_threads(|random| EXCHANGE.work(random, 100), || {
+            for round in 0..rounds(100) {
+                in_child(|| {
+                    let mut threads = [0; 3];
+                    for (index, thread) in threads.iter_mut().enumerate() {
+                        let seed = std::ptr::without_provenance_mut(round * 10 + index);
+                        // SAFETY: a function that takes a number.
+                        assert_eq!(unsafe { libc::pthread_create(thread, std::ptr::null(), thread_in_child, seed) }, 0);
+                    }
+                    in_child(|| work_in_child(round as u64));
+                    // SAFETY: threads that were started above.
+                    threads.into_iter().all(|thread| unsafe { libc::pthread_join(thread, null_mut()) == 0 })
+                });
+            }
+        });
+    }
+
+    fn core_heaps_that_were_out_come_back() {
+        let warm: Vec<_> = (0..50).map(|seed| Parcel::new(100, 8, seed)).collect();
+        while_threads(
+            |random| {
+                EXCHANGE.work(random, 10);
+                HEAP.purge();
+            },
+            || {
+                // Before any purge was interrupted, so that all core heaps exist.
+                EXCHANGE.work(&mut Random::new(1), 1000);
+                for round in 0..rounds(300) {
+                    in_child(|| work_in_child(round as u64) && HEAP.purge() < usize::MAX && no_core_heap_is_lost());
+                }
+            },
+        );
+        warm.into_iter().for_each(Parcel::check_and_free);
+    }
+}

@@ -1,0 +1,99 @@
+//! Which way of keeping contexts apart is used.
+
+use coreheap_os::coreheap::{CoreLocal, Server, SizeClass};
+use coreheap_os::{Coreheap, CoresKind};
+
+use crate::HEAP;
+use crate::support::{cases, expected_kind};
+
+cases! {
+    fn the_best_kind_is_used_unless_told_otherwise() {
+        assert_eq!(HEAP.cores_kind(), expected_kind());
+        assert_eq!(HEAP.use_portable_cores(), expected_kind() == CoresKind::Portable, "it is too late to change");
+        assert_eq!(HEAP.cores_kind(), expected_kind());
+    }
+
+    fn a_heap_can_be_made_portable_before_its_first_use_only() {
+        let first = Coreheap::new();
+        assert!(first.use_portable_cores());
+        let _ = first.allocate(std::alloc::Layout::new::<u64>()).expect("memory");
+        assert_eq!(first.cores_kind(), CoresKind::Portable);
+        let second = Coreheap::new();
+        let _ = second.allocate(std::alloc::Layout::new::<u64>()).expect("memory");
+        assert_eq!(second.cores_kind(), expected_kind());
+        assert_eq!(second.use_portable_cores(), expected_kind() == CoresKind::Portable);
+    }
+
+    fn pops_and_pushes_go_through_the_magazine() {
+        let heap = Coreheap::new();
+        let layout = std::alloc::Layout::new::<[u64; 5]>();
+        let class = SizeClass::of(layout.size(), layout.align(), 32 * 1024).expect("a small block");
+        let cores = heap.cores();
+        // SAFETY: `Server` is the geometry of this heap; what is popped is pushed again.
+        unsafe {
+            assert!(cores.pop::<Server>(class).is_none(), "there is no core heap before the first use");
+            let block = heap.allocate(layout).expect("memory");
+            heap.deallocate(block, layout);
+            // The thread may be moved to a core without a core heap at any moment, but not a hundred times.
+            let popped = (0..100).find_map(|_| {
+                let popped = cores.pop::<Server>(class);
+                if popped.is_none() {
+                    heap.deallocate(heap.allocate(layout).expect("memory"), layout);
+                }
+                popped
+            });
+            cores.push::<Server>(class, popped.expect("a block in the magazine")).expect("room for what was there before");
+        }
+        let stats = heap.stats();
+        let in_magazines: usize = stats.classes().map(|class| class.in_magazines).sum();
+        assert!(in_magazines > 1, "refill fills the magazine: {in_magazines}");
+        heap.purge();
+        let stats = heap.stats();
+        assert_eq!(stats.classes().map(|class| class.in_magazines).sum::<usize>(), 0, "purge reaches every magazine");
+        heap.assert_valid();
+    }
+
+    fn a_core_heap_that_is_out_is_passed_by() {
+        let heap = Coreheap::new();
+        let layout = std::alloc::Layout::new::<[u64; 3]>();
+        let blocks: Vec<_> = (0..200).map(|_| heap.allocate(layout).expect("memory")).collect();
+        let mut most = 0;
+        for core in 0..heap.cores().core_count() {
+            // SAFETY: `Server` is the geometry of this heap; each block is freed once.
+            unsafe {
+                heap.cores().alone_on::<Server, _>(core, |core_heap| {
+                    // As a signal handler would: the magazines are out of reach, the heap works.
+                    let blocks = || core_heap.magazines().iter().flat_map(|magazine| magazine.addresses()).collect::<Vec<_>>();
+                    let before = blocks();
+                    let more: Vec<_> = (0..1000).map(|_| heap.allocate(layout).expect("memory")).collect();
+                    assert!(heap.cores().alone_on::<Server, _>(core, |_| ()).is_none(), "two alone on one core heap");
+                    more.into_iter().for_each(|block| heap.deallocate(block, layout));
+                    assert_eq!(before, blocks());
+                    most += 1;
+                });
+            }
+        }
+        assert!(most > 0, "no core heap");
+        // SAFETY: as above.
+        blocks.into_iter().for_each(|block| unsafe { heap.deallocate(block, layout) });
+        heap.purge();
+        heap.assert_valid();
+        assert_eq!(heap.stats().classes().map(|class| class.used).sum::<usize>(), 0);
+    }
+
+    fn errno_is_kept() {
+        // SAFETY: this thread's own variable; blocks of the heap.
+        unsafe {
+            let heap = Coreheap::new();
+            *libc::__errno_location() = 1234;
+            let layout = std::alloc::Layout::from_size_align(40, 8).expect("a layout");
+            let huge = std::alloc::Layout::from_size_align(1 << 47, 8).expect("a layout");
+            let block = heap.allocate(layout).expect("memory");
+            assert!(heap.allocate(huge).is_none(), "128 TiB");
+            heap.deallocate(block, layout);
+            heap.purge();
+            drop(heap);
+            assert_eq!(*libc::__errno_location(), 1234);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Giving memory back: while others work, from threads that sleep, and by itself.
+
+use std::hint::black_box;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::HEAP;
+use crate::parcel::{Exchange, Parcel, Random};
+use crate::support::{cases, resident_bytes};
+
+const MIB: usize = 1 << 20;
+
+/// `bytes` of small blocks.
+fn fill(bytes: usize) -> Vec<Parcel> {
+    let mut random = Random::new(3);
+    let (mut parcels, mut left) = (Vec::new(), bytes);
+    while left > 0 {
+        let size = 24 + random.below(600);
+        parcels.push(Parcel::new(size, 8, left as u64));
+        left = left.saturating_sub(size);
+    }
+    parcels
+}
+
+fn empty(parcels: Vec<Parcel>) {
+    parcels.into_iter().for_each(Parcel::check_and_free);
+}
+
+fn in_magazines() -> usize {
+    HEAP.stats().classes().map(|class| class.in_magazines * class.block_size).sum()
+}
+
+/// Waits until less than `bytes` are resident; false after 5 seconds.
+fn falls_below(bytes: usize) -> bool {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(5) {
+        if resident_bytes() < bytes {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    false
+}
+
+cases! {
+    fn purges_while_others_work() {
+        static EXCHANGE: Exchange<1000> = Exchange::new();
+        static DONE: AtomicBool = AtomicBool::new(false);
+        let workers: Vec<_> = (0..4)
+            .map(|seed| {
+                thread::spawn(move || {
+                    let mut random = Random::new(seed);
+                    while !DONE.load(Ordering::Relaxed) {
+                        EXCHANGE.work(&mut random, 100);
+                    }
+                })
+            })
+            .collect();
+        let (started, mut purges, mut bytes) = (Instant::now(), 0, 0);
+        while started.elapsed() < Duration::from_secs(4) {
+            bytes += HEAP.purge();
+            HEAP.purge_aged();
+            purges += 1;
+        }
+        DONE.store(true, Ordering::Relaxed);
+        workers.into_iter().for_each(|worker| worker.join().expect("every parcel in order"));
+        EXCHANGE.empty();
+        HEAP.purge();
+        HEAP.assert_valid();
+        println!("{purges} purges, {} MiB", bytes / MIB);
+        assert!(purges > 50 && bytes > 0, "{purges} purges gave {bytes} bytes back");
+    }
+
+    fn purge_returns_memory() {
+        let before = resident_bytes();
+        let parcels = fill(100 * MIB);
+        let filled = resident_bytes();
+        assert!(filled > before + 90 * MIB, "{before} {filled}");
+        empty(parcels);
+        let given = HEAP.purge();
+        let after = resident_bytes();
+        assert!(given > 90 * MIB, "{given} bytes given back");
+        assert!(after < before + 10 * MIB, "{before} bytes before, {filled} filled, {after} after");
+        assert!(HEAP.purge() < MIB, "nothing is left to give back");
+    }
+
+    fn purge_reaches_the_memory_of_sleeping_threads() {
+        static FREED: Barrier = Barrier::new(9);
+        static PURGED: Barrier = Barrier::new(9);
+        let sleepers: Vec<_> = (0..8)
+            .map(|_| {
+                thread::spawn(|| {
+                    empty(fill(8 * MIB));
+                    FREED.wait();
+                    PURGED.wait();
+                })
+            })
+            .collect();
+        FREED.wait();
+        assert!(in_magazines() > 0);
+        HEAP.purge();
+        let (left, committed) = (in_magazines(), HEAP.stats().committed);
+        PURGED.wait();
+        sleepers.into_iter().for_each(|sleeper| sleeper.join().expect("a sleeper"));
+        // This thread's own work since has refilled a few magazines.
+        assert!(left < 256 * 1024, "{left} bytes in magazines");
+        assert!(committed < 16 * MIB, "{committed} bytes committed");
+    }
+
+    fn an_idle_process_returns_its_memory() {
+        let purger = HEAP.start_purger(Duration::from_millis(100)).expect("a thread");
+        let before = resident_bytes();
+        let parcels = fill(60 * MIB);
+        assert!(resident_bytes() > before + 50 * MIB);
+        empty(parcels);
+        assert!(falls_below(before + 10 * MIB), "{} bytes before, {} now", before, resident_bytes());
+        let stopping = Instant::now();
+        purger.stop();
+        assert!(stopping.elapsed() < Duration::from_secs(1), "the purger sleeps on");
+        let parcels = fill(60 * MIB);
+        empty(parcels);
+        thread::sleep(Duration::from_millis(400));
+        assert!(resident_bytes() > before + 20 * MIB, "somebody purges although the purger was stopped");
+    }
+
+    fn a_busy_process_returns_what_has_been_free_for_long() {
+        static DONE: AtomicBool = AtomicBool::new(false);
+        let purger = HEAP.start_purger(Duration::from_millis(100)).expect("a thread");
+        let before = resident_bytes();
+        // Large blocks: they are free at once, no magazine holds them back.
+        let blocks: Vec<Vec<u8>> = (0..60).map(|byte| vec![byte as u8 + 1; MIB]).collect();
+        let busy = thread::spawn(|| {
+            let mut number = 0u64;
+            while !DONE.load(Ordering::Relaxed) {
+                number = black_box(number.wrapping_mul(3) + 1);
+            }
+        });
+        assert!(resident_bytes() > before + 50 * MIB);
+        drop(blocks);
+        let fell = falls_below(before + 10 * MIB);
+        DONE.store(true, Ordering::Relaxed);
+        busy.join().expect("a busy thread");
+        purger.stop();
+        assert!(fell, "{} bytes before, {} now", before, resident_bytes());
+    }
+}

@@ -1,0 +1,171 @@
+//! A library with a copy of the allocator of its own, loaded into this process.
+
+use std::ffi::{CString, c_void};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use crate::HEAP;
+use crate::parcel::{Exchange, Random};
+use crate::support::{cases, expected_kind, rounds};
+
+type Allocate = extern "C" fn(usize) -> *mut u8;
+type Free = unsafe extern "C" fn(*mut u8);
+type Purge = extern "C" fn() -> usize;
+type UsesRseq = extern "C" fn() -> bool;
+
+/// The library, loaded.
+#[derive(Clone, Copy)]
+struct Copy {
+    handle: usize,
+    allocate: Allocate,
+    free: Free,
+    purge: Purge,
+    uses_rseq: UsesRseq,
+}
+
+/// Builds `tests/second-copy` with the cargo that runs this test; returns the library's path.
+fn build() -> PathBuf {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["build", "--quiet", "--offline", "--package", "coreheap-os", "--example", "second_copy"]);
+    command.args(["--message-format", "json", "--target-dir"]).arg(concat!(env!("CARGO_TARGET_TMPDIR"), "/second-copy"));
+    command.args(if cfg!(debug_assertions) { &[][..] } else { &["--release"] });
+    let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo");
+    let messages = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let end = messages.find("libsecond_copy.so\"").expect("a library among the files") + "libsecond_copy.so".len();
+    let start = messages[..end].rfind('"').expect("a quoted path") + 1;
+    PathBuf::from(&messages[start..end])
+}
+
+impl Copy {
+    fn load(path: &CString) -> Self {
+        // SAFETY: the library that was built for this test, whose functions have these types.
+        unsafe {
+            let handle = libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL);
+            assert!(!handle.is_null(), "{path:?}");
+            let find = |name: &std::ffi::CStr| -> *mut c_void {
+                let found = libc::dlsym(handle, name.as_ptr());
+                assert!(!found.is_null(), "{name:?}");
+                found
+            };
+            Copy {
+                handle: handle.expose_provenance(),
+                allocate: std::mem::transmute::<*mut c_void, Allocate>(find(c"second_allocate")),
+                free: std::mem::transmute::<*mut c_void, Free>(find(c"second_free")),
+                purge: std::mem::transmute::<*mut c_void, Purge>(find(c"second_purge")),
+                uses_rseq: std::mem::transmute::<*mut c_void, UsesRseq>(find(c"second_uses_rseq")),
+            }
+        }
+    }
+
+    /// Unloads the library; checks that it is gone.
+    fn unload(self, path: &CString) {
+        // SAFETY: nobody is inside the library any more.
+        unsafe {
+            assert_eq!(libc::dlclose(std::ptr::with_exposed_provenance_mut(self.handle)), 0);
+            assert!(libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_NOLOAD).is_null(), "the library is still here");
+        }
+    }
+
+    /// Takes blocks from this copy and from the program's heap in turn, checks what is in them, and frees them.
+    fn work(self, exchange: &Exchange<500>, seed: u64, operations: usize) {
+        let mut random = Random::new(seed);
+        let mut held: Vec<(*mut u8, usize, u8)> = Vec::new();
+        for operation in 0..operations {
+            let (size, byte) = (1 + random.below(3000), operation as u8);
+            let block = (self.allocate)(size);
+            assert!(!block.is_null());
+            assert!(HEAP.usable_size(block).is_none(), "one block in two heaps");
+            // SAFETY: a fresh block of that size.
+            unsafe { block.write_bytes(byte, size) };
+            held.push((block, size, byte));
+            exchange.work(&mut random, 1);
+            if held.len() > 100 {
+                let (block, size, byte) = held.swap_remove(random.below(held.len()));
+                self.check_and_free(block, size, byte);
+            }
+        }
+        held.into_iter().for_each(|(block, size, byte)| self.check_and_free(block, size, byte));
+    }
+
+    fn check_and_free(self, block: *mut u8, size: usize, byte: u8) {
+        // SAFETY: a block of this copy, used no more.
+        unsafe {
+            let bytes = std::slice::from_raw_parts(block, size);
+            assert!(bytes.iter().all(|found| *found == byte), "{size} bytes at {block:?}");
+            (self.free)(block);
+        }
+    }
+}
+
+cases! {
+    fn two_copies_in_one_process() {
+        static EXCHANGE: Exchange<500> = Exchange::new();
+        let path = CString::new(build().into_os_string().into_encoded_bytes()).expect("a path");
+        let copy = Copy::load(&path);
+        let workers: Vec<_> =
+            (0..4).map(|seed| thread::spawn(move || copy.work(&EXCHANGE, seed, rounds(500_000)))).collect();
+        for _ in 0..20 {
+            (copy.purge)();
+            HEAP.purge();
+        }
+        workers.into_iter().for_each(|worker| worker.join().expect("every block in order"));
+        assert_eq!((copy.uses_rseq)(), expected_kind() == coreheap_os::CoresKind::Rseq);
+        EXCHANGE.empty();
+        copy.unload(&path);
+        HEAP.assert_valid();
+    }
+
+    fn a_copy_may_be_unloaded_while_threads_that_used_it_live_on() {
+        static EXCHANGE: Exchange<500> = Exchange::new();
+        static STOP: AtomicBool = AtomicBool::new(false);
+        let path = CString::new(build().into_os_string().into_encoded_bytes()).expect("a path");
+        // Threads that work on while libraries come and go under them.
+        let workers: Vec<_> = (0..2)
+            .map(|seed| {
+                let (sender, receiver) = std::sync::mpsc::channel::<(Copy, std::sync::mpsc::Sender<()>)>();
+                let worker = thread::spawn(move || {
+                    let mut random = Random::new(seed);
+                    while !STOP.load(Ordering::Relaxed) {
+                        if let Ok((copy, done)) = receiver.try_recv() {
+                            copy.work(&EXCHANGE, seed, 300);
+                            done.send(()).expect("the main thread");
+                            // No call of the heap here: the last sequence was the library's, when it goes.
+                            let until = std::time::Instant::now() + std::time::Duration::from_millis(4);
+                            while std::time::Instant::now() < until {
+                                std::hint::spin_loop();
+                            }
+                        }
+                        EXCHANGE.work(&mut random, 10);
+                    }
+                });
+                (sender, worker)
+            })
+            .collect();
+        for _ in 0..rounds(150) {
+            let copy = Copy::load(&path);
+            for (sender, _) in &workers {
+                let (done, is_done) = std::sync::mpsc::channel();
+                sender.send((copy, done)).expect("a worker");
+                is_done.recv().expect("a worker that has left the library");
+            }
+            copy.unload(&path);
+        }
+        // SAFETY: the handlers that the library registered for forks went with it.
+        unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                libc::_exit(0);
+            }
+            let mut status = -1;
+            assert_eq!(libc::waitpid(child, &mut status, 0), child);
+            assert_eq!(status, 0);
+        }
+        STOP.store(true, Ordering::Relaxed);
+        workers.into_iter().for_each(|(_, worker)| worker.join().expect("every parcel in order"));
+        EXCHANGE.empty();
+        HEAP.assert_valid();
+    }
+}

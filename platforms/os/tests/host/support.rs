@@ -1,0 +1,80 @@
+//! Runs cases in processes of their own, and what several cases need.
+
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use coreheap_os::CoresKind;
+
+/// Set in a process that is to run one case itself.
+const CASE: &str = "COREHEAP_TEST_CASE";
+/// No case takes nearly so long; one that does hangs.
+const TIME_LIMIT: Duration = Duration::from_secs(120);
+
+/// Makes tests of cases: `cases! { fn name() { … } }`.
+macro_rules! cases {
+    ($($(#[$meta:meta])* fn $name:ident() $body:block)*) => {
+        $($(#[$meta])* #[test] fn $name() {
+            $crate::support::in_both_kinds(concat!(module_path!(), "::", stringify!($name)), || $body)
+        })*
+    };
+}
+pub(crate) use cases;
+
+/// Runs `case`, whose test has the name `path`, in two processes: as the system offers, and portable.
+pub fn in_both_kinds(path: &str, case: impl FnOnce()) {
+    if std::env::var_os(CASE).is_some() {
+        return case();
+    }
+    // The first part of the path is the crate's, which test names go without.
+    let (_, name) = path.split_once("::").expect("a test in a module");
+    for kind in ["offered", "portable"] {
+        let mut command = Command::new(std::env::current_exe().expect("the path of this test"));
+        command.args(["--exact", name, "--nocapture"]).env(CASE, "1").stdin(Stdio::null());
+        if kind == "portable" {
+            command.env("COREHEAP_CORES", "portable");
+        }
+        let mut process = command.spawn().expect("a second process");
+        let started = Instant::now();
+        let status = loop {
+            match process.try_wait().expect("a process of ours") {
+                Some(status) => break status,
+                None if started.elapsed() > TIME_LIMIT => {
+                    let _ = process.kill();
+                    panic!("{name} with {kind} cores hangs");
+                }
+                None => thread::sleep(Duration::from_millis(10)),
+            }
+        };
+        assert!(status.success(), "{name} with {kind} cores: {status}");
+    }
+}
+
+/// How much a loop of `full` rounds does here: debug builds check every free and are slower.
+pub fn rounds(full: usize) -> usize {
+    if cfg!(debug_assertions) { full.div_ceil(5) } else { full }
+}
+
+/// What this process was told to use, or what the system offers.
+pub fn expected_kind() -> CoresKind {
+    let told = std::env::var("COREHEAP_CORES").is_ok_and(|value| value == "portable");
+    if told || !threads_are_registered() { CoresKind::Portable } else { CoresKind::Rseq }
+}
+
+/// Whether glibc registered this thread for restartable sequences.
+fn threads_are_registered() -> bool {
+    if !cfg!(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64")) {
+        return false;
+    }
+    // SAFETY: a constant name; the variable is a `u32` where it exists.
+    unsafe {
+        let size = libc::dlsym(libc::RTLD_DEFAULT, c"__rseq_size".as_ptr()).cast::<u32>();
+        !size.is_null() && size.read() != 0
+    }
+}
+
+/// Bytes of this process's memory that are in RAM.
+pub fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+    statm.split(' ').nth(1).expect("the second number").parse::<usize>().expect("a number") * 4096
+}

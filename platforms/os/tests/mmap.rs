@@ -1,0 +1,413 @@
+//! Each ability that `Mmap` states, seen to happen.
+
+#![cfg(target_os = "linux")]
+
+use std::alloc::Layout;
+use std::ptr::NonNull;
+
+use coreheap_os::coreheap::sources::Limited;
+use coreheap_os::coreheap::{PageSource, Region, RegionRequest};
+use coreheap_os::{Coreheap, Mmap, OsHeap};
+
+const PAGE: usize = 4096;
+const MIB: usize = 1 << 20;
+
+fn request(preferred_size: usize) -> RegionRequest {
+    RegionRequest { min_size: PAGE, preferred_size, preferred_align: PAGE }
+}
+
+fn reserve(source: &Mmap, size: usize) -> Region {
+    let region = source.reserve(request(size)).expect("address space");
+    assert!(region.size >= size);
+    region
+}
+
+fn at(region: Region, offset: usize) -> NonNull<u8> {
+    assert!(offset < region.size);
+    // SAFETY: inside the region.
+    unsafe { region.start.add(offset) }
+}
+
+/// Fills a range with `byte`.
+fn fill(start: NonNull<u8>, size: usize, byte: u8) {
+    // SAFETY: the caller's committed memory.
+    unsafe { start.write_bytes(byte, size) }
+}
+
+fn holds_only(start: NonNull<u8>, size: usize, byte: u8) -> bool {
+    // SAFETY: the caller's committed memory.
+    unsafe { std::slice::from_raw_parts(start.as_ptr(), size) }.iter().all(|found| *found == byte)
+}
+
+/// How many pages of a range are in RAM, or `None` if a part of it is not mapped at all.
+fn resident_pages(start: NonNull<u8>, size: usize) -> Option<usize> {
+    let mut pages = vec![0u8; size / PAGE];
+    // SAFETY: room for one byte a page.
+    let result = unsafe { libc::mincore(start.as_ptr().cast(), size, pages.as_mut_ptr()) };
+    (result == 0).then(|| pages.iter().filter(|page| **page & 1 == 1).count())
+}
+
+/// Whether the byte can be read; asks the system to read it.
+fn is_accessible(byte: NonNull<u8>) -> bool {
+    let mut ends = [0; 2];
+    // SAFETY: the system checks the address.
+    unsafe {
+        assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
+        let written = libc::write(ends[1], byte.as_ptr().cast(), 1);
+        libc::close(ends[0]);
+        libc::close(ends[1]);
+        written == 1
+    }
+}
+
+/// The line of `/proc/self/smaps` that begins with `field`, of the mapping that holds this address.
+fn smaps(address: NonNull<u8>, field: &str) -> String {
+    let smaps = std::fs::read_to_string("/proc/self/smaps").expect("Linux");
+    let mut inside = false;
+    for line in smaps.lines() {
+        let mut ends = line.split(' ').next().unwrap_or("").split('-').map(|end| usize::from_str_radix(end, 16));
+        if let (Some(Ok(start)), Some(Ok(end))) = (ends.next(), ends.next()) {
+            inside = (start..end).contains(&address.addr().get());
+        } else if inside && line.starts_with(field) {
+            return line[field.len()..].trim().to_string();
+        }
+    }
+    panic!("no {field} at {address:?}");
+}
+
+fn minor_faults() -> i64 {
+    // SAFETY: a valid place for the answer.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        assert_eq!(libc::getrusage(libc::RUSAGE_THREAD, &mut usage), 0);
+        usage.ru_minflt
+    }
+}
+
+/// Runs `work` in a child process that may change its limits; true if it returned true.
+fn in_child(work: impl FnOnce() -> bool) -> bool {
+    // SAFETY: the child makes system calls only and leaves without unwinding.
+    unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            libc::_exit(if work() { 0 } else { 1 });
+        }
+        let mut status = -1;
+        assert_eq!(libc::waitpid(child, &mut status, 0), child);
+        status == 0
+    }
+}
+
+#[test]
+fn reserves_what_is_preferred_at_the_preferred_alignment() {
+    let source = Mmap::new();
+    for align in [PAGE, 64 * 1024, 2 * MIB, 1 << 30] {
+        for size in [1, PAGE, 3 * PAGE + 1, 5 * MIB] {
+            let region = source
+                .reserve(RegionRequest { min_size: 1, preferred_size: size, preferred_align: align })
+                .expect("address space");
+            assert_eq!(region.size, size.next_multiple_of(PAGE));
+            assert!(region.start.addr().get().is_multiple_of(align), "{region:?} at {align}");
+            fill(region.start, region.size.min(MIB), 1);
+            // Both ends belong to the region alone: what was cut off is not mapped by it.
+            // SAFETY: used by nobody.
+            unsafe { source.release(region) };
+            assert_eq!(resident_pages(region.start, region.size), None);
+        }
+    }
+}
+
+#[test]
+fn reserves_less_than_preferred_where_there_is_a_limit() {
+    let under_limit = |bytes: usize, work: fn() -> bool| {
+        in_child(|| {
+            let used: usize = {
+                // SAFETY: a valid place for the answer, as big as is said.
+                unsafe {
+                    let file = libc::open(c"/proc/self/statm".as_ptr(), libc::O_RDONLY);
+                    let mut text = [0u8; 64];
+                    libc::read(file, text.as_mut_ptr().cast(), text.len());
+                    text.iter().take_while(|byte| byte.is_ascii_digit()).fold(0, |sum, digit| sum * 10 + (digit - b'0') as usize) * PAGE
+                }
+            };
+            let limit = libc::rlimit { rlim_cur: (used + bytes) as _, rlim_max: (used + bytes) as _ };
+            // SAFETY: a limit for this process.
+            unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) == 0 && work() }
+        })
+    };
+    assert!(under_limit(100 * MIB, || {
+        let region = Mmap::new().reserve(RegionRequest { min_size: MIB, preferred_size: 1 << 30, preferred_align: PAGE });
+        // 1 GiB, 512, 256, 128, 64: the first that fits.
+        region.is_some_and(|region| region.size == 64 * MIB)
+    }));
+    assert!(under_limit(100 * MIB, || {
+        // With room for the size only, the alignment is given up.
+        let region = Mmap::new().reserve(RegionRequest { min_size: 70 * MIB, preferred_size: 70 * MIB, preferred_align: 1 << 30 });
+        region.is_some_and(|region| region.size == 70 * MIB)
+    }));
+    assert!(under_limit(100 * MIB, || {
+        Mmap::new().reserve(RegionRequest { min_size: 128 * MIB, preferred_size: 1 << 30, preferred_align: PAGE }).is_none()
+    }));
+    assert!(Mmap::new().reserve(RegionRequest { min_size: usize::MAX, preferred_size: usize::MAX, preferred_align: PAGE }).is_none());
+}
+
+#[test]
+fn fresh_memory_is_zero_and_costs_nothing_before_it_is_touched() {
+    const { assert!(Mmap::FRESH_IS_ZERO) };
+    let source = Mmap::new();
+    let region = reserve(&source, 512 * MIB);
+    // SAFETY: a region of this source.
+    assert!(unsafe { source.commit(region.start, region.size) });
+    assert_eq!(resident_pages(region.start, 512 * MIB), Some(0));
+    assert!(holds_only(at(region, 100 * MIB), 64 * PAGE, 0));
+    fill(at(region, 200 * MIB), 64 * PAGE, 1);
+    assert_eq!(resident_pages(at(region, 200 * MIB), 64 * PAGE), Some(64));
+    // SAFETY: used by nobody.
+    unsafe { source.release(region) };
+}
+
+#[test]
+fn decommitting_returns_pages_and_reads_as_zero() {
+    const { assert!(Mmap::DECOMMITS && Mmap::DECOMMITTED_IS_ZERO) };
+    let source = Mmap::new();
+    let region = reserve(&source, MIB);
+    fill(region.start, MIB, 7);
+    // SAFETY: inside the region.
+    assert!(unsafe { source.decommit(at(region, 64 * PAGE), 100 * PAGE) });
+    assert_eq!(resident_pages(at(region, 64 * PAGE), 100 * PAGE), Some(0));
+    assert_eq!(resident_pages(region.start, MIB), Some(156));
+    assert!(holds_only(region.start, 64 * PAGE, 7));
+    assert!(holds_only(at(region, 164 * PAGE), 92 * PAGE, 7));
+    // SAFETY: inside the region.
+    assert!(unsafe { source.commit(at(region, 64 * PAGE), 100 * PAGE) });
+    assert!(holds_only(at(region, 64 * PAGE), 100 * PAGE, 0));
+    fill(region.start, MIB, 8);
+    assert!(holds_only(region.start, MIB, 8));
+    // SAFETY: used by nobody.
+    unsafe { source.release(region) };
+}
+
+#[test]
+fn strict_memory_is_out_of_reach_unless_committed() {
+    const { assert!(Mmap::COMMITS) };
+    let source = Mmap::strict();
+    let region = reserve(&source, 64 * MIB);
+    let middle = at(region, 8 * MIB);
+    let last = |start: NonNull<u8>, size: usize| at(region, start.addr().get() - region.start.addr().get() + size - 1);
+    assert!(!is_accessible(region.start) && !is_accessible(middle));
+    // SAFETY: inside the region.
+    assert!(unsafe { source.commit(middle, 10 * PAGE) });
+    assert!(is_accessible(middle) && is_accessible(last(middle, 10 * PAGE)));
+    assert!(!is_accessible(at(region, 8 * MIB - 1)) && !is_accessible(at(region, 8 * MIB + 10 * PAGE)));
+    assert!(holds_only(middle, 10 * PAGE, 0));
+    // "ac": counted against what the system may commit.
+    assert!(smaps(middle, "VmFlags:").contains("ac"));
+    fill(middle, 10 * PAGE, 9);
+    // SAFETY: inside the region.
+    assert!(unsafe { source.commit(middle, 10 * PAGE) }, "once more changes nothing");
+    assert!(holds_only(middle, 10 * PAGE, 9));
+    // SAFETY: inside the region.
+    assert!(unsafe { source.decommit(middle, 5 * PAGE) });
+    assert!(!is_accessible(middle) && !is_accessible(last(middle, 5 * PAGE)));
+    assert!(!smaps(middle, "VmFlags:").contains("ac"));
+    assert!(holds_only(at(region, 8 * MIB + 5 * PAGE), 5 * PAGE, 9));
+    // SAFETY: inside the region.
+    assert!(unsafe { source.commit(middle, 5 * PAGE) });
+    assert!(holds_only(middle, 5 * PAGE, 0));
+    // SAFETY: used by nobody.
+    unsafe { source.release(region) };
+    assert_eq!(resident_pages(region.start, PAGE), None);
+}
+
+#[test]
+fn releasing_gives_the_addresses_back() {
+    const { assert!(Mmap::RELEASES) };
+    let source = Mmap::new();
+    let region = reserve(&source, 16 * MIB);
+    fill(region.start, MIB, 1);
+    assert!(resident_pages(region.start, 16 * MIB).is_some());
+    // SAFETY: used by nobody.
+    unsafe { source.release(region) };
+    assert_eq!(resident_pages(region.start, 16 * MIB), None);
+}
+
+#[test]
+fn remapping_moves_pages_without_touching_them() {
+    let source = Mmap::new();
+    let region = reserve(&source, 64 * MIB);
+    let size = Mmap::REMAPS_FROM;
+    let (from, to) = (at(region, 4 * MIB), at(region, 32 * MIB));
+    for page in 0..size / PAGE {
+        fill(at(region, 4 * MIB + page * PAGE), PAGE, page as u8);
+    }
+    assert_eq!(resident_pages(to, size), Some(0));
+    let before = minor_faults();
+    // SAFETY: two ranges of the region, not overlapping, used by nobody else.
+    assert!(unsafe { source.remap(from, to, size) });
+    assert_eq!(resident_pages(from, size), Some(0), "the pages are still where they were: copied");
+    assert_eq!(resident_pages(to, size), Some(size / PAGE), "the pages did not arrive");
+    for page in 0..size / PAGE {
+        assert!(holds_only(at(region, 32 * MIB + page * PAGE), PAGE, page as u8));
+    }
+    let faults = minor_faults() - before;
+    assert!(faults < 100, "{faults} page faults for {} pages: copied", size / PAGE);
+    assert!(holds_only(from, size, 0), "the old place reads as zero");
+    fill(from, size, 5);
+    assert!(holds_only(from, size, 5) && holds_only(at(region, 32 * MIB + PAGE), PAGE, 1), "two places, two memories");
+    // SAFETY: used by nobody.
+    unsafe { source.release(region) };
+    assert_eq!(resident_pages(region.start, 64 * MIB), None);
+}
+
+#[test]
+fn a_remap_that_the_system_refuses_changes_nothing() {
+    let source = Mmap::new();
+    let region = reserve(&source, 64 * MIB);
+    let size = Mmap::REMAPS_FROM;
+    // After this move the second half of [8 MiB, 8 MiB + size) is a mapping of its own: the system moves no two at once.
+    fill(region.start, size, 1);
+    // SAFETY: ranges of the region, not overlapping, used by nobody else.
+    assert!(unsafe { source.remap(region.start, at(region, 8 * MIB + size / 2), size) });
+    let (from, to) = (at(region, 8 * MIB), at(region, 32 * MIB));
+    fill(from, size / 2, 2);
+    fill(to, size, 3);
+    // SAFETY: as above.
+    assert!(!unsafe { source.remap(from, to, size) });
+    assert!(holds_only(from, size / 2, 2) && holds_only(at(region, 8 * MIB + size / 2), size / 2, 1));
+    assert!(holds_only(to, size, 3));
+    // SAFETY: as above; used by nobody in the end.
+    unsafe {
+        assert!(!source.remap(at(region, 1), to, size), "no whole pages");
+        source.release(region);
+    }
+}
+
+#[test]
+fn big_blocks_grow_by_remapping() {
+    let heap = Coreheap::new();
+    let layout = Layout::from_size_align(16 * MIB, PAGE).expect("a layout");
+    let block = heap.allocate(layout).expect("memory");
+    for page in 0..16 * MIB / PAGE {
+        // SAFETY: inside the block.
+        fill(unsafe { block.add(page * PAGE) }, PAGE, page as u8);
+    }
+    // Keeps it from growing in place.
+    let next = heap.allocate(layout).expect("memory");
+    let before = minor_faults();
+    // SAFETY: a block of this heap.
+    let grown = unsafe { heap.reallocate(block, layout, 48 * MIB) }.expect("memory");
+    assert_ne!(grown, block, "the test wants a move");
+    let faults = minor_faults() - before;
+    println!("{faults} page faults");
+    assert!(faults < 1000, "{faults} page faults for {} pages: copied", 16 * MIB / PAGE);
+    for page in 0..16 * MIB / PAGE {
+        // SAFETY: inside the block.
+        assert!(holds_only(unsafe { grown.add(page * PAGE) }, PAGE, page as u8));
+    }
+    // SAFETY: blocks of this heap.
+    unsafe {
+        heap.deallocate(grown, Layout::from_size_align(48 * MIB, PAGE).expect("a layout"));
+        heap.deallocate(next, layout);
+    }
+    heap.assert_valid();
+}
+
+#[test]
+fn the_clock_goes_forward() {
+    let source = Mmap::new();
+    let first = source.now_ms();
+    assert!(first > 0);
+    std::thread::sleep(std::time::Duration::from_millis(60));
+    let passed = source.now_ms() - first;
+    assert!((40..5000).contains(&passed), "{passed} ms");
+}
+
+#[test]
+fn errno_is_kept() {
+    let source = Mmap::strict();
+    let errno = |expected: Option<i32>| {
+        // SAFETY: this thread's own variable.
+        unsafe {
+            if let Some(expected) = expected {
+                assert_eq!(*libc::__errno_location(), expected);
+            }
+            *libc::__errno_location() = 77;
+        }
+    };
+    errno(None);
+    assert!(source.reserve(RegionRequest { min_size: 1 << 50, preferred_size: 1 << 50, preferred_align: PAGE }).is_none());
+    errno(Some(77));
+    let region = reserve(&source, MIB);
+    // SAFETY: a region of this source; moving onto what is not mapped is refused.
+    unsafe {
+        assert!(source.commit(region.start, MIB));
+        errno(Some(77));
+        source.remap(region.start, at(region, PAGE), PAGE);
+        errno(Some(77));
+        source.decommit(region.start, MIB);
+        errno(Some(77));
+        source.now_ms();
+        Mmap::new().remap(at(region, 8 * PAGE), at(region, 16 * PAGE), 0);
+        source.release(region);
+        errno(Some(77));
+    }
+}
+
+#[test]
+fn heaps_work_over_strict_and_limited_memory() {
+    let strict = OsHeap::with_source(Mmap::strict());
+    let limited = OsHeap::with_source(Limited::new(Mmap::new(), 32 * MIB));
+    use_up(&strict, 40 * MIB);
+    assert!(strict.stats().committed < 8 * MIB, "{}", strict.stats());
+    assert!(!is_limited(&strict, 40 * MIB));
+    use_up(&limited, 20 * MIB);
+    assert!(is_limited(&limited, 33 * MIB));
+    use_up(&limited, 20 * MIB);
+    assert!(limited.stats().committed <= 32 * MIB, "{}", limited.stats());
+}
+
+/// Allocates `bytes` of blocks of all sizes, writes to them, frees them, and gives the memory back.
+fn use_up<S: PageSource>(heap: &OsHeap<S>, bytes: usize) {
+    let (mut blocks, mut left, mut size) = (Vec::new(), bytes, 8);
+    while left > 0 {
+        let layout = Layout::from_size_align(size, 8).expect("a layout");
+        let block = heap.allocate(layout).expect("memory");
+        fill(block, size, size as u8);
+        blocks.push((block, layout));
+        left = left.saturating_sub(size);
+        size = if size > 100_000 { 8 } else { size + size / 7 + 1 };
+    }
+    for (block, layout) in blocks {
+        assert!(holds_only(block, layout.size(), layout.size() as u8));
+        // SAFETY: a block of this heap.
+        unsafe { heap.deallocate(block, layout) };
+    }
+    heap.purge();
+    heap.assert_valid();
+}
+
+/// Whether `bytes` of 64 KiB blocks are more than can be had; nothing stays allocated.
+fn is_limited<S: PageSource>(heap: &OsHeap<S>, bytes: usize) -> bool {
+    let layout = Layout::from_size_align(64 * 1024, 8).expect("a layout");
+    let mut blocks = Vec::new();
+    while blocks.len() * layout.size() < bytes {
+        let Some(block) = heap.allocate(layout) else { break };
+        blocks.push(block);
+    }
+    let limited = blocks.len() * layout.size() < bytes;
+    // SAFETY: blocks of this heap.
+    blocks.into_iter().for_each(|block| unsafe { heap.deallocate(block, layout) });
+    heap.purge();
+    limited
+}
+
+#[test]
+fn a_heap_that_is_dropped_releases_its_regions() {
+    let heap = Coreheap::new();
+    let block = heap.allocate(Layout::from_size_align(3 * MIB, 8).expect("a layout")).expect("memory");
+    fill(block, 3 * MIB, 1);
+    let page = NonNull::new(std::ptr::without_provenance_mut(block.addr().get() & !(PAGE - 1))).expect("not null");
+    assert!(resident_pages(page, 2 * MIB).is_some());
+    drop(heap);
+    assert_eq!(resident_pages(page, 2 * MIB), None);
+}

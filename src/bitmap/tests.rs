@@ -1,0 +1,228 @@
+use super::*;
+use std::vec::Vec;
+
+/// Words with all of the first `len` bits set.
+fn full(len: usize) -> Vec<AtomicUsize> {
+    let bits = |index: usize| mask(0, len.saturating_sub(index * WORD_BITS).min(WORD_BITS));
+    (0..words_for(len)).map(|index| AtomicUsize::new(bits(index))).collect()
+}
+
+fn set_bits(bitmap: &Bitmap<'_>, len: usize) -> Vec<usize> {
+    (0..len).filter(|bit| !bitmap.is_clear(*bit..bit + 1)).collect()
+}
+
+#[test]
+fn masks_and_word_counts() {
+    assert_eq!((words_for(0), words_for(1), words_for(WORD_BITS), words_for(WORD_BITS + 1)), (0, 1, 1, 2));
+    assert_eq!((mask(3, 0), mask(0, 1), mask(3, 2), mask(WORD_BITS - 1, 1)), (0, 1, 0b11000, 1 << (WORD_BITS - 1)));
+    assert_eq!(mask(0, WORD_BITS), usize::MAX);
+}
+
+#[test]
+fn the_lowest_free_bits_are_claimed() {
+    let word = AtomicUsize::new(0b1011_0110);
+    assert_eq!(claim_lowest(&word, 2), 0b110);
+    assert_eq!(claim_lowest(&word, 1), 0b1_0000);
+    assert_eq!(claim_lowest(&word, 7), 0b1010_0000, "as many as there are");
+    assert_eq!(claim_lowest(&word, 1), 0);
+}
+
+#[test]
+fn claims_are_never_bigger_than_wanted_and_lose_nothing() {
+    for bits in [usize::MAX, usize::MAX << 1, usize::MAX << (WORD_BITS / 2), usize::MAX / 3, usize::MAX / 17, 1, 1 << (WORD_BITS - 1)] {
+        for want in (1..=WORD_BITS).chain([usize::MAX]) {
+            let word = AtomicUsize::new(bits);
+            let mut seen = 0;
+            loop {
+                let claimed = claim_lowest(&word, want);
+                if claimed == 0 {
+                    break;
+                }
+                assert!(claimed.count_ones() as usize <= want, "{want} of {bits:#x}");
+                assert_eq!(claimed & seen, 0);
+                assert!(claimed > seen, "the lowest first");
+                seen |= claimed;
+                assert_eq!(word.load(Ordering::Relaxed), bits & !seen);
+            }
+            assert_eq!(seen, bits, "{want} of {bits:#x}");
+        }
+    }
+}
+
+#[test]
+fn exact_claims_take_all_or_nothing() {
+    let word = AtomicUsize::new(0b1110);
+    assert!(!claim_exactly(&word, 0b0011));
+    assert_eq!(word.load(Ordering::Relaxed), 0b1110);
+    assert!(claim_exactly(&word, 0b0110));
+    assert!(!claim_exactly(&word, 0b0110));
+    assert_eq!(word.load(Ordering::Relaxed), 0b1000);
+}
+
+#[test]
+fn runs_are_claimed_across_words_and_given_back() {
+    let len = 3 * WORD_BITS + 5;
+    let words = full(len);
+    let bitmap = Bitmap::new(&words, len);
+    let first = bitmap.claim_run(0, WORD_BITS + 3, 1, 0).unwrap();
+    assert_eq!(first, 0..WORD_BITS + 3);
+    assert!(bitmap.is_clear(first.clone()) && !bitmap.is_clear(0..first.end + 1));
+    let second = bitmap.claim_run(0, 2 * WORD_BITS + 2, 1, 0).unwrap();
+    assert_eq!(second, WORD_BITS + 3..len, "exactly what was left");
+    assert_eq!((bitmap.count(), bitmap.claim_run(0, 1, 1, 0)), (0, None));
+    assert!(bitmap.release(first.clone()));
+    assert_eq!(bitmap.claim_run(0, WORD_BITS + 4, 1, 0), None, "one bit too long");
+    assert_eq!(bitmap.claim_run(0, WORD_BITS + 3, 1, 0), Some(first));
+    assert!(bitmap.release(0..len));
+    assert_eq!(bitmap.count(), len);
+}
+
+#[test]
+fn no_run_reaches_beyond_the_length() {
+    // The words have room for more bits than the bitmap, and all of them are set.
+    let words = full(2 * WORD_BITS);
+    let bitmap = Bitmap::new(&words, WORD_BITS + 1);
+    assert_eq!(bitmap.claim_run(0, WORD_BITS + 2, 1, 0), None);
+    assert_eq!(bitmap.claim_run(0, usize::MAX, 1, 0), None);
+    assert_eq!(bitmap.claim_run(WORD_BITS + 1, 1, 1, 0), None);
+    assert!(!bitmap.claim(WORD_BITS..WORD_BITS + 2));
+    assert_eq!(bitmap.next_run(WORD_BITS), Some(WORD_BITS..WORD_BITS + 1));
+    assert_eq!(bitmap.next_run(WORD_BITS + 1), None);
+    assert_eq!(bitmap.claim_run(0, WORD_BITS + 1, 1, 0), Some(0..WORD_BITS + 1));
+}
+
+#[test]
+fn runs_are_aligned_with_an_offset() {
+    let len = 4 * WORD_BITS;
+    for (align, offset) in [(1, 0), (2, 1), (8, 0), (8, 5), (16, 15), (WORD_BITS, 3), (2 * WORD_BITS, WORD_BITS + 1)] {
+        for run_len in [1, 3, WORD_BITS / 2 + 1, WORD_BITS, WORD_BITS + 1] {
+            let words = full(len);
+            let bitmap = Bitmap::new(&words, len);
+            // Whatever is in the way, runs are aligned, disjoint, and as many as fit.
+            bitmap.clear(7..8);
+            let mut found = 0;
+            while let Some(run) = bitmap.claim_run(0, run_len, align, offset) {
+                assert_eq!(((run.start + offset) % align, run.len()), (0, run_len));
+                found += 1;
+            }
+            let starts = (0..len).filter(|start| (start + offset) % align == 0);
+            let mut expected = 0;
+            let mut behind = 0;
+            for start in starts {
+                if start >= behind && start + run_len <= len && !(start..start + run_len).contains(&7) {
+                    (expected, behind) = (expected + 1, start + run_len);
+                }
+            }
+            assert_eq!(found, expected, "{run_len} at {align} with offset {offset}");
+        }
+    }
+    let words = full(len);
+    assert_eq!(Bitmap::new(&words, len).claim_run(0, 1, 1 << (usize::BITS - 1), 1), None, "no such start");
+}
+
+#[test]
+fn a_claim_that_fails_half_way_gives_back_what_it_took() {
+    let len = 3 * WORD_BITS;
+    for taken in [WORD_BITS - 2, WORD_BITS, 2 * WORD_BITS - 1, 2 * WORD_BITS + 9] {
+        let words = full(len);
+        let bitmap = Bitmap::new(&words, len);
+        bitmap.clear(taken..taken + 1);
+        assert!(!bitmap.claim(WORD_BITS - 3..2 * WORD_BITS + 10));
+        assert_eq!(bitmap.count(), len - 1);
+        assert!(bitmap.is_clear(taken..taken + 1));
+    }
+}
+
+#[test]
+fn a_double_release_is_seen() {
+    let len = 2 * WORD_BITS;
+    let words = full(len);
+    let bitmap = Bitmap::new(&words, len);
+    assert!(bitmap.claim(10..WORD_BITS + 10));
+    assert!(bitmap.release(20..WORD_BITS + 10));
+    assert!(!bitmap.release(15..21), "bit 20 was free already");
+    assert!(bitmap.release(10..15));
+    assert!(!bitmap.release(WORD_BITS + 9..WORD_BITS + 11));
+    assert_eq!(bitmap.count(), len);
+    assert!(bitmap.clear(3..WORD_BITS + 3) && !bitmap.clear(2..4), "bit 3 was clear already");
+}
+
+#[test]
+fn runs_are_found_in_order() {
+    let len = 3 * WORD_BITS;
+    let words = full(len);
+    let bitmap = Bitmap::new(&words, len);
+    bitmap.clear(0..2);
+    bitmap.clear(WORD_BITS - 1..WORD_BITS + 1);
+    bitmap.clear(len - 1..len);
+    assert_eq!(bitmap.next_run(0), Some(2..WORD_BITS - 1));
+    assert_eq!(bitmap.next_run(5), Some(5..WORD_BITS - 1));
+    assert_eq!(bitmap.next_run(WORD_BITS - 1), Some(WORD_BITS + 1..len - 1));
+    assert_eq!(bitmap.next_run(len - 1), None);
+    let doubled = next_run(len, 0, |index| bitmap.snapshot(index) & bitmap.snapshot(index) >> 1);
+    assert_eq!(doubled, Some(2..WORD_BITS - 2), "bits whose next one is set as well");
+}
+
+#[test]
+fn every_operation_agrees_with_a_list_of_bits() {
+    let len = 2 * WORD_BITS + 7;
+    let words = full(len);
+    let bitmap = Bitmap::new(&words, len);
+    let mut free = std::vec![true; len];
+    let mut random = 1u32;
+    for _ in 0..if cfg!(miri) { 200 } else { 5000 } {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let start = (random >> 8) as usize % len;
+        let run = start..(start + 1 + (random >> 20) as usize % 40).min(len);
+        match random >> 4 & 3 {
+            0 => assert_eq!(bitmap.claim(run.clone()), {
+                let all = free[run.clone()].iter().all(|bit| *bit);
+                free[run].iter_mut().filter(|_| all).for_each(|bit| *bit = false);
+                all
+            }),
+            1 => {
+                assert_eq!(bitmap.release(run.clone()), free[run.clone()].iter().all(|bit| !bit));
+                free[run].fill(true);
+            }
+            2 => {
+                assert_eq!(bitmap.clear(run.clone()), free[run.clone()].iter().all(|bit| *bit));
+                free[run].fill(false);
+            }
+            _ => {
+                let first = (0..len + 1 - run.len()).find(|at| free[*at..at + run.len()].iter().all(|bit| *bit));
+                let found = bitmap.claim_run(0, run.len(), 1, 0);
+                assert_eq!(found.as_ref().map(|found| found.start), first);
+                found.into_iter().for_each(|found| free[found].fill(false));
+            }
+        }
+        let expected: Vec<usize> = (0..len).filter(|bit| free[*bit]).collect();
+        assert_eq!(set_bits(&bitmap, len), expected);
+    }
+}
+
+#[test]
+fn threads_never_claim_the_same_bit() {
+    const LEN: usize = 3 * WORD_BITS;
+    let words = full(LEN);
+    let bitmap = Bitmap::new(&words, LEN);
+    let owners: Vec<AtomicUsize> = (0..LEN).map(|_| AtomicUsize::new(0)).collect();
+    std::thread::scope(|scope| {
+        for thread in 1..=4 {
+            let (bitmap, owners) = (&bitmap, &owners);
+            scope.spawn(move || {
+                for step in 0..if cfg!(miri) { 30 } else { 20_000 } {
+                    let len = 1 + (step * thread) % (WORD_BITS + 9);
+                    let Some(run) = bitmap.claim_run(step % LEN, len, 1 << (step % 4), step % 2) else { continue };
+                    for bit in run.clone() {
+                        assert_eq!(owners[bit].swap(thread, Ordering::Relaxed), 0, "bit {bit} has two owners");
+                    }
+                    for bit in run.clone() {
+                        assert_eq!(owners[bit].swap(0, Ordering::Relaxed), thread);
+                    }
+                    assert!(bitmap.release(run));
+                }
+            });
+        }
+    });
+    assert_eq!(bitmap.count(), LEN);
+}
