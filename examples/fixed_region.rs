@@ -6,27 +6,18 @@
 use std::collections::BTreeMap;
 
 use coreheap::sources::FixedRegion;
-use coreheap::{CoreNumber, Heap, Tiny, TryFlag};
+use coreheap::{Heap, SingleCore, Tiny};
 
 const SIZE: usize = 64 * 1024;
 
 /// The memory. Nobody but the heap touches it.
 static mut MEMORY: [u8; SIZE] = [0; SIZE];
 
-/// One core. The try-flag keeps interrupts, signal handlers and other threads off each other.
-struct OneCore;
-
-impl CoreNumber for OneCore {
-    fn core_number() -> usize {
-        0
-    }
-}
-
-type SmallHeap = Heap<FixedRegion, TryFlag<OneCore, 1>, Tiny>;
-
-// SAFETY: `MEMORY` is named here only.
+// SAFETY: `MEMORY` is named here only, and the program has one thread and no signal handlers. Where threads or interrupts allocate
+// as well, a `TryFlag` keeps them off each other.
 #[global_allocator]
-static HEAP: SmallHeap = Heap::new(unsafe { FixedRegion::over((&raw mut MEMORY).cast(), SIZE) }, TryFlag::new());
+static HEAP: Heap<FixedRegion, SingleCore, Tiny> =
+    Heap::new(unsafe { FixedRegion::over((&raw mut MEMORY).cast(), SIZE) }, unsafe { SingleCore::new() });
 
 fn main() {
     println!("A heap of {SIZE} bytes.");

@@ -20,7 +20,7 @@ use crate::page::{Page, PageGroup};
 use crate::page_source::{PageSource, Region};
 use crate::page_table::PageTable;
 use crate::size_class::SizeClass;
-use crate::slices::Slices;
+use crate::slices::{Slices, run_for};
 use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 /// One region under management.
@@ -46,8 +46,6 @@ struct Plan {
 }
 
 impl<G: Geometry> Arena<G> {
-    const GROUP_SLICES: usize = size_of::<PageGroup<G>>().div_ceil(G::SLICE_SIZE);
-
     const fn plan(capacity: usize) -> Plan {
         let bitmaps = size_of::<Self>().next_multiple_of(align_of::<AtomicUsize>());
         let entries = bitmaps + Slices::<G>::table_words(capacity) * size_of::<AtomicUsize>();
@@ -58,34 +56,38 @@ impl<G: Geometry> Arena<G> {
 
     /// Slices that are enough for one run of `slices` at `align` bytes wherever they start, for a group of headers, and for `extra`
     /// slices of other metadata.
-    pub fn slices_for_run(slices: usize, align: usize, extra: usize) -> Option<usize> {
-        slices.checked_add(align / G::SLICE_SIZE)?.checked_add(Self::GROUP_SLICES + extra)
+    pub fn slices_for_run<S: PageSource>(slices: usize, align: usize, extra: usize) -> Option<usize> {
+        slices.checked_add(align / G::SLICE_SIZE)?.checked_add(run_for::<S, G>(size_of::<PageGroup<G>>()) + extra)
     }
 
     /// Bytes a region must have, whatever its start, for an arena of so many slices.
-    pub fn min_region_size(slices: usize) -> Option<usize> {
+    pub fn min_region_size<S: PageSource>(slices: usize) -> Option<usize> {
         let bytes = slices.checked_mul(G::SLICE_SIZE)?;
         // Twice, because the tables describe the slices that they take up as well.
         let tables = Self::plan(slices.checked_add(2)?).end.checked_mul(2)?;
-        bytes.checked_add(tables)?.checked_add(2 * G::SLICE_SIZE).filter(|size| *size <= isize::MAX as usize)
+        bytes.checked_add(tables)?.checked_add(2 * Self::first_align::<S>()).filter(|size| *size <= isize::MAX as usize)
+    }
+
+    /// What slice 0 is aligned to, in bytes.
+    const fn first_align<S: PageSource>() -> usize {
+        if S::OS_PAGE_SIZE > G::SLICE_SIZE { S::OS_PAGE_SIZE } else { G::SLICE_SIZE }
     }
 
     /// Makes an arena in `region`; `None` if that is too small for a single slice, or the source refuses to commit the tables.
     pub fn create<'a, S: PageSource>(source: &S, region: Region) -> Option<&'a Self> {
         let start = region.start.addr().get();
-        // A region that ends at the end of the address space: without its last byte no pointer wraps.
-        let size = region.size.min(usize::MAX - start);
-        let reach = if S::GROWS { size.max(G::ARENA_SIZE).min(usize::MAX - start) } else { size };
+        let size = Self::usable_size(region);
+        // A region that grows has tables for eight times its first size.
+        let reach = if S::GROWS { size.max(size.saturating_mul(8).min(G::ARENA_SIZE)) } else { size };
         let inset = start.next_multiple_of(align_of::<Self>()) - start;
         let plan = Self::plan(reach / G::SLICE_SIZE);
-        let front = start.checked_add(inset + plan.end)?.checked_next_multiple_of(G::SLICE_SIZE)? - start;
-        if front >= size || size - front < G::SLICE_SIZE {
+        let front = start.checked_add(inset + plan.end)?.checked_next_multiple_of(Self::first_align::<S>())? - start;
+        if front >= size || size - front < Self::first_align::<S>() {
             return None;
         }
         if S::COMMITS {
-            let committed = front.next_multiple_of(S::OS_PAGE_SIZE).min(size);
-            // SAFETY: the front of the region.
-            unsafe { source.commit(region.start, committed) }.then_some(())?;
+            // SAFETY: the front of the region, whole OS pages.
+            unsafe { source.commit(region.start, front) }.then_some(())?;
         }
         region.start.as_ptr().expose_provenance();
         // SAFETY: all pointers are inside the region's front, which is committed, aligned and this context's alone.
@@ -96,13 +98,19 @@ impl<G: Geometry> Arena<G> {
             let base = region.start.add(inset);
             let arena = base.cast::<Self>().as_ptr();
             (*arena).region_start = region.start;
-            (*arena).region_size = AtomicUsize::new(size);
+            (*arena).region_size = AtomicUsize::new(region.size);
             (&raw mut (*arena).slices).write(Slices::new(region.start.add(front), plan.capacity, base.add(plan.bitmaps).cast()));
             let (entries, groups) = (base.add(plan.entries).cast(), base.add(plan.groups).cast());
             PageTable::init(&raw mut (*arena).table, entries, groups, plan.capacity);
-            (*arena).slices.extend_to((size - front) / G::SLICE_SIZE);
+            (*arena).slices.extend_to::<S>((size - front) / G::SLICE_SIZE);
             Some(&*arena)
         }
+    }
+
+    /// Bytes of a region that are used: one that ends at the end of the address space does without its last byte, so that no pointer
+    /// wraps around.
+    fn usable_size(region: Region) -> usize {
+        region.size.min(usize::MAX - region.start.addr().get())
     }
 
     /// The region as it is now.
@@ -136,9 +144,14 @@ impl<G: Geometry> Arena<G> {
         self.table.page_at(self.slices.index_of(address)?)
     }
 
+    /// How many slices a page of this class has.
+    pub fn page_slices<S: PageSource>(class: SizeClass) -> usize {
+        run_for::<S, G>(G::page_slices(class) * G::SLICE_SIZE)
+    }
+
     /// Opens a page of this class, held by the caller.
     pub fn fresh_page<S: PageSource>(&self, source: &S, class: SizeClass) -> Option<&Page<G>> {
-        let slice_count = G::page_slices(class);
+        let slice_count = Self::page_slices::<S>(class);
         // A block is aligned by nature if its page is, to the largest power of two in the block size.
         let align = 1 << class.block_size().trailing_zeros();
         let (id, page) = self.claim_header(source)?;
@@ -200,7 +213,7 @@ impl<G: Geometry> Arena<G> {
     /// Zeroed memory for metadata that stays until the whole heap goes.
     pub fn claim_metadata<S: PageSource, T>(&self, source: &S) -> Option<NonNull<T>> {
         let layout = Layout::new::<T>();
-        let slice_count = layout.size().div_ceil(G::SLICE_SIZE);
+        let slice_count = run_for::<S, G>(layout.size());
         let claimed = self.slices.claim(source, slice_count, layout.align())?;
         let pointer = self.slices.pointer(claimed.run.start);
         if !claimed.zeroed {
@@ -212,8 +225,8 @@ impl<G: Geometry> Arena<G> {
     }
 
     /// Gives metadata back that was never published.
-    pub fn return_metadata<T>(&self, pointer: NonNull<T>) {
-        let slice_count = size_of::<T>().div_ceil(G::SLICE_SIZE);
+    pub fn return_metadata<S: PageSource, T>(&self, pointer: NonNull<T>) {
+        let slice_count = run_for::<S, G>(size_of::<T>());
         if let Some(first) = self.slices.index_of(pointer.addr().get()) {
             self.metadata_slices.fetch_sub(slice_count, Ordering::Relaxed);
             self.slices.release(first..first + slice_count);
@@ -231,10 +244,9 @@ impl<G: Geometry> Arena<G> {
         let wanted = front + (self.slices.count() + slice_count) * G::SLICE_SIZE - region.size;
         // SAFETY: this arena's region, as grown; `growing` keeps others out.
         let added = unsafe { source.grow(region, wanted, wanted.max(G::GROW_SIZE)) };
-        let size = (region.size + added).min(usize::MAX - region.start.addr().get());
         if added > 0 {
-            self.region_size.store(size, Ordering::Relaxed);
-            self.slices.extend_to(((size - front) / G::SLICE_SIZE).min(self.slices.capacity()));
+            self.region_size.store(region.size + added, Ordering::Relaxed);
+            self.slices.extend_to::<S>((Self::usable_size(self.region()) - front) / G::SLICE_SIZE);
         }
         self.growing.store(false, Ordering::Release);
         added >= wanted
@@ -248,7 +260,7 @@ impl<G: Geometry> Arena<G> {
             let memory = self.claim_metadata::<S, PageGroup<G>>(source)?;
             // SAFETY: zeroed memory of this context, and metadata stays (R1).
             if !self.table.add_group(unsafe { PageGroup::init(memory.as_ptr()) }) {
-                self.return_metadata(memory);
+                self.return_metadata::<S, _>(memory);
                 return None;
             }
         }
@@ -292,4 +304,3 @@ impl<G: Geometry> Arena<G> {
         assert_eq!(free.count() + used, self.slices.count(), "A1: slices that nobody owns");
     }
 }
-

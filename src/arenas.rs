@@ -8,11 +8,11 @@
 //! *Concurrency*: no lock. Contexts that run dry together wait a bounded time for the first of them to come back with a region,
 //! then ask the source themselves; so one that interrupted the first, or that the source called, is never stuck.
 
-use core::ptr::null_mut;
+use core::ptr::{NonNull, null_mut};
 
 use crate::arena::Arena;
 use crate::geometry::Geometry;
-use crate::page_source::{PageSource, RegionRequest};
+use crate::page_source::{PageSource, Region, RegionRequest};
 use crate::sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 /// How long a context waits for another one that is asking the source, in spins.
@@ -30,6 +30,9 @@ pub struct Arenas<G: Geometry> {
     /// How often memory came in.
     generation: AtomicUsize,
     asking: AtomicBool,
+    /// A region that could not be made an arena, because its tables were not committed, and that the source cannot take back.
+    spare: AtomicPtr<u8>,
+    spare_size: AtomicUsize,
     map: G::ArenaMap,
 }
 
@@ -37,7 +40,9 @@ impl<G: Geometry> Arenas<G> {
     /// No arenas.
     pub const fn new() -> Self {
         let (count, generation) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Arenas { newest: AtomicPtr::new(null_mut()), count, generation, asking: AtomicBool::new(false), map: G::EMPTY_MAP }
+        let (spare, spare_size) = (AtomicPtr::new(null_mut()), AtomicUsize::new(0));
+        let (newest, asking) = (AtomicPtr::new(null_mut()), AtomicBool::new(false));
+        Arenas { newest, count, generation, asking, spare, spare_size, map: G::EMPTY_MAP }
     }
 
     /// The arena that has this address among its slices.
@@ -71,8 +76,8 @@ impl<G: Geometry> Arenas<G> {
     /// Gets memory for one run of `slice_count` slices at `align` bytes, and `extra` slices of metadata. True if there may be some
     /// now: also if others got some since the caller, about to search, saw `generation`.
     pub fn grow<S: PageSource>(&self, source: &S, generation: usize, slice_count: usize, align: usize, extra: usize) -> bool {
-        let Some(needed) = Arena::<G>::slices_for_run(slice_count, align, extra) else { return false };
-        let Some(min_size) = Arena::<G>::min_region_size(needed) else { return false };
+        let Some(needed) = Arena::<G>::slices_for_run::<S>(slice_count, align, extra) else { return false };
+        let Some(min_size) = Arena::<G>::min_region_size::<S>(needed) else { return false };
         if self.asking.swap(true, Ordering::Acquire) {
             self.wait_for_other();
         }
@@ -106,16 +111,27 @@ impl<G: Geometry> Arenas<G> {
         let doublings = (self.count.load(Ordering::Relaxed) / ARENAS_PER_DOUBLING).min(MOST_DOUBLINGS);
         let preferred_size = G::ARENA_SIZE.saturating_mul(1 << doublings).min(isize::MAX as usize).max(min_size);
         let request = RegionRequest { min_size, preferred_size, preferred_align: G::ARENA_SIZE.max(G::SLICE_SIZE) };
-        let Some(region) = source.reserve(request) else { return false };
-        let Some(arena) = Arena::<G>::create(source, region) else {
-            if S::RELEASES {
-                // SAFETY: just handed out, and used by nobody.
-                unsafe { source.release(region) };
-            }
-            return false;
-        };
-        self.publish(arena);
-        true
+        let Some(region) = self.take_spare().or_else(|| source.reserve(request)) else { return false };
+        let arena = Arena::<G>::create(source, region);
+        match arena {
+            Some(arena) => self.publish(arena),
+            // SAFETY: just handed out, and used by nobody.
+            None if S::RELEASES => unsafe { source.release(region) },
+            None => self.keep_spare(region),
+        }
+        arena.is_some()
+    }
+
+    fn take_spare(&self) -> Option<Region> {
+        let start = NonNull::new(self.spare.swap(null_mut(), Ordering::Acquire))?;
+        Some(Region { start, size: self.spare_size.swap(0, Ordering::AcqRel) })
+    }
+
+    /// Keeps a region for the next try; there is room for one.
+    fn keep_spare(&self, region: Region) {
+        if self.spare_size.compare_exchange(0, region.size, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            self.spare.store(region.start.as_ptr(), Ordering::Release);
+        }
     }
 
     fn publish(&self, arena: &Arena<G>) {

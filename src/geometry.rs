@@ -60,6 +60,8 @@ pub trait Geometry: Sized + Send + Sync + 'static {
             "the biggest block must be a size class"
         );
         assert!(Self::MAX_BLOCK <= 1 << 20, "blocks of a class have at most 1 MiB: the reciprocal is exact to there");
+        let group = size_of::<Self::PageGroup<u8>>();
+        assert!(group >= 1 && group <= WORD_BITS, "a group has as many pages as a word has bits, at most");
         assert!(Self::PAGE_BLOCKS >= WORD_BITS && Self::PAGE_BLOCKS <= 1 << 12, "a page has 1 word of blocks or more");
     };
 
@@ -146,7 +148,8 @@ macro_rules! __empty_map {
 geometry! {
     /// Hosted programs and kernels with virtual memory: 4 KiB slices, pages of about 64 KiB, magazines of up to 127 blocks.
     pub struct Server {
-        slice_size: 4096, max_block: 32 * 1024, page_size: 64 * 1024, page_words: 12, pages_per_group: 58, room_words: 80,
+        slice_size: 4096, max_block: 32 * 1024, page_size: 64 * 1024, page_words: 12,
+        pages_per_group: if usize::BITS == 64 { 58 } else { 30 }, room_words: 80,
         magazine_slots: 127, magazine_bytes: 64 * 1024,
         arena_size: if usize::BITS == 64 { 1 << 30 } else { 64 << 20 }, arena_map: if usize::BITS == 64 { 1024 } else { 64 },
         grow_size: 1 << 20,

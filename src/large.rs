@@ -11,12 +11,13 @@ use crate::geometry::Geometry;
 use crate::heap::Heap;
 use crate::misuse::Misuse;
 use crate::page_source::PageSource;
+use crate::slices::run_for;
 
 impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     #[cold]
     #[inline(never)]
     pub(crate) fn allocate_large(&self, layout: Layout, zeroed: bool) -> Option<NonNull<u8>> {
-        let slice_count = layout.size().div_ceil(G::SLICE_SIZE).max(1);
+        let slice_count = Self::slices_for(layout);
         let (start, is_zero) = self.until_exhausted(slice_count, layout.align(), |_| {
             self.arenas.iter().find_map(|arena| arena.claim_large(&self.source, slice_count, layout.align()))
         })?;
@@ -47,16 +48,16 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     pub(crate) fn reallocate_large(&self, address: usize, layout: Layout, new_layout: Layout) -> Option<NonNull<u8>> {
         let arena = self.arenas.of(address)?;
         let page = arena.page_of(address).filter(|page| page.is_large() && page.start() == address)?;
-        let (old, new) = (page.slice_count(), new_layout.size().div_ceil(G::SLICE_SIZE));
+        let (old, new) = (page.slice_count(), Self::slices_for(new_layout));
         if new == old || arena.resize_large(&self.source, page, new) {
             self.note_used(new as isize - old as isize);
             return Some(self.pointer_at(address));
         }
-        let bytes = (layout.size().min(new_layout.size())).next_multiple_of(S::OS_PAGE_SIZE.max(G::SLICE_SIZE));
-        if layout.size() < S::REMAPS_FROM || bytes > old * G::SLICE_SIZE || !address.is_multiple_of(S::OS_PAGE_SIZE) {
+        if layout.size() < S::REMAPS_FROM {
             return None;
         }
         let target = self.allocate_large(new_layout, false)?;
+        let bytes = old.min(new) * G::SLICE_SIZE;
         // SAFETY: two blocks of this heap that this context owns, whole OS pages.
         if unsafe { self.source.remap(self.pointer_at(address), target, bytes) } {
             self.deallocate_large(address);
@@ -64,5 +65,10 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         }
         self.deallocate_large(target.addr().get());
         None
+    }
+
+    /// How many slices a large block of this layout has. A small one that is aligned beyond every class is large as well.
+    fn slices_for(layout: Layout) -> usize {
+        run_for::<S, G>(layout.size().max(1))
     }
 }

@@ -330,10 +330,12 @@ impl<G: Geometry> Page<G> {
 
     fn give_bits(&self, word: usize, bits: usize) {
         let old = set_in_total_order(&self.words()[word], bits);
-        if old == 0 && !load_flag_in_total_order(&self.held)
-            && let Some(class) = self.class() {
-                self.list(class);
-            }
+        if old == 0
+            && !load_flag_in_total_order(&self.held)
+            && let Some(class) = self.class()
+        {
+            self.list(class);
+        }
     }
 
     fn list(&self, class: SizeClass) {

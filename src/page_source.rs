@@ -57,7 +57,8 @@ pub unsafe trait PageSource: Sync {
     const GROWS: bool = false;
     /// [`remap`](Self::remap) can move contents without copying them, from this many bytes on (`usize::MAX`: it cannot).
     const REMAPS_FROM: usize = usize::MAX;
-    /// Ranges that are committed, decommitted or remapped start and end at multiples of this power of two (bytes).
+    /// Ranges that are committed, decommitted or remapped, and the regions of a source that can do so, start and end at multiples of
+    /// this power of two (bytes).
     const OS_PAGE_SIZE: usize = 1;
 
     /// Hands out a region, or refuses.

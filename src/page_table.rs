@@ -93,7 +93,8 @@ impl<G: Geometry> PageTable<G> {
     pub fn add_group(&self, group: &PageGroup<G>) -> bool {
         let pointer = core::ptr::from_ref(group).cast_mut();
         // Pairs with the load in `group`.
-        let publish = |slot: &AtomicPtr<_>| slot.compare_exchange(null_mut(), pointer, Ordering::Release, Ordering::Relaxed).is_ok();
+        let publish =
+            |slot: &AtomicPtr<_>| slot.compare_exchange(null_mut(), pointer, Ordering::Release, Ordering::Relaxed).is_ok();
         self.group_slots().iter().any(publish)
     }
 

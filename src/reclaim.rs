@@ -51,9 +51,11 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         // An empty page that was held by two contexts at once may have been listed by the second.
         for page in self.arenas.iter().flat_map(|arena| arena.table().groups().flat_map(|(_, group)| group.pages())) {
             if let Some(class) = page.class()
-                && page.free_count() == page.block_count() && page.hold_if_listed(class) {
-                    self.let_go(page, class);
-                }
+                && page.free_count() == page.block_count()
+                && page.hold_if_listed(class)
+            {
+                self.let_go(page, class);
+            }
         }
     }
 

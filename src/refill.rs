@@ -18,8 +18,11 @@ use crate::misuse::Misuse;
 use crate::page::{Batch, Page};
 use crate::page_source::PageSource;
 use crate::size_class::SizeClass;
+use crate::slices::run_for;
 
 impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
+    const CORE_HEAP_SLICES: usize = run_for::<S, G>(size_of::<CoreHeap<G>>());
+
     /// Serves one block from the page bitmaps and fills the magazine half up on the way.
     #[cold]
     #[inline(never)]
@@ -57,7 +60,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             replaced.into_iter().for_each(|page| self.let_go(page, class));
             batch
         };
-        let slice_count = G::page_slices(class);
+        let slice_count = Arena::<G>::page_slices::<S>(class);
         self.until_exhausted(slice_count, 1 << class.block_size().trailing_zeros(), |thoroughly| {
             for arena in self.arenas.iter() {
                 while let Some(page) = arena.table().hold_listed(class, thoroughly) {
@@ -75,7 +78,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     /// Runs `attempt` until it succeeds or nothing more can be had: gets memory from the source in between, and once, when that
     /// refuses, reclaims what is unused everywhere. `attempt` is told when it should search thoroughly.
     pub(crate) fn until_exhausted<T>(&self, slice_count: usize, align: usize, attempt: impl Fn(bool) -> Option<T>) -> Option<T> {
-        let extra = size_of::<CoreHeap<G>>().div_ceil(G::SLICE_SIZE);
+        let extra = Self::CORE_HEAP_SLICES;
         let mut reclaimed = false;
         loop {
             let (generation, refusals) = (self.arenas.generation(), self.arenas.refusals());
@@ -168,15 +171,14 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         if let Some(core_heap) = unsafe { slot.heap::<G>() } {
             return Some(core_heap);
         }
-        let slice_count = size_of::<CoreHeap<G>>().div_ceil(G::SLICE_SIZE);
-        let (arena, memory) = self.until_exhausted(slice_count, align_of::<CoreHeap<G>>(), |_| {
+        let (arena, memory) = self.until_exhausted(Self::CORE_HEAP_SLICES, align_of::<CoreHeap<G>>(), |_| {
             self.arenas.iter().find_map(|arena| Some((arena, arena.claim_metadata::<S, CoreHeap<G>>(&self.source)?)))
         })?;
         // SAFETY: zeroed memory that stays (C1).
         if unsafe { slot.install(memory.as_ptr()) } {
-            self.note_used(slice_count as isize);
+            self.note_used(Self::CORE_HEAP_SLICES as isize);
         } else {
-            arena.return_metadata(memory);
+            arena.return_metadata::<S, _>(memory);
         }
         // SAFETY: as above.
         unsafe { slot.heap::<G>() }

@@ -43,6 +43,8 @@ impl SizeClass {
     #[inline(always)]
     pub const fn of(size: usize, align: usize, max_block: usize) -> Option<SizeClass> {
         let below = (align - 1) | (GRANULE - 1);
+        // Size 0 as well gets a block of its own, aligned as it asks.
+        let size = if size == 0 { 1 } else { size };
         let granules = ((size + below) & !below) / GRANULE;
         if granules <= TABLE_MAX && granules <= max_block / GRANULE {
             Some(SizeClass(TABLE[granules]))
@@ -69,11 +71,7 @@ impl SizeClass {
     #[inline]
     pub const fn block_size(self) -> usize {
         let index = self.0 as usize;
-        if index < 2 * STEPS {
-            (index + 1) * GRANULE
-        } else {
-            ((index % STEPS + STEPS + 1) << (index / STEPS - 1)) * GRANULE
-        }
+        if index < 2 * STEPS { (index + 1) * GRANULE } else { ((index % STEPS + STEPS + 1) << (index / STEPS - 1)) * GRANULE }
     }
 
     /// How many classes there are when the biggest block has `max_block` bytes.

@@ -7,7 +7,8 @@
 //! - A1: whoever cleared a slice's bit in `free` owns the slice, until it is set again.
 //! - A2: a slice's bit in `committed` is set while its memory may have been written since the source last gave it; if the
 //!   source commits, memory is used only while it is set. It changes only while the slice is owned.
-//! - A3: `aged` marks slices that were free and committed at the last call of [`purge`](Slices::purge) for aged ones; claiming
+//! - A3: runs start and end at OS pages, if these are bigger than slices.
+//! - A4: `aged` marks slices that were free and committed at the last call of [`purge`](Slices::purge) for aged ones; claiming
 //!   clears it.
 
 use core::marker::PhantomData;
@@ -21,6 +22,16 @@ use crate::sync::{AtomicUsize, Ordering};
 
 /// Most slices that a purge claims at a time, so that others find the rest meanwhile.
 const PURGE_STEP: usize = 1024;
+
+/// How many slices a run of at least `bytes` has. Always whole OS pages, so that each OS page has one owner, who commits it.
+pub const fn run_for<S: PageSource, G: Geometry>(bytes: usize) -> usize {
+    bytes.div_ceil(G::SLICE_SIZE).next_multiple_of(unit::<S, G>())
+}
+
+/// Slices that are handed out together: those of an OS page.
+const fn unit<S: PageSource, G: Geometry>() -> usize {
+    if S::OS_PAGE_SIZE > G::SLICE_SIZE { S::OS_PAGE_SIZE / G::SLICE_SIZE } else { 1 }
+}
 
 /// The slices of one arena.
 pub struct Slices<G: Geometry> {
@@ -55,16 +66,17 @@ impl<G: Geometry> Slices<G> {
     }
 
     /// # Safety
-    /// `first` is slice 0 of a region, aligned to the slice size; `tables` are `table_words(capacity)` zeroed words that stay.
+    /// `first` is slice 0 of a region, aligned to the slice size and the OS page; `tables` are `table_words(capacity)` zeroed words that stay.
     pub unsafe fn new(first: NonNull<u8>, capacity: usize, tables: NonNull<AtomicUsize>) -> Self {
         let (count, lowest_free, refusals) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
         Slices { first, capacity, count, lowest_free, refusals, tables, geometry: PhantomData }
     }
 
-    /// Adds memory for slices up to `count`; only one context at a time, with more than before.
-    pub fn extend_to(&self, count: usize) {
-        let old = self.count.swap(count.min(self.capacity), Ordering::AcqRel);
-        self.free().release(old..count.min(self.capacity));
+    /// Adds memory for slices up to `count`; only one context at a time, with no less than before.
+    pub fn extend_to<S: PageSource>(&self, count: usize) {
+        let count = count.min(self.capacity) / unit::<S, G>() * unit::<S, G>();
+        let old = self.count.swap(count, Ordering::AcqRel);
+        self.free().release(old..count);
         self.lowest_free.fetch_min(old, Ordering::Relaxed);
     }
 
@@ -97,10 +109,10 @@ impl<G: Geometry> Slices<G> {
         unsafe { self.first.add(index * G::SLICE_SIZE) }
     }
 
-    /// Claims a run of `len` slices that starts at a multiple of `align` bytes, and makes its memory usable. `None` if there is
-    /// no such run, or the source refuses to commit it.
+    /// Claims a run of `len` slices ([`run_for`]) that starts at a multiple of `align` bytes, and makes its memory usable. `None` if
+    /// there is no such run, or the source refuses to commit it.
     pub fn claim<S: PageSource>(&self, source: &S, len: usize, align: usize) -> Option<ClaimedRun> {
-        let align = (align / G::SLICE_SIZE).max(1);
+        let align = (align / G::SLICE_SIZE).max(unit::<S, G>());
         let offset = (self.start() / G::SLICE_SIZE) & (align - 1);
         let hint = self.lowest_free.load(Ordering::Relaxed);
         let free = self.free();
@@ -203,29 +215,18 @@ impl<G: Geometry> Slices<G> {
     }
 
     fn commit<S: PageSource>(&self, source: &S, run: Range<usize>) -> bool {
-        // Rounded outwards: committing a neighbour's committed memory again changes nothing.
-        let start = self.pointer(run.start);
-        let inside = start.addr().get() % S::OS_PAGE_SIZE;
-        let size = (inside + run.len() * G::SLICE_SIZE).next_multiple_of(S::OS_PAGE_SIZE);
-        // SAFETY: a region of a source that commits consists of whole OS pages, so the range lies inside it.
-        unsafe { source.commit(start.sub(inside), size) }
+        // SAFETY: owned slices (A1) of one region, whole OS pages (A3).
+        unsafe { source.commit(self.pointer(run.start), run.len() * G::SLICE_SIZE) }
     }
 
-    /// Decommits the whole OS pages of an owned run; returns how many bytes.
+    /// Decommits an owned run; returns how many bytes.
     fn decommit<S: PageSource>(&self, source: &S, run: Range<usize>) -> usize {
-        let slices_per_page = (S::OS_PAGE_SIZE / G::SLICE_SIZE).max(1);
-        let offset = (self.start() / G::SLICE_SIZE) % slices_per_page;
-        let first = (run.start + offset).next_multiple_of(slices_per_page) - offset;
-        let end = ((run.end + offset) / slices_per_page * slices_per_page).saturating_sub(offset);
-        if first >= end {
+        let bytes = run.len() * G::SLICE_SIZE;
+        // SAFETY: owned slices (A1) of one region, whole OS pages (A3).
+        if !unsafe { source.decommit(self.pointer(run.start), bytes) } {
             return 0;
         }
-        let bytes = (end - first) * G::SLICE_SIZE;
-        // SAFETY: owned slices (A1) of one region, whole OS pages.
-        if !unsafe { source.decommit(self.pointer(first), bytes) } {
-            return 0;
-        }
-        self.committed().clear(first..end);
+        self.committed().clear(run);
         bytes
     }
 

@@ -127,9 +127,9 @@ unsafe impl<S: PageSource> PageSource for Limited<S> {
         if self.charge(region.size) {
             return Some(region);
         }
-        // More than was asked for: what goes beyond the limit is left unused.
+        // More than was asked for: what goes beyond the limit is left unused, unless the region has to come back whole.
         let left = self.limit.saturating_sub(self.used());
-        if left >= request.min_size && self.charge(left) {
+        if !S::RELEASES && left >= request.min_size && self.charge(left) {
             return Some(Region { start: region.start, size: left });
         }
         // SAFETY: just handed out, and used by nobody.

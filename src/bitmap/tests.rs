@@ -29,7 +29,9 @@ fn the_lowest_free_bits_are_claimed() {
 
 #[test]
 fn claims_are_never_bigger_than_wanted_and_lose_nothing() {
-    for bits in [usize::MAX, usize::MAX << 1, usize::MAX << (WORD_BITS / 2), usize::MAX / 3, usize::MAX / 17, 1, 1 << (WORD_BITS - 1)] {
+    for bits in
+        [usize::MAX, usize::MAX << 1, usize::MAX << (WORD_BITS / 2), usize::MAX / 3, usize::MAX / 17, 1, 1 << (WORD_BITS - 1)]
+    {
         for want in (1..=WORD_BITS).chain([usize::MAX]) {
             let word = AtomicUsize::new(bits);
             let mut seen = 0;

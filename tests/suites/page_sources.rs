@@ -1,1 +1,468 @@
-//! x
+//! Each optional ability of a page source fires when it is stated, each refusal is handled, and nothing is lost on the way.
+
+use std::alloc::Layout;
+use std::cell::RefCell;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use coreheap::sources::{Limited, NoPages};
+use coreheap::{Compact, CoreLocal, Geometry, Heap, PageSource, Server, SingleCore, Tiny, TryFlag};
+use coreheap_tests::actions::{Driver, Limits};
+use coreheap_tests::cores::ThreadNumber;
+use coreheap_tests::fuzz::single_core;
+use coreheap_tests::refusals::Call;
+use coreheap_tests::rng::Rng;
+use coreheap_tests::sources::{
+    COMMITS, DECOMMITS, DECOMMITTED_IS_ZERO, FRESH_IS_ZERO, GROWS, OS_PAGES, RELEASES, REMAPS, REMAPS_FROM_SIZE, TestSource,
+};
+use coreheap_tests::watched::{Ledger, Watched};
+
+const KIB: usize = 1024;
+const SIZE: usize = 1024 * KIB;
+
+type OneCore<S, G = Server> = Heap<S, SingleCore, G>;
+
+fn heap<S: PageSource, G: Geometry>(source: S) -> OneCore<S, G> {
+    Heap::new(source, single_core())
+}
+
+fn layout(size: usize) -> Layout {
+    Layout::from_size_align(size, 8).unwrap()
+}
+
+fn allocate<S: PageSource, C: CoreLocal, G: Geometry>(heap: &Heap<S, C, G>, size: usize, byte: u8) -> NonNull<u8> {
+    let block = heap.allocate(layout(size)).unwrap_or_else(|| panic!("{size} bytes"));
+    // SAFETY: a block of this size.
+    unsafe { block.write_bytes(byte, size) };
+    block
+}
+
+/// Checks what [`allocate`] wrote, and frees the block.
+fn free<S: PageSource, C: CoreLocal, G: Geometry>(heap: &Heap<S, C, G>, block: NonNull<u8>, size: usize, byte: u8) {
+    // SAFETY: a live block of this size.
+    unsafe {
+        assert!((0..size).step_by(7).all(|at| block.add(at).read() == byte), "the block was overwritten");
+        heap.deallocate(block, layout(size));
+    }
+}
+
+#[test]
+fn no_pages_no_blocks() {
+    let heap: OneCore<_> = heap(NoPages);
+    assert_eq!(heap.allocate(layout(1)), None);
+    assert_eq!(heap.allocate(layout(SIZE)), None);
+    assert_eq!((heap.purge(), heap.purge_aged(), heap.stats().reserved), (0, 0, 0));
+    heap.assert_valid();
+}
+
+#[test]
+fn memory_is_committed_as_it_is_needed() {
+    fn check<const ABILITIES: u32, G: Geometry>() {
+        let heap: OneCore<_, G> = heap(TestSource::<ABILITIES>::new(&[SIZE]));
+        let blocks: Vec<_> = (0..10).map(|index| allocate(&heap, 1000, index)).collect();
+        let source = heap.source();
+        assert!(source.refusals().granted(Call::Commit) > 0);
+        assert!(source.bytes_committed() < SIZE / 2, "{} bytes for ten blocks", source.bytes_committed());
+        let before = source.bytes_committed();
+        let large = allocate(&heap, 100 * KIB, 1);
+        assert!(source.bytes_committed() >= before + 100 * KIB - 8 * KIB);
+        assert!(heap.stats().committed <= source.bytes_committed());
+        free(&heap, large, 100 * KIB, 1);
+        blocks.into_iter().zip(0..).for_each(|(block, index)| free(&heap, block, 1000, index));
+    }
+    check::<{ COMMITS }, Server>();
+    check::<{ COMMITS }, Compact>();
+    check::<{ COMMITS }, Tiny>();
+    check::<{ COMMITS | OS_PAGES | FRESH_IS_ZERO }, Server>();
+    check::<{ COMMITS | OS_PAGES }, Compact>();
+    check::<{ COMMITS | OS_PAGES }, Tiny>();
+}
+
+#[test]
+fn what_a_heap_says_is_committed_is() {
+    let heap: OneCore<_> = heap(TestSource::<{ COMMITS | DECOMMITS | OS_PAGES }>::new(&[SIZE]));
+    for size in [10, 5000, 100 * KIB, 300 * KIB] {
+        let block = allocate(&heap, size, 3);
+        assert_eq!(heap.stats().committed, heap.source().bytes_committed());
+        free(&heap, block, size, 3);
+        heap.purge();
+        assert_eq!(heap.stats().committed, heap.source().bytes_committed());
+    }
+}
+
+#[test]
+fn a_purge_decommits_all_that_is_free() {
+    fn check<const ABILITIES: u32, G: Geometry>() {
+        let heap: OneCore<_, G> = heap(TestSource::<ABILITIES>::new(&[SIZE]));
+        free(&heap, allocate(&heap, 10, 0), 10, 0);
+        heap.purge();
+        let idle = heap.source().bytes_committed();
+        let size = |index: u8| 100 << (index % 4);
+        let blocks: Vec<_> = (0..200).map(|index| allocate(&heap, size(index), index)).collect();
+        let large = allocate(&heap, 200 * KIB, 9);
+        assert!(heap.source().bytes_committed() > idle + 200 * KIB);
+        let live = allocate(&heap, 50 * KIB, 8);
+        blocks.into_iter().zip(0..).for_each(|(block, index)| free(&heap, block, size(index), index));
+        free(&heap, large, 200 * KIB, 9);
+        assert!(heap.purge() >= 200 * KIB);
+        assert!(heap.source().refusals().granted(Call::Decommit) > 0);
+        free(&heap, live, 50 * KIB, 8);
+        assert!(heap.purge() > 0);
+        assert_eq!(heap.purge(), 0, "nothing is left");
+        // More page headers than before, or tables that are committed by now: a few slices.
+        let kept = heap.source().bytes_committed() - idle;
+        assert!(kept <= 16 * G::SLICE_SIZE.max(KIB), "{kept} bytes are kept for good");
+    }
+    check::<{ COMMITS | DECOMMITS }, Server>();
+    check::<{ COMMITS | DECOMMITS | OS_PAGES }, Server>();
+    check::<{ COMMITS | DECOMMITS | DECOMMITTED_IS_ZERO }, Compact>();
+    check::<{ COMMITS | DECOMMITS }, Tiny>();
+}
+
+#[test]
+fn small_slices_share_os_pages() {
+    fn check<G: Geometry>() {
+        let heap: OneCore<_, G> = heap(TestSource::<{ COMMITS | DECOMMITS | OS_PAGES }>::new(&[SIZE]));
+        let kept = allocate(&heap, 5 * KIB, 1);
+        let freed = allocate(&heap, 50 * KIB, 2);
+        let also_kept = allocate(&heap, 5 * KIB, 3);
+        free(&heap, freed, 50 * KIB, 2);
+        let purged = heap.purge();
+        assert!(purged % 4096 == 0 && purged >= 44 * KIB, "{purged}: the whole OS pages in between");
+        free(&heap, kept, 5 * KIB, 1);
+        free(&heap, also_kept, 5 * KIB, 3);
+        heap.assert_valid();
+    }
+    check::<Compact>();
+    check::<Tiny>();
+}
+
+#[test]
+fn idle_memory_is_decommitted_when_time_passes() {
+    let heap: OneCore<_> = heap(TestSource::<{ COMMITS | DECOMMITS }>::new(&[SIZE]));
+    heap.source().advance_ms(1);
+    let block = allocate(&heap, 300 * KIB, 1);
+    free(&heap, block, 300 * KIB, 1);
+    let committed = heap.source().bytes_committed();
+    // Not at once, but after a few seconds in which the heap is used a little.
+    for _ in 0..10 {
+        heap.source().advance_ms(1000);
+        free(&heap, allocate(&heap, 40 * KIB, 2), 40 * KIB, 2);
+    }
+    assert!(heap.source().refusals().granted(Call::Decommit) > 0, "nothing was given back in ten seconds");
+    assert!(heap.source().bytes_committed() <= committed - 250 * KIB);
+}
+
+#[test]
+fn memory_in_use_is_not_decommitted_by_time() {
+    let heap: OneCore<_> = heap(TestSource::<{ COMMITS | DECOMMITS }>::new(&[SIZE]));
+    heap.source().advance_ms(1);
+    free(&heap, allocate(&heap, 300 * KIB, 1), 300 * KIB, 1);
+    for _ in 0..200 {
+        heap.source().advance_ms(40);
+        free(&heap, allocate(&heap, 300 * KIB, 1), 300 * KIB, 1);
+    }
+    let decommits = heap.source().refusals().granted(Call::Decommit);
+    assert!(decommits <= 1, "{decommits} decommits of memory that is used all the time");
+}
+
+#[test]
+fn only_what_was_idle_since_the_last_call_has_aged() {
+    let heap: OneCore<_> = heap(TestSource::<{ COMMITS | DECOMMITS }>::new(&[SIZE]));
+    let (first, second) = (allocate(&heap, 100 * KIB, 1), allocate(&heap, 200 * KIB, 2));
+    free(&heap, first, 100 * KIB, 1);
+    assert_eq!(heap.purge_aged(), 0, "not idle before");
+    free(&heap, second, 200 * KIB, 2);
+    assert_eq!(heap.purge_aged(), 100 * KIB, "the first one has aged");
+    assert_eq!(heap.purge_aged(), 200 * KIB, "the second one as well");
+    assert_eq!(heap.purge_aged(), 0);
+    // Use makes it young again.
+    let block = allocate(&heap, 100 * KIB, 3);
+    free(&heap, block, 100 * KIB, 3);
+    heap.purge_aged();
+    let block = allocate(&heap, 100 * KIB, 3);
+    free(&heap, block, 100 * KIB, 3);
+    assert_eq!(heap.purge_aged(), 0);
+    assert_eq!(heap.purge_aged(), 100 * KIB);
+}
+
+#[test]
+fn every_region_is_released() {
+    let ledger = Ledger::new(4 * SIZE);
+    let source = TestSource::<{ RELEASES | GROWS }>::new(&[64 * KIB, SIZE, SIZE]).giving_at_first(300 * KIB);
+    let heap: OneCore<_> = heap(Watched::new(source, &ledger));
+    let live: Vec<_> = (0..4).map(|index| allocate(&heap, 350 * KIB, index)).collect();
+    assert!(ledger.regions_out() >= 2 && live.len() == 4);
+    drop(heap);
+    assert_eq!(ledger.regions_out(), 0, "with all blocks, freed or not");
+    assert_eq!(ledger.refusals().calls(Call::Release), ledger.refusals().granted(Call::Reserve));
+}
+
+#[test]
+fn a_region_that_is_too_small_is_released_at_once() {
+    let ledger = Ledger::new(SIZE);
+    // Whatever the heap asks for at least, the source has it, but nothing behind the tables can be committed.
+    let source = TestSource::<{ RELEASES | COMMITS }>::new(&[SIZE]);
+    source.refusals().refuse_every(Call::Commit, 1);
+    let heap: OneCore<_> = heap(Watched::new(source, &ledger));
+    assert_eq!(heap.allocate(layout(1)), None);
+    assert!(ledger.refusals().granted(Call::Reserve) > 0);
+    assert_eq!(ledger.regions_out(), 0);
+}
+
+#[test]
+fn a_region_grows_in_place() {
+    fn check<const ABILITIES: u32, G: Geometry>() {
+        let source = TestSource::<ABILITIES>::new(&[SIZE, SIZE]).giving_at_first(200 * KIB);
+        let heap: OneCore<_, G> = heap(source);
+        let blocks: Vec<_> = (0..9).map(|index| allocate(&heap, 80 * KIB, index)).collect();
+        let source = heap.source();
+        assert!(source.refusals().granted(Call::Grow) > 0);
+        assert_eq!(source.regions_out(), 1, "the region had room to grow");
+        assert_eq!(heap.stats().reserved, source.bytes_out());
+        blocks.into_iter().zip(0..).for_each(|(block, index)| free(&heap, block, 80 * KIB, index));
+        let whole = heap.stats().largest_free_run;
+        assert!(whole > 700 * KIB, "one run of {whole} bytes, across the seams");
+        free(&heap, allocate(&heap, whole, 7), whole, 7);
+        heap.assert_valid();
+    }
+    check::<{ GROWS }, Server>();
+    check::<{ GROWS | COMMITS | DECOMMITS | OS_PAGES }, Server>();
+    check::<{ GROWS | FRESH_IS_ZERO }, Compact>();
+}
+
+#[test]
+fn a_refused_growth_means_another_region() {
+    let source = TestSource::<{ GROWS }>::new(&[SIZE, SIZE]).giving_at_first(200 * KIB);
+    source.refusals().refuse_every(Call::Grow, 1);
+    let heap: OneCore<_, Compact> = heap(source);
+    let blocks: Vec<_> = (0..3).map(|index| allocate(&heap, 90 * KIB, index)).collect();
+    assert_eq!(heap.source().regions_out(), 2);
+    blocks.into_iter().zip(0..).for_each(|(block, index)| free(&heap, block, 90 * KIB, index));
+}
+
+#[test]
+fn large_blocks_move_without_a_copy() {
+    fn check<const ABILITIES: u32, G: Geometry>() {
+        for refused in [false, true] {
+            let heap: OneCore<_, G> = heap(TestSource::<ABILITIES>::new(&[SIZE]));
+            heap.source().refusals().refuse_every(Call::Remap, refused.into());
+            // A few bytes first, so that slices smaller than OS pages do not start at one.
+            let odd = allocate(&heap, 5000, 4);
+            let size = 4 * REMAPS_FROM_SIZE;
+            let block = heap.allocate(layout(size)).unwrap();
+            let wall = allocate(&heap, size, 5);
+            // SAFETY: the block is live and of these sizes.
+            unsafe {
+                (0..size / 2).for_each(|at| block.cast::<u16>().add(at).write(at as u16));
+                let moved = heap.reallocate(block, layout(size), 2 * size).unwrap();
+                assert_ne!(moved, block);
+                assert!((0..size / 2).all(|at| moved.cast::<u16>().add(at).read() == at as u16));
+                assert_eq!(heap.source().refusals().calls(Call::Remap), 1, "once, refused or not");
+                assert_eq!(heap.source().refusals().granted(Call::Remap), usize::from(!refused));
+                heap.deallocate(moved, layout(2 * size));
+            }
+            free(&heap, wall, size, 5);
+            free(&heap, odd, 5000, 4);
+            assert_eq!(heap.stats().used, 0);
+            heap.assert_valid();
+        }
+    }
+    check::<{ REMAPS }, Server>();
+    check::<{ REMAPS | OS_PAGES | COMMITS | DECOMMITS }, Server>();
+    check::<{ REMAPS }, Compact>();
+    check::<{ REMAPS | COMMITS }, Tiny>();
+}
+
+#[test]
+fn blocks_below_the_sources_limit_are_copied() {
+    let heap: OneCore<_, Compact> = heap(TestSource::<{ REMAPS }>::new(&[SIZE]));
+    let size = REMAPS_FROM_SIZE - KIB;
+    let (block, wall) = (allocate(&heap, size, 1), allocate(&heap, size, 2));
+    // SAFETY: the block is live and of this size.
+    let moved = unsafe { heap.reallocate(block, layout(size), 3 * size) }.unwrap();
+    assert_eq!(heap.source().refusals().calls(Call::Remap), 0);
+    // SAFETY: the block is live and of this size.
+    unsafe {
+        assert!((0..size).all(|at| moved.add(at).read() == 1));
+        heap.deallocate(moved, layout(3 * size));
+    }
+    free(&heap, wall, size, 2);
+}
+
+#[test]
+fn fresh_zeroes_are_not_written_again() {
+    fn seen_behind_the_heaps_back<const ABILITIES: u32>() -> bool {
+        let heap: OneCore<_> = heap(TestSource::<ABILITIES>::new(&[SIZE]));
+        free(&heap, allocate(&heap, 10, 0), 10, 0);
+        let largest = heap.stats().largest_free_run / 2;
+        let block = heap.allocate(layout(largest)).unwrap();
+        // Slices that nobody used so far: the test scribbles on them, against all rules.
+        let beyond = block.addr().get() + largest + 64 * KIB;
+        // SAFETY: inside the region, in no block.
+        unsafe { heap.source().pointer_at(beyond).write(0x11) };
+        let rest = heap.stats().largest_free_run;
+        let zeroed = heap.allocate_zeroed(layout(rest)).unwrap();
+        // SAFETY: inside of the second block.
+        let seen = unsafe { heap.source().pointer_at(beyond).read() } == 0x11;
+        assert!((zeroed.addr().get()..zeroed.addr().get() + rest).contains(&beyond));
+        // SAFETY: live blocks of these sizes.
+        unsafe {
+            heap.deallocate(zeroed, layout(rest));
+            heap.deallocate(block, layout(largest));
+        }
+        seen
+    }
+    assert!(seen_behind_the_heaps_back::<{ FRESH_IS_ZERO }>(), "the zeroes were written again");
+    assert!(!seen_behind_the_heaps_back::<0>(), "the test would not see it if they were");
+}
+
+#[test]
+fn what_was_used_is_cleared_again() {
+    let heap: OneCore<_> = heap(TestSource::<{ FRESH_IS_ZERO | DECOMMITS }>::new(&[SIZE]));
+    for round in 0..4 {
+        let block = heap.allocate_zeroed(layout(300 * KIB)).unwrap();
+        // SAFETY: a live block of this size.
+        unsafe {
+            assert!((0..300 * KIB).all(|at| block.add(at).read() == 0), "round {round}");
+            block.write_bytes(0xff, 300 * KIB);
+            heap.deallocate(block, layout(300 * KIB));
+        }
+        if round % 2 == 0 {
+            assert!(heap.purge() > 0, "comes back as garbage");
+        }
+    }
+}
+
+#[test]
+fn after_a_refusal_everything_is_as_before() {
+    fn check<const ABILITIES: u32, G: Geometry>(call: Call) {
+        let sizes = if ABILITIES & GROWS == 0 { [SIZE / 2, SIZE] } else { [2 * SIZE, SIZE] };
+        let heap: OneCore<_, G> = heap(TestSource::<ABILITIES>::new(&sizes).giving_at_first(SIZE / 4));
+        let refusals = heap.source().refusals();
+        let live = allocate(&heap, 3000, 1);
+        heap.purge();
+        heap.purge();
+        let free_before = heap.stats().largest_free_run;
+        refusals.refuse_every(call, 1);
+        let calls = refusals.calls(call);
+        let large = heap.allocate(layout(SIZE * 3 / 4));
+        let other = heap.allocate(layout(SIZE / 3));
+        for block in [(large, SIZE * 3 / 4), (other, SIZE / 3)] {
+            if let (Some(block), size) = block {
+                // SAFETY: a live block of this size.
+                unsafe { heap.deallocate(block, layout(size)) };
+            }
+        }
+        heap.purge();
+        assert!(refusals.calls(call) > calls, "{call:?} was not called, so it was not refused");
+        heap.assert_valid();
+        assert!(heap.stats().largest_free_run >= free_before);
+        refusals.refuse_every(call, 0);
+        free(&heap, allocate(&heap, SIZE * 3 / 4, 2), SIZE * 3 / 4, 2);
+        free(&heap, live, 3000, 1);
+        heap.assert_valid();
+        assert_eq!(heap.stats().used, 0);
+    }
+    check::<{ COMMITS | DECOMMITS }, Server>(Call::Reserve);
+    check::<{ COMMITS | DECOMMITS | RELEASES }, Server>(Call::Commit);
+    check::<{ COMMITS | DECOMMITS }, Server>(Call::Decommit);
+    check::<{ COMMITS | DECOMMITS | OS_PAGES | RELEASES }, Compact>(Call::Commit);
+    check::<{ DECOMMITS }, Compact>(Call::Decommit);
+    check::<{ COMMITS | GROWS }, Compact>(Call::Grow);
+    check::<{ COMMITS | DECOMMITS }, Tiny>(Call::Reserve);
+    check::<{ COMMITS | DECOMMITS | RELEASES }, Tiny>(Call::Commit);
+}
+
+#[test]
+fn a_region_whose_tables_were_not_committed_is_not_lost() {
+    // The source cannot take it back, so the heap must try it again.
+    let heap: OneCore<_> = heap(TestSource::<{ COMMITS }>::new(&[SIZE]));
+    heap.source().refusals().refuse_every(Call::Commit, 1);
+    assert_eq!(heap.allocate(layout(1)), None);
+    heap.source().refusals().refuse_every(Call::Commit, 0);
+    free(&heap, allocate(&heap, 1000, 1), 1000, 1);
+}
+
+#[test]
+fn a_refused_decommit_is_tried_again() {
+    let heap: OneCore<_> = heap(TestSource::<{ COMMITS | DECOMMITS }>::new(&[SIZE]));
+    free(&heap, allocate(&heap, 200 * KIB, 1), 200 * KIB, 1);
+    heap.source().refusals().refuse_every(Call::Decommit, 1);
+    assert_eq!(heap.purge(), 0);
+    heap.source().refusals().refuse_every(Call::Decommit, 0);
+    assert!(heap.purge() >= 200 * KIB);
+}
+
+/// A heap whose source calls back into it.
+type Reentered = Heap<TestSource<{ COMMITS | DECOMMITS | GROWS | REMAPS }>, TryFlag<ThreadNumber, 2>, Server>;
+
+thread_local! {
+    static HELD: RefCell<Vec<(NonNull<u8>, usize)>> = const { RefCell::new(Vec::new()) };
+}
+
+static CALLED_BACK: AtomicUsize = AtomicUsize::new(0);
+
+/// What the source does in each of its calls: uses the heap that called it.
+fn use_the_heap(context: *const ()) {
+    // SAFETY: the heap that `a_source_may_use_the_heap_it_serves` keeps alive.
+    let heap = unsafe { &*context.cast::<Reentered>() };
+    HELD.with_borrow_mut(|held| {
+        for size in [20, 3000, 70 * KIB] {
+            if let Some(block) = heap.allocate(layout(size)) {
+                // SAFETY: a block of this size.
+                unsafe { block.write_bytes(0x66, size) };
+                held.push((block, size));
+                CALLED_BACK.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        while held.len() > 20 {
+            let (block, size) = held.swap_remove(held.len() / 2);
+            free(heap, block, size, 0x66);
+        }
+    });
+}
+
+#[test]
+fn a_source_may_use_the_heap_it_serves() {
+    let source = TestSource::new(&[SIZE, 2 * SIZE, SIZE / 2]).giving_at_first(SIZE / 4);
+    let heap: Box<Reentered> = Box::new(Heap::new(source, TryFlag::new()));
+    heap.source().call_inside(use_the_heap, (&raw const *heap).cast());
+    let inside = |start, size| heap.source().contains(start, size);
+    let mut driver = Driver::new_shared(&*heap, &inside);
+    let limits = Limits { size: SIZE / 4, align: 8192, live: 300 };
+    driver.run(&mut Rng::new(4), &limits, if cfg!(miri) { 150 } else { 10_000 });
+    driver.finish();
+    assert!(CALLED_BACK.load(Ordering::Relaxed) > 10, "the source was never called, or never served");
+    HELD.take().into_iter().for_each(|(block, size)| free(&heap, block, size, 0x66));
+    heap.assert_valid();
+    // The check may have called back once more; nothing does now.
+    HELD.take().into_iter().for_each(|(block, size)| free(&heap, block, size, 0x66));
+    assert_eq!(heap.stats().used, 0);
+}
+
+#[test]
+fn a_limit_holds() {
+    fn check<const ABILITIES: u32, G: Geometry>() {
+        let limit = 700 * KIB;
+        let heap: OneCore<_, G> = heap(Limited::new(TestSource::<ABILITIES>::new(&[SIZE / 2, SIZE / 3, SIZE]), limit));
+        let inner = heap.source().source();
+        let out = || if ABILITIES & COMMITS != 0 { inner.bytes_committed() } else { heap.stats().reserved };
+        let inside = |start, size| inner.contains(start, size);
+        let mut driver = Driver::new(&heap, &inside);
+        let limits = Limits { size: 100 * KIB, align: 4096, live: 300 };
+        let mut most = 0;
+        for seed in 0..if cfg!(miri) { 3 } else { 100 } {
+            driver.run(&mut Rng::new(seed), &limits, 50);
+            most = most.max(out());
+            assert!(out() <= heap.source().used() && heap.source().used() <= limit, "{} of {limit} bytes are out", out());
+        }
+        assert!(most > limit / 3, "the limit was not put to the test: {most}");
+        assert!(driver.finish().refused > 0 || cfg!(miri));
+    }
+    check::<{ COMMITS | DECOMMITS }, Server>();
+    check::<{ COMMITS | DECOMMITS | OS_PAGES }, Server>();
+    check::<{ COMMITS | DECOMMITS | OS_PAGES }, Compact>();
+    check::<0, Server>();
+    check::<{ RELEASES | DECOMMITS }, Compact>();
+}

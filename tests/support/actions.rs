@@ -134,7 +134,8 @@ impl Action {
     pub fn parse(line: &str) -> Option<Action> {
         let mut words = line.split('#').next()?.split_ascii_whitespace();
         let name = words.next()?;
-        let mut number = || -> usize { words.next().and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("trace: {line}")) };
+        let mut number =
+            || -> usize { words.next().and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("trace: {line}")) };
         Some(match name {
             "a" | "z" => Action::Allocate { size: number(), align: number(), zeroed: name == "z" },
             "f" => Action::Free { which: number(), how: Free::Sized },

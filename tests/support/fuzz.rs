@@ -8,9 +8,7 @@ use coreheap::{Compact, CoreLocal, Geometry, Heap, Server, SingleCore, Tiny, Try
 use crate::actions::{Choices, Counts, Driver, Limits};
 use crate::cores::Wandering;
 use crate::refusals::Call;
-use crate::sources::{
-    COMMITS, DECOMMITS, DECOMMITTED_IS_ZERO, FRESH_IS_ZERO, GROWS, OS_PAGES, RELEASES, REMAPS, TestSource,
-};
+use crate::sources::{COMMITS, DECOMMITS, DECOMMITTED_IS_ZERO, FRESH_IS_ZERO, GROWS, OS_PAGES, RELEASES, REMAPS, TestSource};
 
 /// The abilities that are tried in combination, with no others in between.
 pub const COMBINATIONS: usize = 8;
@@ -69,8 +67,7 @@ pub fn with_source<C: CoreLocal, G: Geometry>(
         5 => run::<{ FRESH_IS_ZERO | DECOMMITS }, C, G>(cores, setup, choices, steps),
         6 => run::<{ COMMITS | GROWS | RELEASES | REMAPS }, C, G>(cores, setup, choices, steps),
         _ => {
-            const ALL: u32 =
-                FRESH_IS_ZERO | COMMITS | DECOMMITS | DECOMMITTED_IS_ZERO | RELEASES | GROWS | REMAPS | OS_PAGES;
+            const ALL: u32 = FRESH_IS_ZERO | COMMITS | DECOMMITS | DECOMMITTED_IS_ZERO | RELEASES | GROWS | REMAPS | OS_PAGES;
             run::<ALL, C, G>(cores, setup, choices, steps)
         }
     }
@@ -85,7 +82,12 @@ pub fn run<const ABILITIES: u32, C: CoreLocal, G: Geometry>(
 ) -> Counts {
     // From a few slices to some dozens of pages, whatever the geometry; the first is too small for anything.
     let unit = (4 * G::SLICE_SIZE).max(G::PAGE_SIZE) * if cfg!(miri) { 3 } else { 8 };
-    let sizes = [[37, unit, unit / 3 + 5], [unit * 2 + 1, unit / 2, unit * 4 + 99], [unit * 7 + 4095, 1, 1], [unit / 2, unit / 2, unit / 2]];
+    let sizes = [
+        [37, unit, unit / 3 + 5],
+        [unit * 2 + 1, unit / 2, unit * 4 + 99],
+        [unit * 7 + 4095, 1, 1],
+        [unit / 2, unit / 2, unit / 2],
+    ];
     let source = TestSource::<ABILITIES>::new(&sizes[setup.size % sizes.len()]).giving_at_first(unit / 3);
     source.refusals().refuse_every(setup.refused, setup.every);
     let heap = Heap::<_, C, G>::new(source, cores());

@@ -3,7 +3,7 @@
 //! - [`actions`]: the one driver that interprets a stream of actions on any [`subject`]; the stream comes from a seed ([`rng`]),
 //!   from bytes ([`fuzz`]) or from a recorded trace.
 //! - [`shadow`]: the shadow model: what must be true of each block, checked on every action.
-//! - [`sources`]: hostile page sources over memory that the test owns, and [`refusals`]: which of their calls say no.
+//! - [`sources`]: hostile page sources over memory that the test owns, and [`refusals`]: which of their calls say no; [`watched`]: any source, with its calls checked.
 //! - [`cores`]: core numbers that a test chooses.
 //! - [`conformance`]: the suite that every port calls with its own page source.
 //!
@@ -28,3 +28,4 @@ pub mod seed;
 pub mod shadow;
 pub mod sources;
 pub mod subject;
+pub mod watched;

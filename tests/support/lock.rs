@@ -5,6 +5,7 @@ use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Data that one context at a time can use.
+#[derive(Default)]
 pub(crate) struct Lock<T> {
     taken: AtomicBool,
     data: UnsafeCell<T>,

@@ -94,10 +94,11 @@ mod tests {
         let holder = Holder::new();
         let held = holder.take().unwrap();
         assert!(!held.was_left);
-        assert!(holder.take().is_none());
+        // A refusal changes nothing.
+        assert!(holder.take().is_none() && holder.take().is_none());
         drop(held);
         core::mem::forget(holder.take().unwrap());
-        assert!(holder.take().is_none());
+        assert!(holder.take().is_none() && holder.take().is_none());
         // As if a parent process had left it.
         holder.0.store(generation().wrapping_add(7), Ordering::Relaxed);
         let held = holder.take().unwrap();

@@ -120,7 +120,7 @@ impl<S: PageSource> Deref for OsHeap<S> {
 
 impl<S: PageSource> fmt::Debug for OsHeap<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OsHeap").field("cores_kind", &self.cores_kind()).finish_non_exhaustive()
+        f.debug_struct("OsHeap").finish_non_exhaustive()
     }
 }
 

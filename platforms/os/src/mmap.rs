@@ -15,7 +15,7 @@ use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use coreheap::{PageSource, Region, RegionRequest};
-use libc::{MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED, MAP_NORESERVE, MAP_PRIVATE, PROT_NONE, PROT_READ, PROT_WRITE, c_int, c_void};
+use libc::{MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED, MAP_PRIVATE, PROT_NONE, PROT_READ, PROT_WRITE, c_int, c_void};
 
 use crate::errno::Errno;
 
@@ -157,7 +157,7 @@ unsafe impl PageSource for Mmap {
 /// Protection and flags of a mapping.
 type Access = (c_int, c_int);
 /// Usable, and not counted against any limit before it is touched.
-const FULL_ACCESS: Access = (PROT_READ | PROT_WRITE, MAP_NORESERVE);
+const FULL_ACCESS: Access = (PROT_READ | PROT_WRITE, NO_RESERVE);
 /// Unusable; counted once `mprotect` makes it usable.
 const NO_ACCESS: Access = (PROT_NONE, 0);
 
@@ -260,6 +260,7 @@ cfg_if::cfg_if! {
     if #[cfg(any(target_os = "linux", target_os = "android"))] {
         /// A read of shared memory, exact to a few milliseconds.
         const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC_COARSE;
+        const NO_RESERVE: c_int = libc::MAP_NORESERVE;
 
         fn system_overcommits() -> bool {
             let _errno = Errno::keep();
@@ -276,6 +277,8 @@ cfg_if::cfg_if! {
         }
     } else {
         const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC;
+        /// Where it exists at all, it is not needed.
+        const NO_RESERVE: c_int = 0;
 
         fn system_overcommits() -> bool {
             true

@@ -32,7 +32,7 @@ impl Purger {
     }
 }
 
-impl<S: PageSource + Send + Sync> OsHeap<S> {
+impl<S: PageSource> OsHeap<S> {
     /// Starts a thread that looks after this heap every `interval`: while the process is busy, it gives back what has been free for
     /// a whole interval (`purge_aged`); once the process has been idle for an interval, it gives back everything that is free
     /// (`purge`), magazines included, and then only sleeps until the process is busy again.

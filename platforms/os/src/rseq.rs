@@ -1,6 +1,6 @@
 //! [`RseqCores`]: a pop or push is a restartable sequence of a few instructions without any atomic operation.
 //!
-//! *Role*: what [`HostCores`](crate::HostCores) uses on x86-64 Linux with glibc 2.35 or later, if [`probe`] finds what it takes.
+//! *Role*: what [`HostCores`](crate::HostCores) uses on x86-64 Linux with glibc 2.35 or later, if [`probe()`] finds what it takes.
 //!
 //! # The protocol
 //!
@@ -74,7 +74,6 @@ impl RseqCores {
     /// Starts to serve pops and pushes. Always called with the same `area`.
     pub fn open(&self, area: Area) {
         self.core_count.store(area.core_count.min(CORES), Ordering::Relaxed);
-        self.looked_through.store(fork::generation(), Ordering::Relaxed);
         self.number.store(area.number, Ordering::Relaxed);
         // Release pairs with the Acquire in `area`.
         self.area.store(area.start, Ordering::Release);

@@ -75,7 +75,7 @@ fn smaps(address: NonNull<u8>, field: &str) -> String {
     panic!("no {field} at {address:?}");
 }
 
-fn minor_faults() -> i64 {
+fn minor_faults() -> libc::c_long {
     // SAFETY: a valid place for the answer.
     unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();
@@ -127,7 +127,8 @@ fn reserves_less_than_preferred_where_there_is_a_limit() {
                     let file = libc::open(c"/proc/self/statm".as_ptr(), libc::O_RDONLY);
                     let mut text = [0u8; 64];
                     libc::read(file, text.as_mut_ptr().cast(), text.len());
-                    text.iter().take_while(|byte| byte.is_ascii_digit()).fold(0, |sum, digit| sum * 10 + (digit - b'0') as usize) * PAGE
+                    text.iter().take_while(|byte| byte.is_ascii_digit()).fold(0, |sum, digit| sum * 10 + (digit - b'0') as usize)
+                        * PAGE
                 }
             };
             let limit = libc::rlimit { rlim_cur: (used + bytes) as _, rlim_max: (used + bytes) as _ };
@@ -142,13 +143,16 @@ fn reserves_less_than_preferred_where_there_is_a_limit() {
     }));
     assert!(under_limit(100 * MIB, || {
         // With room for the size only, the alignment is given up.
-        let region = Mmap::new().reserve(RegionRequest { min_size: 70 * MIB, preferred_size: 70 * MIB, preferred_align: 1 << 30 });
+        let region =
+            Mmap::new().reserve(RegionRequest { min_size: 70 * MIB, preferred_size: 70 * MIB, preferred_align: 1 << 30 });
         region.is_some_and(|region| region.size == 70 * MIB)
     }));
     assert!(under_limit(100 * MIB, || {
         Mmap::new().reserve(RegionRequest { min_size: 128 * MIB, preferred_size: 1 << 30, preferred_align: PAGE }).is_none()
     }));
-    assert!(Mmap::new().reserve(RegionRequest { min_size: usize::MAX, preferred_size: usize::MAX, preferred_align: PAGE }).is_none());
+    assert!(
+        Mmap::new().reserve(RegionRequest { min_size: usize::MAX, preferred_size: usize::MAX, preferred_align: PAGE }).is_none()
+    );
 }
 
 #[test]
@@ -335,7 +339,7 @@ fn errno_is_kept() {
         }
     };
     errno(None);
-    assert!(source.reserve(RegionRequest { min_size: 1 << 50, preferred_size: 1 << 50, preferred_align: PAGE }).is_none());
+    assert!(source.reserve(RegionRequest { min_size: isize::MAX as usize, preferred_size: 1, preferred_align: PAGE }).is_none());
     errno(Some(77));
     let region = reserve(&source, MIB);
     // SAFETY: a region of this source; moving onto what is not mapped is refused.

@@ -2,6 +2,7 @@
 //!
 //! *Role*: asked once for each heap, at its first slow path. Allocates nothing.
 
+use core::arch::asm;
 use core::ffi::CStr;
 
 use super::{CORES, may_restart_all};
@@ -38,8 +39,8 @@ pub fn probe() -> Option<Area> {
     // glibc's smallest area has room for `mm_cid`, and the kernel keeps up to date what it has room for.
     let number = start + if features >= FEATURES_WITH_MM_CID { MM_CID } else { CPU_ID };
     // SAFETY: fields of this thread's area, which is registered.
-    unsafe { read(start + CPU_ID) >= 0 && (0..core_count as i32).contains(&read(number)) }
-        .then_some(Area { start, number, core_count })
+    let registered = unsafe { read(start + CPU_ID) >= 0 && (0..core_count as i32).contains(&read(number)) };
+    registered.then_some(Area { start, number, core_count })
 }
 
 /// Where each thread's area lies from the thread pointer, if glibc has registered it with the kernel.
@@ -56,7 +57,7 @@ fn registered_area() -> Option<isize> {
 unsafe fn read(field: isize) -> i32 {
     let value: i32;
     // SAFETY: the caller's promise.
-    unsafe { core::arch::asm!("mov {:e}, dword ptr fs:[{}]", out(reg) value, in(reg) field, options(nostack, preserves_flags, readonly)) };
+    unsafe { asm!("mov {:e}, dword ptr fs:[{}]", out(reg) value, in(reg) field, options(nostack, preserves_flags, readonly)) };
     value
 }
 
@@ -76,7 +77,7 @@ cfg_if::cfg_if! {
             let (offset, size): (*const u8, *const u8);
             // SAFETY: loads two addresses that the linker filled in, 0 where it found nothing.
             unsafe {
-                core::arch::asm!(
+                asm!(
                     ".weak __rseq_offset",
                     ".weak __rseq_size",
                     "mov {offset}, qword ptr [rip + __rseq_offset@GOTPCREL]",

@@ -63,7 +63,6 @@ macro_rules! sequence {
             rseq_cs = const RSEQ_CS,
             cores = const CORES,
             slot_shift = const size_of::<CoreSlot>().trailing_zeros(),
-            slots = const SLOTS,
             $($operands)*
             options(nostack)
         )
@@ -97,6 +96,7 @@ impl RseqCores {
                 ],
                 count = out(reg) _,
                 done = out(reg) address,
+                slots = const SLOTS,
             );
             NonZeroUsize::new(address).map(|address| Block::from_address(address))
         }
@@ -130,6 +130,7 @@ impl RseqCores {
                 count = out(reg) _,
                 done = out(reg) new_count,
                 limit = const LIMIT,
+                slots = const SLOTS,
             );
         }
         if new_count != 0 { Ok(()) } else { Err(block) }
@@ -175,6 +176,7 @@ impl RseqCores {
                 from = out(reg) _,
                 address = out(reg) _,
                 done = out(reg) popped,
+                slots = const SLOTS,
             );
             blocks.set_count(inside + popped);
         }
@@ -225,8 +227,13 @@ impl RseqCores {
                 address = out(reg) _,
                 done = out(reg) pushed,
                 limit = const LIMIT,
+                slots = const SLOTS,
             );
             blocks.set_count(inside - pushed);
         }
     }
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -2,6 +2,8 @@
 //!
 //! Each case runs in a process of its own, once with each way of keeping contexts apart (see [`support::cases!`]).
 
+#![cfg(target_os = "linux")]
+
 mod ends;
 mod exchange;
 mod forks;

@@ -1,6 +1,5 @@
 //! Giving memory back: while others work, from threads that sleep, and by itself.
 
-use std::hint::black_box;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -32,6 +31,7 @@ fn in_magazines() -> usize {
     HEAP.stats().classes().map(|class| class.in_magazines * class.block_size).sum()
 }
 
+#[cfg(feature = "std")]
 /// Waits until less than `bytes` are resident; false after 5 seconds.
 fn falls_below(bytes: usize) -> bool {
     let started = Instant::now();
@@ -109,6 +109,7 @@ cases! {
         assert!(committed < 16 * MIB, "{committed} bytes committed");
     }
 
+    #[cfg(feature = "std")]
     fn an_idle_process_returns_its_memory() {
         let purger = HEAP.start_purger(Duration::from_millis(100)).expect("a thread");
         let before = resident_bytes();
@@ -125,6 +126,7 @@ cases! {
         assert!(resident_bytes() > before + 20 * MIB, "somebody purges although the purger was stopped");
     }
 
+    #[cfg(feature = "std")]
     fn a_busy_process_returns_what_has_been_free_for_long() {
         static DONE: AtomicBool = AtomicBool::new(false);
         let purger = HEAP.start_purger(Duration::from_millis(100)).expect("a thread");
@@ -134,7 +136,7 @@ cases! {
         let busy = thread::spawn(|| {
             let mut number = 0u64;
             while !DONE.load(Ordering::Relaxed) {
-                number = black_box(number.wrapping_mul(3) + 1);
+                number = std::hint::black_box(number.wrapping_mul(3) + 1);
             }
         });
         assert!(resident_bytes() > before + 50 * MIB);

@@ -3,8 +3,10 @@
 use std::ffi::{CString, c_void};
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Barrier, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::HEAP;
 use crate::parcel::{Exchange, Random};
@@ -28,7 +30,7 @@ struct Copy {
 /// Builds `tests/second-copy` with the cargo that runs this test; returns the library's path.
 fn build() -> PathBuf {
     let mut command = Command::new(env!("CARGO"));
-    command.args(["build", "--quiet", "--offline", "--package", "coreheap-os", "--example", "second_copy"]);
+    command.args("rustc --quiet --offline --package coreheap-os --example second_copy --crate-type cdylib".split(' '));
     command.args(["--message-format", "json", "--target-dir"]).arg(concat!(env!("CARGO_TARGET_TMPDIR"), "/second-copy"));
     command.args(if cfg!(debug_assertions) { &[][..] } else { &["--release"] });
     let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo");
@@ -120,39 +122,46 @@ cases! {
 
     fn a_copy_may_be_unloaded_while_threads_that_used_it_live_on() {
         static EXCHANGE: Exchange<500> = Exchange::new();
-        static STOP: AtomicBool = AtomicBool::new(false);
         let path = CString::new(build().into_os_string().into_encoded_bytes()).expect("a path");
-        // Threads that work on while libraries come and go under them.
-        let workers: Vec<_> = (0..2)
+        // Workers that go on while libraries come and go under them.
+        static COPY: Mutex<Option<Copy>> = Mutex::new(None);
+        static LEFT: AtomicUsize = AtomicUsize::new(0);
+        const WORKERS: usize = 2;
+        static START: Barrier = Barrier::new(WORKERS + 1);
+        let workers: Vec<_> = (0..WORKERS as u64)
             .map(|seed| {
-                let (sender, receiver) = std::sync::mpsc::channel::<(Copy, std::sync::mpsc::Sender<()>)>();
-                let worker = thread::spawn(move || {
+                thread::spawn(move || {
                     let mut random = Random::new(seed);
-                    while !STOP.load(Ordering::Relaxed) {
-                        if let Ok((copy, done)) = receiver.try_recv() {
-                            copy.work(&EXCHANGE, seed, 300);
-                            done.send(()).expect("the main thread");
-                            // No call of the heap here: the last sequence was the library's, when it goes.
-                            let until = std::time::Instant::now() + std::time::Duration::from_millis(4);
-                            while std::time::Instant::now() < until {
-                                std::hint::spin_loop();
-                            }
+                    loop {
+                        START.wait();
+                        let Some(copy) = *COPY.lock().expect("no panic") else { break };
+                        copy.work(&EXCHANGE, seed, 300);
+                        // The last sequence is the library's, and the heap is not called while the library goes: whatever the
+                        // system still knows of that sequence, it must not look at it any more when it interrupts this thread.
+                        // SAFETY: a block of this copy, used no more.
+                        unsafe { (copy.free)((copy.allocate)(10)) };
+                        LEFT.fetch_add(1, Ordering::Release);
+                        let until = Instant::now() + Duration::from_millis(8);
+                        while Instant::now() < until {
+                            std::hint::spin_loop();
                         }
-                        EXCHANGE.work(&mut random, 10);
+                        EXCHANGE.work(&mut random, 100);
                     }
-                });
-                (sender, worker)
+                })
             })
             .collect();
         for _ in 0..rounds(150) {
             let copy = Copy::load(&path);
-            for (sender, _) in &workers {
-                let (done, is_done) = std::sync::mpsc::channel();
-                sender.send((copy, done)).expect("a worker");
-                is_done.recv().expect("a worker that has left the library");
+            *COPY.lock().expect("no panic") = Some(copy);
+            LEFT.store(0, Ordering::Relaxed);
+            START.wait();
+            while LEFT.load(Ordering::Acquire) < WORKERS {
+                thread::yield_now();
             }
             copy.unload(&path);
         }
+        *COPY.lock().expect("no panic") = None;
+        START.wait();
         // SAFETY: the handlers that the library registered for forks went with it.
         unsafe {
             let child = libc::fork();
@@ -163,8 +172,7 @@ cases! {
             assert_eq!(libc::waitpid(child, &mut status, 0), child);
             assert_eq!(status, 0);
         }
-        STOP.store(true, Ordering::Relaxed);
-        workers.into_iter().for_each(|(_, worker)| worker.join().expect("every parcel in order"));
+        workers.into_iter().for_each(|worker| worker.join().expect("every parcel in order"));
         EXCHANGE.empty();
         HEAP.assert_valid();
     }

@@ -51,8 +51,14 @@ fn set_timer(which: libc::c_uint, microseconds: libc::suseconds_t) {
     assert_eq!(unsafe { libc::setitimer(which as _, &timer, std::ptr::null_mut()) }, 0);
 }
 
+/// A thread that signals can be sent to. (In some C libraries the number inside is a pointer.)
+struct Thread(libc::pthread_t);
+
+// SAFETY: a name for a thread.
+unsafe impl Send for Thread {}
+
 /// Works in `threads` threads, each of which calls `start` first, for `time`, while `disturb` goes on in this one.
-fn storm(threads: usize, time: Duration, start: fn(), mut disturb: impl FnMut(&[libc::pthread_t])) {
+fn storm(threads: usize, time: Duration, start: fn(), mut disturb: impl FnMut(&[Thread])) {
     let (sender, receiver) = std::sync::mpsc::channel();
     let workers: Vec<_> = (0..threads)
         .map(|seed| {
@@ -60,7 +66,7 @@ fn storm(threads: usize, time: Duration, start: fn(), mut disturb: impl FnMut(&[
             thread::spawn(move || {
                 start();
                 // SAFETY: takes nothing.
-                sender.send(unsafe { libc::pthread_self() }).expect("the receiver");
+                sender.send(Thread(unsafe { libc::pthread_self() })).expect("the receiver");
                 let mut random = Random::new(seed as u64 + 1000);
                 while !DONE.load(Ordering::Relaxed) {
                     EXCHANGE.work(&mut random, 100);
@@ -103,7 +109,7 @@ cases! {
         storm(2, Duration::from_secs(3), || (), |threads| {
             for thread in threads {
                 // SAFETY: a thread that runs until `storm` ends.
-                unsafe { libc::pthread_kill(*thread, libc::SIGUSR1) };
+                unsafe { libc::pthread_kill(thread.0, libc::SIGUSR1) };
             }
             // A signal that is still pending merges with the next one.
             let sent = Instant::now();
@@ -120,7 +126,7 @@ cases! {
             for _ in 0..20 {
                 // SAFETY: as above; the second one interrupts this thread itself.
                 unsafe {
-                    libc::pthread_kill(threads[0], libc::SIGUSR1);
+                    libc::pthread_kill(threads[0].0, libc::SIGUSR1);
                     libc::pthread_kill(libc::pthread_self(), libc::SIGUSR1);
                 }
             }

@@ -58,7 +58,9 @@ pub fn rounds(full: usize) -> usize {
 /// What this process was told to use, or what the system offers.
 pub fn expected_kind() -> CoresKind {
     let told = std::env::var("COREHEAP_CORES").is_ok_and(|value| value == "portable");
-    if told || !threads_are_registered() { CoresKind::Portable } else { CoresKind::Rseq }
+    // SAFETY: asks which commands there are; number 7 restarts sequences.
+    let restarts = unsafe { libc::syscall(libc::SYS_membarrier, 0, 0, 0) } >> 7 & 1 == 1;
+    if !told && restarts && threads_are_registered() { CoresKind::Rseq } else { CoresKind::Portable }
 }
 
 /// Whether glibc registered this thread for restartable sequences.

@@ -1,0 +1,148 @@
+//! What the sequences rely on, made visible by sequences that take long.
+
+use core::sync::atomic::{AtomicBool, AtomicUsize};
+use std::alloc::{Layout, alloc_zeroed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use coreheap::{CoreHeap, Server};
+
+use super::super::probe;
+use super::*;
+
+const CLASS: SizeClass = SizeClass::from_index(5);
+
+/// Cores with core heaps that serve nothing but these tests; `None` where this system has no restartable sequences.
+fn opened() -> Option<&'static RseqCores> {
+    let area = probe()?;
+    let cores: &'static RseqCores = std::boxed::Box::leak(std::boxed::Box::new(RseqCores::new()));
+    for core in 0..area.core_count {
+        // SAFETY: fresh zeroed memory that stays.
+        unsafe {
+            let heap = alloc_zeroed(Layout::new::<CoreHeap<Server>>()).cast::<CoreHeap<Server>>();
+            assert!(cores.slot(core).install(heap));
+        }
+    }
+    cores.open(area);
+    Some(cores)
+}
+
+impl RseqCores {
+    /// Adds 1 to the count of a magazine, in a sequence that takes `delay` rounds of a loop; counts how often it begins.
+    unsafe fn dawdle<G: Geometry>(&self, area: NonZeroIsize, class: SizeClass, delay: usize, attempts: &AtomicUsize) -> bool {
+        let new_count: usize;
+        // SAFETY: the magazine is used by nobody who would take the count for blocks.
+        unsafe {
+            sequence!(
+                self,
+                area,
+                class,
+                [
+                    "add qword ptr [{attempts}], 1",
+                    "mov {count:e}, dword ptr [{cell}]",
+                    "mov {left}, {delay}",
+                    "7:",
+                    "sub {left}, 1",
+                    "jnz 7b",
+                    "lea {done:e}, [{count} + 1]",
+                    "mov dword ptr [{cell}], {done:e}",
+                ],
+                delay = in(reg) delay,
+                attempts = in(reg) attempts.as_ptr(),
+                count = out(reg) _,
+                left = out(reg) _,
+                done = out(reg) new_count,
+            );
+        }
+        new_count != 0
+    }
+}
+
+/// Counts of the magazine on all cores.
+fn counts(cores: &RseqCores) -> usize {
+    // SAFETY: the geometry that `opened` used.
+    (0..cores.core_count())
+        .map(|core| unsafe { cores.slot(core).heap::<Server>() }.expect("opened").magazine(CLASS).count())
+        .sum()
+}
+
+#[test]
+fn nobody_is_left_inside_when_one_is_alone() {
+    let Some(cores) = opened() else { return };
+    static DONE: AtomicBool = AtomicBool::new(false);
+    let worker = thread::spawn(|| {
+        let (attempts, mut commits) = (AtomicUsize::new(0), 0);
+        while !DONE.load(Ordering::Relaxed) {
+            // Some 100 µs.
+            // SAFETY: the geometry that `opened` used.
+            commits += usize::from(unsafe { cores.dawdle::<Server>(cores.area().expect("open"), CLASS, 200_000, &attempts) });
+        }
+        commits
+    });
+    let (mut alone, started) = (0, Instant::now());
+    while started.elapsed() < Duration::from_secs(2) {
+        for core in 0..cores.core_count().min(4) {
+            // SAFETY: the geometry that `opened` used.
+            let changed = unsafe {
+                cores.alone_on::<Server, _>(core, |heap| {
+                    let (count, from) = (heap.magazine(CLASS).count(), Instant::now());
+                    while from.elapsed() < Duration::from_micros(300) {}
+                    heap.magazine(CLASS).count() != count
+                })
+            };
+            assert_ne!(changed, Some(true), "a sequence that began before ended meanwhile");
+            alone += usize::from(changed.is_some());
+            thread::sleep(Duration::from_micros(200));
+        }
+    }
+    DONE.store(true, Ordering::Relaxed);
+    let commits = worker.join().expect("a worker");
+    assert!(alone > 100 && commits > 100, "alone {alone} times, {commits} commits");
+    assert_eq!(counts(cores), commits);
+}
+
+#[test]
+fn a_sequence_that_is_cut_off_begins_anew_and_commits_once() {
+    let Some(cores) = opened() else { return };
+    extern "C" fn nothing(_: libc::c_int) {}
+    // SAFETY: a handler that does nothing, and a timer that sends its signal to this thread.
+    let timer = unsafe {
+        libc::signal(libc::SIGUSR2, nothing as *const () as usize);
+        let mut event: libc::sigevent = core::mem::zeroed();
+        (event.sigev_notify, event.sigev_signo) = (libc::SIGEV_THREAD_ID, libc::SIGUSR2);
+        event.sigev_notify_thread_id = libc::gettid();
+        let mut timer = core::mem::zeroed();
+        assert_eq!(libc::timer_create(libc::CLOCK_MONOTONIC, &mut event, &mut timer), 0);
+        let every = libc::timespec { tv_sec: 0, tv_nsec: 500_000 };
+        let times = libc::itimerspec { it_interval: every, it_value: every };
+        assert_eq!(libc::timer_settime(timer, 0, &times, core::ptr::null_mut()), 0);
+        timer
+    };
+    let (attempts, mut commits, started) = (AtomicUsize::new(0), 0, Instant::now());
+    while started.elapsed() < Duration::from_secs(1) {
+        // SAFETY: the geometry that `opened` used.
+        commits += usize::from(unsafe { cores.dawdle::<Server>(cores.area().expect("open"), CLASS, 200_000, &attempts) });
+    }
+    // SAFETY: the timer from above.
+    unsafe { libc::timer_delete(timer) };
+    let attempts = attempts.into_inner();
+    assert!(attempts > commits + 100, "{attempts} attempts, {commits} commits: nothing was cut off");
+    assert_eq!(counts(cores), commits, "{attempts} attempts");
+}
+
+#[test]
+fn a_number_without_a_slot_is_refused() {
+    let Some(cores) = opened() else { return };
+    let area = cores.area().expect("open");
+    // As if the kernel had said a number that there is no slot for.
+    // This one would become slot 0 if nobody looked.
+    let elsewhere = std::boxed::Box::new(1u32 << (32 - size_of::<CoreSlot>().trailing_zeros()));
+    let thread_pointer: isize;
+    // SAFETY: reads the thread pointer, which lies where it points.
+    unsafe { asm!("mov {}, fs:0", out(reg) thread_pointer, options(nostack, preserves_flags, readonly)) };
+    cores.number.store((&raw const *elsewhere).addr() as isize - thread_pointer, Ordering::Relaxed);
+    // SAFETY: the geometry that `opened` used.
+    unsafe { assert!(!cores.dawdle::<Server>(area, CLASS, 1, &AtomicUsize::new(0))) };
+    assert!(cores.core() < cores.core_count());
+    drop(elsewhere);
+}
