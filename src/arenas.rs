@@ -93,11 +93,6 @@ impl<G: Geometry> Arenas<G> {
         grown
     }
 
-    /// Forgets that anybody was asking the source (in the child of a `fork`).
-    pub fn reset_asking(&self) {
-        self.asking.store(false, Ordering::Release);
-    }
-
     fn wait_for_other(&self) {
         for _ in 0..WAIT_SPINS {
             if !self.asking.load(Ordering::Acquire) {

@@ -182,17 +182,6 @@ impl<N: CoreNumber, const CORES: usize> TryFlag<N, CORES> {
         }
     }
 
-    /// Puts every core heap back in its slot.
-    ///
-    /// # Safety
-    /// No other context is using the heap, and none that did will go on: the child of a `fork`.
-    pub unsafe fn reopen_all(&self) {
-        for slot in &self.slots {
-            // SAFETY: the caller's promise.
-            unsafe { slot.0.reopen() };
-        }
-    }
-
     /// Takes out a core heap, this core's if it can be had, and runs `work` on it and `input`, which comes back if there is none.
     #[inline(always)]
     unsafe fn with_any<G: Geometry, T, R>(&self, input: T, work: impl FnOnce(&CoreHeap<G>, T) -> R) -> Result<R, T> {

@@ -24,7 +24,7 @@ pub trait Geometry: Sized + Send + Sync + 'static {
     const GROW_SIZE: usize;
 
     /// One `T` for each size class.
-    type PerClass<T: Send + Sync>: AsRef<[T]> + Send + Sync;
+    type PerClass<T: Send + Sync>: AsRef<[T]> + AsMut<[T]> + Send + Sync;
     /// One `T` for each size class, none at all for a heap without magazines.
     type PerMagazine<T: Send + Sync>: AsRef<[T]> + Send + Sync;
     /// The words of a page's bitmap.
@@ -38,6 +38,8 @@ pub trait Geometry: Sized + Send + Sync + 'static {
     type PageGroup<T: Send + Sync>: AsRef<[T]> + Send + Sync;
     /// The arenas by address, direct-mapped: a power of two many.
     type ArenaMap: AsRef<[AtomicPtr<u8>]> + Send + Sync;
+    /// A `T` for each size class, by index.
+    fn per_class<T: Send + Sync>(make: impl FnMut(usize) -> T) -> Self::PerClass<T>;
     /// An empty arena map.
     #[cfg(not(loom))]
     const EMPTY_MAP: Self::ArenaMap;
@@ -122,6 +124,9 @@ macro_rules! geometry {
             type RoomWords = [$crate::__private::AtomicUsize; $rooms];
             type PageGroup<T: Send + Sync> = [T; $group];
             type ArenaMap = [$crate::__private::AtomicPtr<u8>; $map];
+            fn per_class<T: Send + Sync>(make: impl FnMut(usize) -> T) -> Self::PerClass<T> {
+                ::core::array::from_fn(make)
+            }
             $crate::__empty_map!($map);
         }
     };

@@ -88,15 +88,6 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         }
     }
 
-    /// Makes the heap usable in the child of a `fork`, where a context that was asking the source for memory is gone. The
-    /// [`CoreLocal`] has its own part to do.
-    ///
-    /// # Safety
-    /// No other context uses the heap, and none that did will go on.
-    pub unsafe fn recover_after_fork(&self) {
-        self.arenas.reset_asking();
-    }
-
     /// Counts slices that came into use, or (negative) went out of it.
     pub(crate) fn note_used(&self, slices: isize) {
         let used = self.slices_used.fetch_add(slices as usize, Ordering::Relaxed).wrapping_add(slices as usize);

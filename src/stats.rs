@@ -10,11 +10,11 @@ use crate::core_local::CoreLocal;
 use crate::geometry::Geometry;
 use crate::heap::Heap;
 use crate::page_source::PageSource;
+use crate::size_class::SizeClass;
 
 /// A snapshot of a heap, in bytes. Exact while no other context uses the heap.
-#[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Stats {
+pub struct Stats<G: Geometry> {
     /// In blocks that the program holds, by block size.
     pub used: usize,
     /// The most that pages, large blocks and metadata ever took from the arenas.
@@ -31,7 +31,7 @@ pub struct Stats {
     pub misuses: usize,
     /// Large blocks: how many, and their bytes.
     pub large: (usize, usize),
-    classes: [ClassStats; MAX_CLASSES],
+    classes: G::PerClass<ClassStats>,
 }
 
 /// One size class in a heap report.
@@ -49,21 +49,17 @@ pub struct ClassStats {
     pub in_magazines: usize,
 }
 
-/// Room for every geometry that is allowed.
-const MAX_CLASSES: usize = 128;
-
-impl Stats {
+impl<G: Geometry> Stats<G> {
     /// The size classes that have pages.
     pub fn classes(&self) -> impl Iterator<Item = &ClassStats> {
-        self.classes.iter().filter(|class| class.pages > 0)
+        self.classes.as_ref().iter().filter(|class| class.pages > 0)
     }
 }
 
 impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     /// A heap report. Takes time in proportion to the memory in use.
-    pub fn stats(&self) -> Stats {
-        const { assert!(G::CLASS_COUNT <= MAX_CLASSES) };
-        let mut stats = Stats {
+    pub fn stats(&self) -> Stats<G> {
+        let mut stats: Stats<G> = Stats {
             used: 0,
             peak: self.peak_bytes(),
             committed: 0,
@@ -72,8 +68,12 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             largest_free_run: 0,
             misuses: self.misuses.count(),
             large: (0, 0),
-            classes: [ClassStats::default(); MAX_CLASSES],
+            classes: G::per_class(|index| {
+                let block_size = SizeClass::from_index(index).block_size();
+                ClassStats { block_size, ..ClassStats::default() }
+            }),
         };
+        let classes = stats.classes.as_mut();
         for arena in self.arenas.iter() {
             let slices = arena.slices();
             stats.reserved += arena.region().size;
@@ -86,7 +86,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             }
             for page in arena.table().groups().flat_map(|(_, group)| group.pages()) {
                 if let Some(class) = page.class() {
-                    let entry = &mut stats.classes[class.index()];
+                    let entry = &mut classes[class.index()];
                     entry.pages += 1;
                     entry.blocks += page.block_count();
                     entry.used += page.block_count() - page.free_count().min(page.block_count());
@@ -96,9 +96,8 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
                 }
             }
         }
-        self.count_magazines(|class, blocks| stats.classes[class.index()].in_magazines += blocks);
-        for (class, entry) in Self::classes().zip(&mut stats.classes) {
-            entry.block_size = class.block_size();
+        self.count_magazines(|class, blocks| classes[class.index()].in_magazines += blocks);
+        for entry in classes {
             entry.used = entry.used.saturating_sub(entry.in_magazines);
             stats.used += entry.used * entry.block_size;
         }
@@ -107,7 +106,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     }
 }
 
-impl fmt::Display for Stats {
+impl<G: Geometry> fmt::Display for Stats<G> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kib = |bytes: usize| bytes.div_ceil(1024);
         writeln!(out, "used {} KiB, peak {} KiB, committed {} KiB", kib(self.used), kib(self.peak), kib(self.committed))?;
