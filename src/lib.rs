@@ -85,6 +85,7 @@
 //! | `size_class.rs` | which block size serves a request |
 //! | `block.rs` | a block that a context owns |
 //! | `misuse.rs` | what a program can do wrong, and the answer |
+//! | `batch.rs` | between the bits of a word and its blocks |
 //! | `bitmap.rs` | claiming and releasing bits |
 //! | `page_source.rs` | the trait that memory comes through |
 //! | `geometry.rs` | how big everything is |
@@ -124,6 +125,7 @@
 #![no_std]
 #![cfg_attr(feature = "allocator_api", feature(allocator_api))]
 
+mod batch;
 mod bitmap;
 mod block;
 mod core_heap;

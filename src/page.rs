@@ -20,15 +20,14 @@
 //! *Concurrency*: giving sets a bit, then reads `held`; letting go clears `held`, then reads the bits. Both pairs are in one
 //! total order, so at least one side sees the other (P4).
 
+use crate::batch::{Batch, Span, divide, reciprocal};
 use crate::bitmap::{claim_exactly, claim_lowest, mask};
-use crate::block::{Block, Blocks};
 use crate::geometry::{Geometry, LARGE, NONE};
 use crate::size_class::SizeClass;
 use crate::sync::{
     AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering, WORD_BITS, load_flag_in_total_order,
     load_in_total_order, set_in_total_order, store_flag_in_total_order,
 };
-use core::num::NonZeroUsize;
 
 /// A page header.
 #[repr(C)]
@@ -152,7 +151,7 @@ impl<G: Geometry> Page<G> {
         let size = class.block_size();
         let blocks = (slice_count * G::SLICE_SIZE / size).min(G::PAGE_BLOCKS);
         self.start.store(start, Ordering::Relaxed);
-        self.reciprocal.store((1u64 << 32).div_ceil(size as u64) as u32, Ordering::Relaxed);
+        self.reciprocal.store(reciprocal(size), Ordering::Relaxed);
         self.slice_count.store(slice_count as u32, Ordering::Relaxed);
         self.block_count.store(blocks as u16, Ordering::Relaxed);
         self.hint.store(0, Ordering::Relaxed);
@@ -186,7 +185,7 @@ impl<G: Geometry> Page<G> {
             }
             self.hint.store(index as u8, Ordering::Relaxed);
             let size = class.block_size();
-            return Some(Batch { start: self.start() + index * WORD_BITS * size, size, bits });
+            return Some(Batch::new(self.start() + index * WORD_BITS * size, size, bits));
         }
         None
     }
@@ -205,8 +204,8 @@ impl<G: Geometry> Page<G> {
     pub fn span(&self, class: SizeClass, word: usize) -> Span {
         let size = class.block_size();
         let start = self.start() + word * WORD_BITS * size;
-        let length = size * (self.block_count() - word * WORD_BITS).min(WORD_BITS);
-        Span { start, length, size, reciprocal: self.reciprocal.load(Ordering::Relaxed) }
+        let count = (self.block_count() - word * WORD_BITS).min(WORD_BITS);
+        Span::new(start, count, size, self.reciprocal.load(Ordering::Relaxed))
     }
 
     /// Gives blocks that the caller owns back, all of one word of a page of `class`.
@@ -391,65 +390,6 @@ pub struct Given {
     pub double: bool,
     /// Every block of the page was free for a moment.
     pub empty: bool,
-}
-
-/// The blocks that one word of a page's bitmap stands for.
-pub struct Span {
-    start: usize,
-    length: usize,
-    size: usize,
-    reciprocal: u32,
-}
-
-impl Span {
-    /// Which bit stands for the block at this address. The error is an address inside that is not the start of a block; `None` is one
-    /// outside.
-    #[inline(always)]
-    pub fn bit(&self, address: usize) -> Option<Result<usize, ()>> {
-        let offset = address.wrapping_sub(self.start);
-        if offset >= self.length {
-            return None;
-        }
-        let bit = divide(offset, self.reciprocal);
-        Some(if bit * self.size == offset { Ok(bit) } else { Err(()) })
-    }
-}
-
-/// Offset / block size, by multiplication. Exact for every multiple of the size: the error is below block number * size / 2^32 < 1
-/// (see `Geometry::VALID`).
-#[inline(always)]
-fn divide(offset: usize, reciprocal: u32) -> usize {
-    ((offset as u64).wrapping_mul(reciprocal as u64) >> 32) as usize
-}
-
-/// Blocks claimed from one word of a page.
-#[must_use]
-pub struct Batch {
-    start: usize,
-    size: usize,
-    bits: usize,
-}
-
-impl Batch {
-    /// The block with the lowest address.
-    pub fn lowest(&mut self) -> Option<Block> {
-        if self.bits == 0 {
-            return None;
-        }
-        let bit = self.bits.trailing_zeros() as usize;
-        self.bits &= self.bits - 1;
-        // SAFETY: claiming the bit made this context the owner (P1), and no block lies at address 0.
-        Some(unsafe { Block::from_address(NonZeroUsize::new_unchecked(self.start + bit * self.size)) })
-    }
-
-    /// Moves the blocks over, as many as there is room for, the lowest addresses first.
-    pub fn move_to(&mut self, blocks: &mut Blocks) {
-        while blocks.addresses().len() < Blocks::CAPACITY
-            && let Some(block) = self.lowest()
-        {
-            blocks.add(block);
-        }
-    }
 }
 
 #[cfg(all(test, not(loom)))]

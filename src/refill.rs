@@ -9,13 +9,14 @@
 use core::ptr::NonNull;
 
 use crate::arena::Arena;
+use crate::batch::Batch;
 use crate::block::{Block, Blocks};
 use crate::core_heap::CoreHeap;
 use crate::core_local::CoreLocal;
 use crate::geometry::Geometry;
 use crate::heap::Heap;
 use crate::misuse::Misuse;
-use crate::page::{Batch, Page};
+use crate::page::Page;
 use crate::page_source::PageSource;
 use crate::size_class::SizeClass;
 use crate::slices::run_for;

@@ -30,7 +30,8 @@ struct Exchange<'a, S: PageSource, C: CoreLocal, G: Geometry> {
 impl<S: PageSource, C: CoreLocal, G: Geometry> Exchange<'_, S, C, G> {
     /// A block that says what it is, at its start and in all of its other bytes.
     fn make(&self, rng: &mut Rng) -> *mut Header {
-        let size = size_of::<Header>() + if rng.below(50) == 0 { rng.below(40_000) } else { rng.below(1 << (4 + rng.below(8))) };
+        let most = if rng.below(50) == 0 { 40_000 } else { 16 << rng.below(8) };
+        let size = size_of::<Header>() + rng.below(most);
         let layout = Layout::from_size_align(size, 8 << rng.below(4)).unwrap();
         let zeroed = rng.below(10) == 0;
         let block = if zeroed { self.heap.allocate_zeroed(layout) } else { self.heap.allocate(layout) };
@@ -96,7 +97,10 @@ fn exchange<S: PageSource, C: CoreLocal, G: Geometry>(heap: &Heap<S, C, G>, thre
     });
     heap.assert_valid();
     let (refused, exchanged) = (exchange.refused.into_inner(), exchange.exchanged.into_inner());
-    assert!(exchanged > threads as usize * steps / 4, "{exchanged} blocks went through the slots, {refused} requests were refused");
+    assert!(
+        exchanged > threads as usize * steps / 4,
+        "{exchanged} blocks went through the slots, {refused} requests were refused"
+    );
     let exchange = Exchange { refused: AtomicUsize::new(0), exchanged: AtomicUsize::new(0), ..exchange };
     exchange.slots.iter().for_each(|slot| exchange.end(slot.swap(null_mut(), Ordering::Relaxed), &mut Rng::new(0)));
     assert_eq!(heap.stats().used, 0, "every block was freed");
