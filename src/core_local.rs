@@ -46,6 +46,27 @@ pub unsafe trait CoreLocal: Sync {
     /// As for [`pop`](Self::pop); the block is of that class.
     unsafe fn push<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block>;
 
+    /// Another way to pop, tried when [`pop`](Self::pop) gave nothing: for a `CoreLocal` whose fast way is not there on every system.
+    /// Called out of line, so that it costs the fast way nothing.
+    ///
+    /// # Safety
+    /// As for [`pop`](Self::pop).
+    #[inline]
+    unsafe fn pop_otherwise<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
+        let _ = class;
+        None
+    }
+
+    /// Another way to push, as [`pop_otherwise`](Self::pop_otherwise).
+    ///
+    /// # Safety
+    /// As for [`push`](Self::push).
+    #[inline]
+    unsafe fn push_otherwise<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block> {
+        let _ = class;
+        Err(block)
+    }
+
     /// Pops until there are `most` blocks in `blocks`, or the magazine is empty, busy, or not there.
     ///
     /// # Safety

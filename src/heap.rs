@@ -61,7 +61,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
                 return Some(self.hand_out(block));
             }
         }
-        self.refill(class)
+        self.allocate_missed(class)
     }
 
     /// Gives a block back. A null-free counterpart of `free`; needs no look-up. As fast as [`allocate`](Self::allocate).
@@ -91,7 +91,26 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
                 Err(back) => block = back,
             }
         }
-        self.flush(class, block);
+        self.give_missed(class, block);
+    }
+
+    /// The magazine had nothing, or was not to be had.
+    #[inline(never)]
+    fn allocate_missed(&self, class: SizeClass) -> Option<NonNull<u8>> {
+        // SAFETY: `G` is this heap's geometry.
+        match unsafe { self.cores.pop_otherwise::<G>(class) } {
+            Some(block) => Some(self.hand_out(block)),
+            None => self.refill(class),
+        }
+    }
+
+    /// The magazine had no room, or was not to be had.
+    #[inline(never)]
+    fn give_missed(&self, class: SizeClass, block: Block) {
+        // SAFETY: `G` is this heap's geometry, and the block is of this class (H1).
+        if let Err(block) = unsafe { self.cores.push_otherwise::<G>(class, block) } {
+            self.flush(class, block);
+        }
     }
 
     /// The one place where a block becomes a pointer.

@@ -1,1 +1,110 @@
-//! x
+//! Misuse through `GlobalAlloc` ends the process: in a debug build at once and with the reason, and never by unwinding. In a process
+//! of its own, whose global allocator is the heap that is misused.
+
+use std::alloc::{GlobalAlloc, Layout, System, dealloc};
+use std::hint::black_box;
+use std::process::{Command, Output};
+
+use coreheap::{Heap, Server, TryFlag, sources::FixedRegion};
+use coreheap_tests::cores::ThreadNumber;
+
+const SIZE: usize = 64 << 20;
+
+#[repr(align(4096))]
+struct Memory(#[allow(dead_code, reason = "used through a pointer")] [u8; SIZE]);
+
+static mut MEMORY: Memory = Memory([0; SIZE]);
+
+#[global_allocator]
+static HEAP: Heap<FixedRegion, TryFlag<ThreadNumber, 4>, Server> =
+    // SAFETY: nobody else uses the memory.
+    Heap::new(unsafe { FixedRegion::over((&raw mut MEMORY).cast(), SIZE) }, TryFlag::new());
+
+/// What the child does wrong.
+const MISUSES: [(&str, fn(), &str); 4] = [
+    ("double free", double_free, "double free"),
+    ("double free of a large block", double_free_of_a_large_block, "freed before"),
+    ("foreign pointer", foreign_pointer, "not a block of this heap"),
+    ("wrong layout", wrong_layout, "not allocated with this layout"),
+];
+
+/// A block that the compiler knows nothing of: it may leave an allocation out that it sees the end of.
+fn alloc(layout: Layout) -> *mut u8 {
+    // SAFETY: no layout of this test is of size 0.
+    black_box(unsafe { std::alloc::alloc(layout) })
+}
+
+fn double_free() {
+    let layout = Layout::new::<[u64; 5]>();
+    // SAFETY: the second free is misuse on purpose.
+    unsafe {
+        let block = alloc(layout);
+        dealloc(block, layout);
+        dealloc(block, layout);
+    }
+}
+
+fn double_free_of_a_large_block() {
+    let layout = Layout::from_size_align(200_000, 16).unwrap();
+    // SAFETY: the second free is misuse on purpose.
+    unsafe {
+        let block = alloc(layout);
+        dealloc(block, layout);
+        dealloc(block, layout);
+    }
+}
+
+fn foreign_pointer() {
+    let layout = Layout::new::<u64>();
+    // SAFETY: misuse on purpose: the block is another allocator's.
+    unsafe { dealloc(black_box(System.alloc(layout)), layout) };
+}
+
+fn wrong_layout() {
+    // SAFETY: misuse on purpose: the block has 40 bytes.
+    unsafe { dealloc(alloc(Layout::new::<[u64; 5]>()), Layout::new::<[u64; 50]>()) };
+}
+
+fn child(name: &str) -> Output {
+    let program = std::env::current_exe().unwrap();
+    Command::new(program).args(["--exact", "this_process_ends_here", "--nocapture"]).env("MISUSE", name).output().unwrap()
+}
+
+/// Not a test by itself: what the children run.
+#[test]
+fn this_process_ends_here() {
+    let Ok(name) = std::env::var("MISUSE") else { return };
+    struct Unwound;
+    impl Drop for Unwound {
+        fn drop(&mut self) {
+            println!("unwound");
+        }
+    }
+    let unwound = Unwound;
+    let (_, misuse, _) = MISUSES.into_iter().find(|(other, ..)| *other == name).expect("a name of the list");
+    misuse();
+    std::mem::forget(unwound);
+    println!("survived");
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "starts processes")]
+fn misuse_aborts_with_the_reason() {
+    for (name, _, reason) in MISUSES {
+        let Output { status, stdout, stderr } = child(name);
+        let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+        assert!(!stdout.contains("unwound"), "{name}: {stdout} {stderr}");
+        if cfg!(debug_assertions) {
+            assert!(!status.success() && !stdout.contains("survived"), "{name}: {stdout} {stderr}");
+            assert!(stderr.contains("coreheap: ") && stderr.contains(reason), "{name}: {stderr}");
+            #[cfg(unix)]
+            assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGABRT), "{name}: {stderr}");
+        }
+    }
+}
+
+#[test]
+fn the_heap_under_test_is_this_processs_allocator() {
+    let text = black_box(String::from("in the heap"));
+    assert!(HEAP.usable_size(text.as_ptr()).is_some());
+}

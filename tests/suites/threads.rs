@@ -116,7 +116,7 @@ fn share(all: usize, threads: u64) -> usize {
 
 fn cores<N: CoreNumber, const CORES: usize, G: Geometry>(threads: u64) {
     let source = TestSource::<{ COMMITS | DECOMMITS }>::new(&[4 << 20, 6 << 20]);
-    exchange(&Heap::<_, TryFlag<N, CORES>, G>::new(source, TryFlag::new()), threads, share(400_000, threads));
+    exchange(&Heap::<_, TryFlag<N, CORES>, G>::new(source, TryFlag::new()), threads, share(1_500_000, threads));
 }
 
 #[test]

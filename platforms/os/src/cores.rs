@@ -62,25 +62,6 @@ impl HostCores {
         self.settle(PORTABLE) == PORTABLE
     }
 
-    // Before the decision there are no core heaps, and these two fail. Where there is a choice they are calls, so that they do not
-    // cost the inlined sequences any registers.
-
-    /// # Safety
-    /// As for `pop`.
-    #[inline(never)]
-    unsafe fn pop_portable<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
-        // SAFETY: the caller's promise.
-        unsafe { self.portable.pop::<G>(class) }
-    }
-
-    /// # Safety
-    /// As for `push`.
-    #[inline(never)]
-    unsafe fn push_portable<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block> {
-        // SAFETY: the caller's promise.
-        unsafe { self.portable.push::<G>(class, block) }
-    }
-
     #[cold]
     fn decide(&self) -> CoresKind {
         let area = if environment_says_portable() { None } else { probe() };
@@ -135,8 +116,7 @@ unsafe impl CoreLocal for HostCores {
         match self.rseq.area() {
             // SAFETY: the caller's promise.
             Some(area) => unsafe { self.rseq.pop::<G>(area, class) },
-            // SAFETY: the caller's promise.
-            None => unsafe { self.pop_portable::<G>(class) },
+            None => None,
         }
     }
 
@@ -145,8 +125,27 @@ unsafe impl CoreLocal for HostCores {
         match self.rseq.area() {
             // SAFETY: the caller's promise.
             Some(area) => unsafe { self.rseq.push::<G>(area, class, block) },
+            None => Err(block),
+        }
+    }
+
+    // Before the decision there are no core heaps, and these two fail as well.
+
+    #[inline]
+    unsafe fn pop_otherwise<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
+        match self.rseq.area() {
+            Some(_) => None,
             // SAFETY: the caller's promise.
-            None => unsafe { self.push_portable::<G>(class, block) },
+            None => unsafe { self.portable.pop::<G>(class) },
+        }
+    }
+
+    #[inline]
+    unsafe fn push_otherwise<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block> {
+        match self.rseq.area() {
+            Some(_) => Err(block),
+            // SAFETY: the caller's promise.
+            None => unsafe { self.portable.push::<G>(class, block) },
         }
     }
 
