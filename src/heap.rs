@@ -136,7 +136,8 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
 
     /// Gives a block back whose layout is not known: C's `free`. Null does nothing. One look-up in the page table.
     ///
-    /// A pointer that is not a block of this heap is a misuse: a debug build panics, a release build ignores it and counts it.
+    /// A pointer into no page of this heap is a misuse: a debug build panics, a release build ignores it and counts it. One into the middle
+    /// of a block is seen by a debug build only.
     ///
     /// # Safety
     /// `pointer` is null, or came from this heap and is not used any more.

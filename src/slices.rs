@@ -128,6 +128,27 @@ impl<G: Geometry> Slices<G> {
         self.make_usable(source, run)
     }
 
+    /// Claims the last run of `len` slices at the highest address, like [`claim`](Self::claim). For what stays: so that it does not
+    /// cut the free slices in two. Looks at every free run.
+    pub fn claim_last<S: PageSource>(&self, source: &S, len: usize, align: usize) -> Option<ClaimedRun> {
+        let align = (align / G::SLICE_SIZE).max(unit::<S, G>());
+        let offset = (self.start() / G::SLICE_SIZE) & (align - 1);
+        let free = self.free();
+        loop {
+            let (mut from, mut last) = (0, None);
+            while let Some(run) = free.next_run(from) {
+                from = run.end;
+                // The highest start that is aligned.
+                let start = run.end.checked_sub(len).map(|start| ((start + offset) & !(align - 1)).wrapping_sub(offset));
+                last = start.filter(|start| run.contains(start)).or(last);
+            }
+            let start = last?;
+            if free.claim(start..start + len) {
+                return self.make_usable(source, start..start + len);
+            }
+        }
+    }
+
     /// Claims exactly this run, like [`claim`](Self::claim).
     pub fn claim_exactly<S: PageSource>(&self, source: &S, run: Range<usize>) -> Option<ClaimedRun> {
         self.free().claim(run.clone()).then_some(())?;

@@ -100,17 +100,22 @@ mod mapped {
         let limits = Limits { size: 64 * 1024, align: 65536, live: 500 };
         driver.run(&mut Rng::new(7), &limits, 5000);
         assert!(driver.finish().allocated > 1000);
-        // The last slice there is: a block that ends where the region ends, or less than a slice before.
+        // The last slices there are: some block, or metadata, ends where the region ends, or less than two slices before.
         heap.purge();
-        let whole = Layout::from_size_align(heap.stats().largest_free_run, 1).unwrap();
-        let block = heap.allocate(whole).unwrap();
-        let left = (start.addr() + (size - 1)) - (block.addr().get() + (whole.size() - 1));
-        assert!(left < G::SLICE_SIZE + G::SLICE_SIZE, "{left} bytes are unused at the end");
-        // SAFETY: a live block of this layout.
-        unsafe {
-            block.write_bytes(1, whole.size());
-            heap.deallocate(block, whole);
+        let layout = Layout::from_size_align(G::MAX_BLOCK + 1, 1).unwrap();
+        let blocks: Vec<_> = core::iter::from_fn(|| heap.allocate(layout)).collect();
+        let last = blocks.iter().map(|block| block.addr().get() + G::MAX_BLOCK).max().unwrap();
+        let left = start.addr() + (size - 1) - last;
+        let metadata = heap.stats().metadata;
+        assert!(left < G::MAX_BLOCK + 2 * G::SLICE_SIZE + metadata, "{left} bytes at the end, {metadata} of metadata");
+        for block in blocks {
+            // SAFETY: a live block of this layout.
+            unsafe {
+                block.write_bytes(1, layout.size());
+                heap.deallocate(block, layout);
+            }
         }
+        assert_eq!(heap.stats().used, 0);
     }
 
     #[test]

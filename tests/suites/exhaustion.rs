@@ -233,7 +233,7 @@ fn sixteen_kib_are_of_use() {
         let blocks = fill(&heap, || size);
         let (live, metadata) = (bytes(&blocks), heap.stats().metadata);
         println!("16 KiB hold {:5} blocks of {size:4} bytes: {live:5} bytes live, {metadata:4} of metadata", blocks.len());
-        if size >= 16 && size <= 512 {
+        if (16..=512).contains(&size) {
             best = best.min(live);
         }
         free(&heap, blocks, &mut Rng::new(4));

@@ -26,7 +26,7 @@ fn random_bytes() {
     let mut allocated = 0;
     each_seed("random_bytes", 800, |_, mut rng| {
         let length = rng.below(if cfg!(miri) { 600 } else { 6000 });
-        let bytes: Vec<u8> = (0..length).map(|_| (rng.next() >> 32) as u8).collect();
+        let bytes: Vec<u8> = (0..length).map(|_| (rng.draw() >> 32) as u8).collect();
         allocated += actions(&bytes).allocated;
     });
     assert!(allocated > 100);

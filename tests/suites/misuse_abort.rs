@@ -1,5 +1,5 @@
-//! Misuse through `GlobalAlloc` ends the process: in a debug build at once and with the reason, and never by unwinding. In a process
-//! of its own, whose global allocator is the heap that is misused.
+//! Misuse through `GlobalAlloc` ends the process: in a debug build at once and with the reason, and never by unwinding. In a
+//! process of its own, whose global allocator is the heap that is misused.
 
 use std::alloc::{GlobalAlloc, Layout, System, dealloc};
 use std::hint::black_box;

@@ -39,7 +39,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Exchange<'_, S, C, G> {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return null_mut();
         };
-        let stamp = rng.next() as usize;
+        let stamp = rng.draw() as usize;
         // SAFETY: a fresh block of this size.
         unsafe {
             assert!(!zeroed || (0..size).step_by(5).all(|at| block.add(at).read() == 0), "a zeroed block is not zero");
@@ -78,7 +78,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Exchange<'_, S, C, G> {
             let other = slot.swap(block, Ordering::AcqRel);
             self.exchanged.fetch_add(usize::from(!other.is_null()), Ordering::Relaxed);
             self.end(other, &mut rng);
-            if step % 1024 == 1023 && seed % 3 == 0 {
+            if step % 1024 == 1023 && seed.is_multiple_of(3) {
                 self.heap.purge();
             }
         }

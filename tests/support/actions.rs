@@ -39,7 +39,7 @@ pub trait Choices {
 
 impl Choices for Rng {
     fn byte(&mut self) -> Option<u8> {
-        Some((self.next() >> 32) as u8)
+        Some((self.draw() >> 32) as u8)
     }
 }
 

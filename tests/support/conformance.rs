@@ -35,7 +35,7 @@ pub fn conformance<S: PageSource>(make: impl Fn() -> S) {
 /// The suite for a source, a way of being alone on magazines, and a geometry. The source must be able to give some dozens of
 /// slices.
 pub fn conformance_with<S: PageSource, C: CoreLocal, G: Geometry>(make: impl Fn() -> S, cores: impl Fn() -> C) {
-    let tests: [fn(&Heap<Watched<'_, S>, C, G>); 9] = [
+    let tests: [Test<S, C, G>; 9] = [
         blocks_are_aligned_and_apart,
         zeroed_blocks_are_zero,
         contents_survive_reallocation,
@@ -64,6 +64,9 @@ pub fn conformance_with<S: PageSource, C: CoreLocal, G: Geometry>(make: impl Fn(
 
 /// A heap under test.
 type Watching<'a, S, C, G> = Heap<Watched<'a, S>, C, G>;
+
+/// A test of a fresh heap.
+type Test<S, C, G> = fn(&Watching<'_, S, C, G>);
 
 fn layout(size: usize, align: usize) -> Layout {
     Layout::from_size_align(size, align).expect("the suite's own layouts are sensible")

@@ -3,7 +3,9 @@
 //! - [`actions`]: the one driver that interprets a stream of actions on any [`subject`]; the stream comes from a seed ([`rng`]),
 //!   from bytes ([`fuzz`]) or from a recorded trace.
 //! - [`shadow`]: the shadow model: what must be true of each block, checked on every action.
-//! - [`sources`]: hostile page sources over memory that the test owns, and [`refusals`]: which of their calls say no; [`watched`]: any source, with its calls checked.
+//! - [`sources`]: hostile page sources over memory that the test owns; [`refusals`]: which of their calls say no; [`watched`]:
+//!   any source, with its calls checked.
+//! - [`blocks`]: blocks that a test allocates, fills, checks and frees by itself.
 //! - [`cores`]: core numbers that a test chooses.
 //! - [`conformance`]: the suite that every port calls with its own page source.
 //!
@@ -17,6 +19,7 @@ extern crate std;
 
 pub mod actions;
 mod area;
+pub mod blocks;
 pub mod conformance;
 pub mod cores;
 pub mod fuzz;

@@ -58,7 +58,7 @@ impl Refusals {
         let kind = &self.0[call as usize];
         let number = kind.calls.fetch_add(1, Ordering::Relaxed) + 1;
         let every = kind.refuse_every.load(Ordering::Relaxed);
-        every == 0 || number % every != 0
+        every == 0 || !number.is_multiple_of(every)
     }
 
     /// Counts a call that was answered with yes.

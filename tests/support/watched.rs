@@ -74,7 +74,8 @@ impl<'a, S: PageSource> Watched<'a, S> {
     }
 
     fn check_range(start: NonNull<u8>, size: usize) {
-        assert!(size > 0 && start.addr().get() % S::OS_PAGE_SIZE == 0 && size % S::OS_PAGE_SIZE == 0, "{size} at {start:?}");
+        let whole_pages = start.addr().get().is_multiple_of(S::OS_PAGE_SIZE) && size.is_multiple_of(S::OS_PAGE_SIZE);
+        assert!(size > 0 && whole_pages, "{size} bytes at {start:?} are not whole OS pages");
     }
 
     /// Memory that the source says is zero, looked at here and there.

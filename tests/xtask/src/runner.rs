@@ -134,9 +134,24 @@ fn watch(mut command: Command, limit: Option<Duration>, verbose: bool) -> io::Re
 }
 
 /// How many tests passed, from the closing lines of test binaries: `test result: ok. 12 passed; 0 failed; …`.
+///
+/// A test may run its binary again and let it print: the last line of each binary counts. Documentation tests have several.
 fn passed_tests(output: &str) -> usize {
-    let count = |line: &str| line.split_once("test result: ok. ")?.1.split_once(" passed")?.0.parse::<usize>().ok();
-    output.lines().filter_map(count).sum()
+    let mut counts = Vec::new();
+    let mut is_binary = false;
+    for line in output.lines() {
+        let line = line.trim_start();
+        if line.starts_with("Running ") || line.starts_with("Doc-tests ") {
+            is_binary = line.starts_with("Running ");
+            counts.push(0);
+        } else if let Some((_, passed)) = line.split_once("test result: ok. ")
+            && let Some(count) = passed.split(' ').next().and_then(|count| count.parse::<usize>().ok())
+            && let Some(last) = counts.last_mut()
+        {
+            *last = if is_binary { count } else { *last + count };
+        }
+    }
+    counts.iter().sum()
 }
 
 fn print_table(reports: &[Report], total: Duration) {
@@ -160,9 +175,12 @@ mod tests {
 
     #[test]
     fn counts_tests_from_closing_lines() {
-        let output = "running 2 tests\ntest result: ok. 2 passed; 0 failed; 0 ignored\n\ntest result: ok. 11 passed; 0 failed\n";
-        assert_eq!(passed_tests(output), 13);
-        assert_eq!(passed_tests("test result: FAILED. 3 passed; 1 failed"), 0);
+        let binaries = "     Running unittests src/lib.rs\nrunning 2 tests\ntest result: ok. 2 passed; 0 failed; 0 ignored\n\n\
+            Running tests/a.rs\ntest result: ok. 1 passed; 0 failed\ntest result: ok. 11 passed; 0 failed\n";
+        assert_eq!(passed_tests(binaries), 13);
+        let documents = "   Doc-tests a\ntest result: ok. 4 passed; 0 failed\n\ntest result: ok. 1 passed; 0 failed\n";
+        assert_eq!(passed_tests(documents), 5);
+        assert_eq!(passed_tests("Running a\ntest result: FAILED. 3 passed; 1 failed"), 0);
     }
 
     #[cfg(unix)]

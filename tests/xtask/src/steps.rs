@@ -67,7 +67,7 @@ pub const STEPS: &[Step] = &[
         shows: "all tests, with debug assertions",
         needs: &[],
         env: &[],
-        command: "cargo test --workspace",
+        command: "cargo test --workspace --no-fail-fast",
         has_tests: true,
     },
     Step {
@@ -75,7 +75,7 @@ pub const STEPS: &[Step] = &[
         shows: "all tests, optimised",
         needs: &[],
         env: &[],
-        command: "cargo test --workspace --release",
+        command: "cargo test --workspace --release --no-fail-fast",
         has_tests: true,
     },
     Step {
@@ -83,7 +83,7 @@ pub const STEPS: &[Step] = &[
         shows: "all tests but benchmarks on 32-bit x86",
         needs: &[LINUX, Target("stable", I686)],
         env: &[("CARGO_TARGET_I686_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld")],
-        command: "cargo test --workspace --exclude coreheap-bench --exclude xtask --lib --tests --target i686-unknown-linux-musl",
+        command: "cargo test --workspace --exclude coreheap-bench --exclude xtask --lib --tests --no-fail-fast --target i686-unknown-linux-musl",
         has_tests: true,
     },
     Step {
@@ -91,7 +91,7 @@ pub const STEPS: &[Step] = &[
         shows: "all tests but benchmarks on musl libc",
         needs: &[LINUX, Target("stable", MUSL)],
         env: &[("CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld")],
-        command: "cargo test --workspace --exclude coreheap-bench --exclude xtask --lib --tests --target x86_64-unknown-linux-musl",
+        command: "cargo test --workspace --exclude coreheap-bench --exclude xtask --lib --tests --no-fail-fast --target x86_64-unknown-linux-musl",
         has_tests: true,
     },
     Step {
@@ -115,7 +115,7 @@ pub const STEPS: &[Step] = &[
         shows: "the hosted port without restartable sequences, chosen by the user",
         needs: &[],
         env: &[("COREHEAP_CORES", "portable")],
-        command: "cargo test -p coreheap-os",
+        command: "cargo test -p coreheap-os --no-fail-fast",
         has_tests: true,
     },
     Step {
@@ -123,7 +123,7 @@ pub const STEPS: &[Step] = &[
         shows: "the hosted port where glibc registers no restartable sequences",
         needs: &[LINUX],
         env: &[("GLIBC_TUNABLES", "glibc.pthread.rseq=0")],
-        command: "cargo test -p coreheap-os",
+        command: "cargo test -p coreheap-os --no-fail-fast",
         has_tests: true,
     },
     Step {
@@ -139,7 +139,7 @@ pub const STEPS: &[Step] = &[
         shows: "Miri: Stacked Borrows, strict provenance",
         needs: MIRI,
         env: &[("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-strict-provenance")],
-        command: "cargo +nightly miri test -p coreheap -p coreheap-tests --lib --tests -- --skip size_class",
+        command: "cargo +nightly miri test -p coreheap -p coreheap-tests --lib --tests --no-fail-fast -- --skip size_class",
         has_tests: true,
     },
     Step {
@@ -147,7 +147,7 @@ pub const STEPS: &[Step] = &[
         shows: "Miri: Tree Borrows, strict provenance",
         needs: MIRI,
         env: &[("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-strict-provenance -Zmiri-tree-borrows")],
-        command: "cargo +nightly miri test -p coreheap -p coreheap-tests --lib --tests -- --skip size_class",
+        command: "cargo +nightly miri test -p coreheap -p coreheap-tests --lib --tests --no-fail-fast -- --skip size_class",
         has_tests: true,
     },
     Step {

@@ -34,18 +34,21 @@ cases! {
         let cores = heap.cores();
         // SAFETY: `Server` is the geometry of this heap; what is popped is pushed again.
         unsafe {
-            assert!(cores.pop::<Server>(class).is_none(), "there is no core heap before the first use");
+            let pop = || cores.pop::<Server>(class).or_else(|| cores.pop_otherwise::<Server>(class));
+            assert!(pop().is_none(), "there is no core heap before the first use");
             let block = heap.allocate(layout).expect("memory");
             heap.deallocate(block, layout);
             // The thread may be moved to a core without a core heap at any moment, but not a hundred times.
             let popped = (0..100).find_map(|_| {
-                let popped = cores.pop::<Server>(class);
+                let popped = pop();
                 if popped.is_none() {
                     heap.deallocate(heap.allocate(layout).expect("memory"), layout);
                 }
                 popped
             });
-            cores.push::<Server>(class, popped.expect("a block in the magazine")).expect("room for what was there before");
+            let pushed = cores.push::<Server>(class, popped.expect("a block in the magazine"));
+            let pushed = pushed.or_else(|block| cores.push_otherwise::<Server>(class, block));
+            pushed.expect("room for what was there before");
         }
         let stats = heap.stats();
         let in_magazines: usize = stats.classes().map(|class| class.in_magazines).sum();
