@@ -214,7 +214,12 @@ impl<G: Geometry> Arena<G> {
     pub fn claim_metadata<S: PageSource, T>(&self, source: &S) -> Option<NonNull<T>> {
         let layout = Layout::new::<T>();
         let slice_count = run_for::<S, G>(layout.size());
-        let claimed = self.slices.claim_last(source, slice_count, layout.align())?;
+        // At the end of the region, where it does not cut the free slices in two; unless more will be added there.
+        let claimed = if S::GROWS {
+            self.slices.claim(source, slice_count, layout.align())
+        } else {
+            self.slices.claim_last(source, slice_count, layout.align())
+        }?;
         let pointer = self.slices.pointer(claimed.run.start);
         if !claimed.zeroed {
             // SAFETY: the claimed slices.

@@ -128,8 +128,7 @@ impl<G: Geometry> Slices<G> {
         self.make_usable(source, run)
     }
 
-    /// Claims the last run of `len` slices at the highest address, like [`claim`](Self::claim). For what stays: so that it does not
-    /// cut the free slices in two. Looks at every free run.
+    /// Claims the run of `len` slices at the highest address, else like [`claim`](Self::claim). Looks at every free run.
     pub fn claim_last<S: PageSource>(&self, source: &S, len: usize, align: usize) -> Option<ClaimedRun> {
         let align = (align / G::SLICE_SIZE).max(unit::<S, G>());
         let offset = (self.start() / G::SLICE_SIZE) & (align - 1);

@@ -79,9 +79,9 @@ cases! {
         let filled = resident_bytes();
         assert!(filled > before + 90 * MIB, "{before} {filled}");
         empty(parcels);
-        let given = HEAP.purge();
+        // On a slow machine some of it has gone back by itself before this.
+        HEAP.purge();
         let after = resident_bytes();
-        assert!(given > 90 * MIB, "{given} bytes given back");
         assert!(after < before + 10 * MIB, "{before} bytes before, {filled} filled, {after} after");
         assert!(HEAP.purge() < MIB, "nothing is left to give back");
     }
