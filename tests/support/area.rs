@@ -74,8 +74,8 @@ impl Area {
     /// Memory of `size` bytes at an address that is `skew` bytes above a multiple of 4096.
     pub(crate) fn new(size: usize, skew: usize, unit: usize, commits: bool) -> Self {
         let size = if unit == 1 { size } else { size / unit * unit };
-        let layout = Layout::from_size_align(size + skew, 4096).expect("the test's own sizes are sensible");
-        // SAFETY: no test makes an area of no bytes.
+        let layout = Layout::from_size_align((size + skew).max(1), 4096).expect("the test's own sizes are sensible");
+        // SAFETY: at least one byte.
         let Some(buffer) = NonNull::new(unsafe { alloc(layout) }) else { handle_alloc_error(layout) };
         // SAFETY: all of the buffer.
         unsafe { buffer.write_bytes(UNTOUCHED, layout.size()) };
