@@ -46,6 +46,9 @@ struct Plan {
 }
 
 impl<G: Geometry> Arena<G> {
+    /// A region that grows has tables for so many times its first size.
+    const REACH: usize = 8;
+
     const fn plan(capacity: usize) -> Plan {
         let bitmaps = size_of::<Self>().next_multiple_of(align_of::<AtomicUsize>());
         let entries = bitmaps + Slices::<G>::table_words(capacity) * size_of::<AtomicUsize>();
@@ -63,8 +66,8 @@ impl<G: Geometry> Arena<G> {
     /// Bytes a region must have, whatever its start, for an arena of so many slices.
     pub fn min_region_size<S: PageSource>(slices: usize) -> Option<usize> {
         let bytes = slices.checked_mul(G::SLICE_SIZE)?;
-        // Twice, because the tables describe the slices that they take up as well.
-        let tables = Self::plan(slices.checked_add(2)?).end.checked_mul(2)?;
+        // Twice, because the tables describe the slices that they take up as well; and for what a region may grow to.
+        let tables = Self::plan(slices.checked_add(2)?).end.checked_mul(if S::GROWS { 2 * Self::REACH } else { 2 })?;
         bytes.checked_add(tables)?.checked_add(2 * Self::first_align::<S>()).filter(|size| *size <= isize::MAX as usize)
     }
 
@@ -77,8 +80,7 @@ impl<G: Geometry> Arena<G> {
     pub fn create<'a, S: PageSource>(source: &S, region: Region) -> Option<&'a Self> {
         let start = region.start.addr().get();
         let size = Self::usable_size(region);
-        // A region that grows has tables for eight times its first size.
-        let reach = if S::GROWS { size.max(size.saturating_mul(8).min(G::ARENA_SIZE)) } else { size };
+        let reach = if S::GROWS { size.max(size.saturating_mul(Self::REACH).min(G::ARENA_SIZE)) } else { size };
         let inset = start.next_multiple_of(align_of::<Self>()) - start;
         let plan = Self::plan(reach / G::SLICE_SIZE);
         let front = start.checked_add(inset + plan.end)?.checked_next_multiple_of(Self::first_align::<S>())? - start;
