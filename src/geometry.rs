@@ -151,11 +151,12 @@ macro_rules! __empty_map {
 }
 
 geometry! {
-    /// Hosted programs and kernels with virtual memory: 4 KiB slices, pages of about 64 KiB, magazines of up to 127 blocks.
+    /// Hosted programs and kernels with virtual memory: 4 KiB slices, pages of about 64 KiB, magazines of up to 183 blocks.
     pub struct Server {
         slice_size: 4096, max_block: 32 * 1024, page_size: 64 * 1024, page_words: 12,
         pages_per_group: if usize::BITS == 64 { 58 } else { 30 }, room_words: 80,
-        magazine_slots: 127, magazine_bytes: 64 * 1024,
+        // An odd number of cache lines for each magazine: their counts lie in different sets of a core's cache.
+        magazine_slots: 183, magazine_bytes: 64 * 1024,
         arena_size: if usize::BITS == 64 { 1 << 30 } else { 64 << 20 }, arena_map: if usize::BITS == 64 { 1024 } else { 64 },
         grow_size: 1 << 20,
     }

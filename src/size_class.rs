@@ -27,7 +27,7 @@ static TABLE: [u8; TABLE_MAX + 1] = {
     let mut table = [0; TABLE_MAX + 1];
     let mut granules = 1;
     while granules < table.len() {
-        table[granules] = compute_index(granules);
+        table[granules] = compute_index(granules) as u8;
         granules += 1;
     }
     table
@@ -35,7 +35,7 @@ static TABLE: [u8; TABLE_MAX + 1] = {
 
 /// Index of a block size: 0 is 8 bytes, 15 is 128, then eight to each doubling.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct SizeClass(u8);
+pub struct SizeClass(usize);
 
 impl SizeClass {
     /// The class for `size` bytes at alignment `align` (a power of two), or `None` when that needs a block of more than
@@ -43,11 +43,11 @@ impl SizeClass {
     #[inline(always)]
     pub const fn of(size: usize, align: usize, max_block: usize) -> Option<SizeClass> {
         let below = (align - 1) | (GRANULE - 1);
-        // Size 0 as well gets a block of its own, aligned as it asks.
-        let size = if size == 0 { 1 } else { size };
+        // Size 0 as well gets a block of its own, aligned as it asks: the smallest there is, or one of its alignment.
+        let size = if size == 0 && align > GRANULE { 1 } else { size };
         let granules = ((size + below) & !below) / GRANULE;
         if granules <= TABLE_MAX && granules <= max_block / GRANULE {
-            Some(SizeClass(TABLE[granules]))
+            Some(SizeClass(TABLE[granules] as usize))
         } else if granules <= max_block / GRANULE {
             Some(SizeClass(compute_index(granules)))
         } else {
@@ -58,36 +58,36 @@ impl SizeClass {
     /// The class with this index.
     pub const fn from_index(index: usize) -> SizeClass {
         assert!(index < 256);
-        SizeClass(index as u8)
+        SizeClass(index)
     }
 
     /// Position among the classes, from 0.
     #[inline]
     pub const fn index(self) -> usize {
-        self.0 as usize
+        self.0
     }
 
     /// Bytes in a block of this class.
     #[inline]
     pub const fn block_size(self) -> usize {
-        let index = self.0 as usize;
+        let index = self.0;
         if index < 2 * STEPS { (index + 1) * GRANULE } else { ((index % STEPS + STEPS + 1) << (index / STEPS - 1)) * GRANULE }
     }
 
     /// How many classes there are when the biggest block has `max_block` bytes.
     pub const fn count(max_block: usize) -> usize {
-        compute_index(max_block / GRANULE) as usize + 1
+        compute_index(max_block / GRANULE) + 1
     }
 }
 
 /// Index of the class for `granules`, at least 1.
-const fn compute_index(granules: usize) -> u8 {
+const fn compute_index(granules: usize) -> usize {
     let last = granules - 1;
     if last < STEPS {
-        return last as u8;
+        return last;
     }
     let doubling = last.ilog2() as usize - STEPS_LOG2;
-    (doubling * STEPS + (last >> doubling)) as u8
+    doubling * STEPS + (last >> doubling)
 }
 
 #[cfg(test)]

@@ -53,9 +53,10 @@ fn main() -> std::io::Result<()> {
 
 fn measure(arguments: &Arguments, patterns: &[Pattern]) -> Times {
     let mut times: Times = vec![vec![Vec::new(); NAMES.len()]; patterns.len()];
-    // Round 0 brings code and memory into place; its times are left out.
-    for round in 0..=arguments.rounds {
-        for (pattern, row) in patterns.iter().zip(&mut times) {
+    // One pattern after the other, so that none finds what another left in the caches.
+    for (pattern, row) in patterns.iter().zip(&mut times) {
+        // Round 0 brings code and memory into place; its times are left out.
+        for round in 0..=arguments.rounds {
             for turn in 0..NAMES.len() {
                 let place = (round + turn) % NAMES.len();
                 let nanoseconds = visit(place, &mut Run::new(*pattern, arguments.pairs));
