@@ -78,7 +78,7 @@ impl Run {
 impl Visit for Run {
     type Output = f64;
 
-    fn visit<A: GlobalAlloc>(&mut self, allocator: &A) -> f64 {
+    fn visit<A: GlobalAlloc + Sync>(&mut self, allocator: &A) -> f64 {
         match self.pattern.kind {
             Kind::LastInFirstOut => last_in_first_out(allocator, self.pairs),
             Kind::Batch(_) => batch(allocator, self.pairs, &mut self.live),

@@ -23,7 +23,7 @@ pub trait Visit {
     /// What comes out of a visit.
     type Output;
     /// Called with one allocator.
-    fn visit<A: GlobalAlloc>(&mut self, allocator: &A) -> Self::Output;
+    fn visit<A: GlobalAlloc + Sync>(&mut self, allocator: &A) -> Self::Output;
 }
 
 /// Visits the allocator at a place in [`NAMES`].
@@ -58,6 +58,16 @@ pub unsafe fn allocate<A: GlobalAlloc>(allocator: &A, layout: Layout) -> *mut u8
 pub unsafe fn deallocate<A: GlobalAlloc>(allocator: &A, block: *mut u8, layout: Layout) {
     // SAFETY: the caller's promise.
     unsafe { allocator.dealloc(block, layout) }
+}
+
+/// Changes a block's size. One call for every allocator.
+///
+/// # Safety
+/// As for `GlobalAlloc::realloc`.
+#[inline(never)]
+pub unsafe fn reallocate<A: GlobalAlloc>(allocator: &A, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+    // SAFETY: the caller's promise.
+    unsafe { allocator.realloc(block, layout, size) }
 }
 
 /// No allocator: every block is the same one. What is measured with it is the cost of the loop itself.

@@ -56,6 +56,12 @@ enum Bench {
         #[arg(last = true, value_name = "ARGUMENTS")]
         arguments: Vec<String>,
     },
+    /// coreheap and other allocators, many workloads, time and peak memory, a process for each (`-- --help` says more)
+    Hosted {
+        /// Arguments for the benchmark, after `--`
+        #[arg(last = true, value_name = "ARGUMENTS")]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -78,5 +84,10 @@ fn run(command: Command) -> io::Result<ExitCode> {
         Command::Bench(Bench::Quick { arguments }) => {
             shell::hand_over("cargo run --release -p coreheap-bench --bin", &["quick".into(), "--".into()], &arguments)
         }
+        Command::Bench(Bench::Hosted { arguments }) => shell::hand_over(
+            "cargo run --release -p coreheap-bench --features peers --bin",
+            &["hosted".into(), "--".into()],
+            &arguments,
+        ),
     }
 }

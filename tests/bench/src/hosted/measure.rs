@@ -1,0 +1,88 @@
+//! All runs, in their order.
+
+use std::io;
+
+use coreheap_bench::numbers::Random;
+
+use crate::arguments::Arguments;
+use crate::plan::Plan;
+use crate::plot;
+use crate::process::{Sample, own_child};
+use crate::report::{self, Measure, Results};
+
+/// Measures what the arguments ask for, and reports it.
+pub fn run(arguments: &Arguments) -> io::Result<()> {
+    let plan = Plan::new(arguments)?;
+    if arguments.list {
+        plan.rows.iter().for_each(|row| println!("{:22}{:20}{}", row.name, row.group.title(), row.shows));
+        println!("\nallocators: {}", plan.columns.join(", "));
+        return Ok(());
+    }
+    if plan.rows.is_empty() || arguments.rounds == 0 {
+        return Err(io::Error::other("a row and a round at least"));
+    }
+    let results = measure(arguments, plan);
+    let time = if arguments.wall { Measure::Wall } else { Measure::Cpu };
+    let folder = arguments.out_folder()?;
+    print!("{}\n{}", report::table(&results, time), report::table(&results, Measure::Peak));
+    print!("\n{}", report::losses(&results, time));
+    std::fs::write(folder.join("runs.csv"), report::runs_csv(&results))?;
+    std::fs::write(folder.join("summary.csv"), report::summary_csv(&results, time))?;
+    plot::ratios(&results, time, &folder.join("time.svg"))?;
+    plot::ratios(&results, Measure::Peak, &folder.join("peak-rss.svg"))?;
+    println!("\nCSV and plots: {}", folder.display());
+    Ok(())
+}
+
+fn measure(arguments: &Arguments, plan: Plan) -> Results {
+    let mut random = Random::new();
+    let mut samples: Vec<Vec<Vec<Sample>>> = vec![vec![Vec::new(); plan.columns.len()]; plan.rows.len()];
+    let mut failures = Vec::new();
+    // A round is everything once: what the machine does meanwhile, in minutes, meets all.
+    for round in 0..arguments.rounds {
+        for (row, samples) in plan.rows.iter().zip(&mut samples) {
+            eprint!("\rround {} of {}: {:24}", round + 1, arguments.rounds, row.name);
+            for place in shuffled(plan.columns.len(), &mut random) {
+                let column = plan.columns[place];
+                if row.leaves_out(column) {
+                    continue;
+                }
+                // A machine that has no huge pages is not helped, and not hurt.
+                let _ = own_child(&["warm", &arguments.warm.to_string()], &[]);
+                match row.run(column, arguments.work) {
+                    Ok(sample) => samples[place].push(sample),
+                    Err(error) => failures.push(format!("{} on {column}, round {}: {error}", row.name, round + 1)),
+                }
+            }
+        }
+    }
+    eprint!("\r{:50}\r", "");
+    Results { plan, samples, failures }
+}
+
+/// The numbers below `count`, in any order.
+fn shuffled(count: usize, random: &mut Random) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..count).collect();
+    for end in (1..count).rev() {
+        places.swap(end, random.below(end + 1));
+    }
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shuffled_numbers_are_all_there() {
+        let mut random = Random::new();
+        let mut first = [0; 4];
+        for _ in 0..400 {
+            let mut places = shuffled(4, &mut random);
+            first[places[0]] += 1;
+            places.sort_unstable();
+            assert_eq!(places, [0, 1, 2, 3]);
+        }
+        assert!(first.iter().all(|&count| count > 50), "{first:?}");
+    }
+}
