@@ -157,17 +157,30 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     #[inline]
     pub unsafe fn deallocate_unsized(&self, pointer: *mut u8) {
         let Some(address) = NonZeroUsize::new(pointer.addr()) else { return };
-        match self.page_of(address.get()).map(Page::class) {
-            Some(Some(class)) => {
-                if cfg!(debug_assertions) && !self.check_free(address.get(), class) {
-                    return;
-                }
-                // SAFETY: the program gives the block up.
-                self.give(class, unsafe { Block::from_address(address) });
-            }
-            Some(None) => self.deallocate_large(address.get()),
-            None => self.misuses.report(Misuse::Foreign, address.get()),
+        // What is no page may be a large block, or a mistake.
+        let Some(class) = self.arenas.class_of(address.get()) else { return self.deallocate_large(address.get()) };
+        if cfg!(debug_assertions) && !self.check_free(address.get(), class) {
+            return;
         }
+        // SAFETY: the program gives the block up.
+        self.give(class, unsafe { Block::from_address(address) });
+    }
+
+    /// Gives a block back whose layout is not known, if this core has room ready for it; else it does nothing, and says so. It is what
+    /// [`deallocate_unsized`](Self::deallocate_unsized) comes down to mostly, for callers who want to leave the rest to a function of theirs. A
+    /// debug build leaves all to that.
+    ///
+    /// # Safety
+    /// As there, if true comes back.
+    #[inline(always)]
+    pub unsafe fn deallocate_ready(&self, pointer: *mut u8) -> bool {
+        if !G::HAS_MAGAZINES || cfg!(debug_assertions) {
+            return false;
+        }
+        let Some(address) = NonZeroUsize::new(pointer.addr()) else { return false };
+        let Some(class) = self.arenas.class_of_mapped(address.get()) else { return false };
+        // SAFETY: `G` is this heap's geometry; the program gives the block up, or keeps it as it was.
+        unsafe { self.cores.push::<G>(class, Block::from_address(address)) }.is_ok()
     }
 
     /// Changes a block's size, in place where it can: within a size class always, large blocks by slices, or by moving memory

@@ -39,7 +39,10 @@
 //! through `operator new`. Nothing else of it is used.
 
 #![deny(missing_docs)]
-#![cfg_attr(test, allow(dead_code, reason = "a test has no functions of these names, or it would have its own `malloc` replaced"))]
+#![cfg_attr(
+    test,
+    allow(dead_code, reason = "a test has no functions of these names, or it would have its own `malloc` replaced")
+)]
 
 mod c;
 // Its table of operators would refer to the test program's own.

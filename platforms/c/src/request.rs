@@ -93,6 +93,16 @@ pub unsafe fn reallocate(block: NonNull<u8>, size: usize) -> Option<NonNull<u8>>
 /// The block came from here and is not used any more.
 #[inline(always)]
 pub unsafe fn free(block: *mut u8) {
+    // The rest is a jump: this function needs no stack.
+    // SAFETY: the caller's promise.
+    if !unsafe { HEAP.deallocate_ready(block) } {
+        // SAFETY: the caller's promise; the block was not given back.
+        unsafe { free_otherwise(block) }
+    }
+}
+
+#[inline(never)]
+unsafe extern "C" fn free_otherwise(block: *mut u8) {
     // SAFETY: the caller's promise.
     unsafe { HEAP.deallocate_unsized(block) }
 }
