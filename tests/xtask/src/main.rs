@@ -84,10 +84,13 @@ fn run(command: Command) -> io::Result<ExitCode> {
         Command::Bench(Bench::Quick { arguments }) => {
             shell::hand_over("cargo run --release -p coreheap-bench --bin", &["quick".into(), "--".into()], &arguments)
         }
-        Command::Bench(Bench::Hosted { arguments }) => shell::hand_over(
-            "cargo run --release -p coreheap-bench --features peers --bin",
-            &["hosted".into(), "--".into()],
-            &arguments,
-        ),
+        Command::Bench(Bench::Hosted { arguments }) => {
+            // The library that real programs are started with.
+            if !shell::command("cargo build --release -p coreheap-c").status()?.success() {
+                eprintln!("xtask: coreheap's C library cannot be built; real programs are run without it");
+            }
+            let line = "cargo run --release -p coreheap-bench --features peers --bin";
+            shell::hand_over(line, &["hosted".into(), "--".into()], &arguments)
+        }
     }
 }

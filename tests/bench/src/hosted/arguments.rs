@@ -60,6 +60,8 @@ pub enum Group {
     Two,
     /// 16 and 64 threads
     Many,
+    /// Real programs, by `LD_PRELOAD`
+    Programs,
 }
 
 impl Group {
@@ -69,6 +71,7 @@ impl Group {
             Group::One => "one thread",
             Group::Two => "two threads",
             Group::Many => "16 and 64 threads",
+            Group::Programs => "real programs",
         }
     }
 }

@@ -9,6 +9,7 @@
 //! | `child.rs` | what a measured process does |
 //! | `process.rs` | starts processes and reads what they used |
 //! | `plan.rs` | rows and columns of the tables |
+//! | `programs.rs`, `preload.rs` | real programs, and the libraries under them |
 //! | `measure.rs` | all runs, in their order |
 //! | `report.rs`, `plot.rs` | tables, CSV, SVG |
 
@@ -23,7 +24,11 @@ mod plan;
 #[cfg(target_os = "linux")]
 mod plot;
 #[cfg(target_os = "linux")]
+mod preload;
+#[cfg(target_os = "linux")]
 mod process;
+#[cfg(target_os = "linux")]
+mod programs;
 #[cfg(target_os = "linux")]
 mod report;
 

@@ -44,12 +44,12 @@ fn measure(arguments: &Arguments, plan: Plan) -> Results {
             eprint!("\rround {} of {}: {:24}", round + 1, arguments.rounds, row.name);
             for place in shuffled(plan.columns.len(), &mut random) {
                 let column = plan.columns[place];
-                if row.leaves_out(column) {
+                if !plan.has(row, column) {
                     continue;
                 }
                 // A machine that has no huge pages is not helped, and not hurt.
                 let _ = own_child(&["warm", &arguments.warm.to_string()], &[]);
-                match row.run(column, arguments.work) {
+                match plan.run(row, column, arguments.work) {
                     Ok(sample) => samples[place].push(sample),
                     Err(error) => failures.push(format!("{} on {column}, round {}: {error}", row.name, round + 1)),
                 }

@@ -1,12 +1,16 @@
 //! Rows and columns: what is run, and on what.
 
+use std::collections::BTreeMap;
 use std::io;
+use std::path::PathBuf;
 
 use coreheap_bench::peers::{PEERS, REFERENCE};
 use coreheap_bench::workloads::{WORKLOADS, Workload};
 
 use crate::arguments::{Arguments, Group};
+use crate::preload::{self, ONLY_PROGRAMS};
 use crate::process::{Sample, own_child};
+use crate::programs::{PROGRAMS, Program};
 
 /// A line of the tables.
 pub struct Row {
@@ -21,6 +25,7 @@ pub struct Row {
 
 enum Task {
     Workload(&'static Workload, usize),
+    Program(&'static Program),
 }
 
 /// Rows and columns of a run.
@@ -29,41 +34,77 @@ pub struct Plan {
     pub rows: Vec<Row>,
     /// The names of the allocators; the reference is one of them.
     pub columns: Vec<&'static str>,
+    /// What is left out and why, in words.
+    pub notes: Vec<String>,
+    /// The libraries of allocators that have one.
+    libraries: BTreeMap<&'static str, PathBuf>,
+    /// Where programs may write.
+    work_folder: PathBuf,
 }
 
 impl Plan {
     /// What the arguments ask for.
     pub fn new(arguments: &Arguments) -> io::Result<Plan> {
         let mut rows = workload_rows();
+        let (here, missing): (Vec<_>, Vec<_>) = PROGRAMS.iter().partition(|program| program.is_here());
+        rows.extend(here.into_iter().map(|program| Row {
+            name: program.name.into(),
+            shows: program.shows,
+            group: Group::Programs,
+            task: Task::Program(program),
+        }));
         rows.retain(|row| arguments.wants(row.group, &row.name));
         // Stable: within a group the order stays.
         rows.sort_by_key(|row| row.group);
-        let mut columns: Vec<&str> = PEERS.iter().map(|peer| peer.name).collect();
+        let mut columns: Vec<&str> = PEERS.iter().map(|peer| peer.name).chain(ONLY_PROGRAMS).collect();
         if let Some(unknown) = arguments.allocators.iter().find(|name| !columns.contains(&name.as_str())) {
             return Err(io::Error::other(format!("there is no allocator {unknown}; there are {}", columns.join(", "))));
         }
         columns.retain(|name| {
             *name == REFERENCE || arguments.allocators.is_empty() || arguments.allocators.iter().any(|wanted| wanted == name)
         });
-        Ok(Plan { rows, columns })
+        let mut plan =
+            Plan { rows, columns, notes: Vec::new(), libraries: BTreeMap::new(), work_folder: arguments.out_folder()? };
+        if plan.rows.iter().any(|row| row.group == Group::Programs) {
+            plan.find_libraries()?;
+        }
+        let missing = missing.into_iter().filter(|program| arguments.wants(Group::Programs, program.name));
+        plan.notes.extend(missing.map(|program| format!("{} is not installed", program.name)));
+        if cfg!(not(feature = "peers")) {
+            plan.notes.push("built without the feature `peers`: fewer allocators".into());
+        }
+        Ok(plan)
     }
-}
 
-impl Row {
-    /// Whether an allocator is not to be measured here: talc's spin lock takes minutes when there are more threads than cores.
-    pub fn leaves_out(&self, column: &str) -> bool {
-        column == "talc" && self.group == Group::Many
+    fn find_libraries(&mut self) -> io::Result<()> {
+        for &column in &self.columns {
+            match preload::library(column)? {
+                Some(library) => drop(self.libraries.insert(column, library)),
+                None => self.notes.push(format!("no library of {column} here to preload")),
+            }
+        }
+        Ok(())
     }
 
-    /// Runs it once on an allocator.
-    pub fn run(&self, column: &str, work: f64) -> io::Result<Sample> {
-        match self.task {
+    /// Whether there is something to measure in a cell.
+    pub fn has(&self, row: &Row, column: &str) -> bool {
+        match row.task {
+            Task::Program(_) => self.libraries.contains_key(column),
+            // talc's spin lock takes minutes when there are more threads than cores.
+            Task::Workload(..) => !(ONLY_PROGRAMS.contains(&column) || (column == "talc" && row.group == Group::Many)),
+        }
+    }
+
+    /// Runs a cell once.
+    pub fn run(&self, row: &Row, column: &str, work: f64) -> io::Result<Sample> {
+        let env = PEERS.iter().find(|peer| peer.name == column).map_or(&[][..], |peer| peer.env);
+        match row.task {
             Task::Workload(workload, threads) => {
-                let env = PEERS.iter().find(|peer| peer.name == column).map_or(&[][..], |peer| peer.env);
                 let role = ["child", workload.name, column, &threads.to_string(), &work.to_string()];
                 let line = own_child(&role, env)?;
                 Sample::from_line(&line).ok_or_else(|| io::Error::other(format!("not a result: {line}")))
             }
+            Task::Program(program) => program.run(&self.libraries[column], env, &self.work_folder),
         }
     }
 }

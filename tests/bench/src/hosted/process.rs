@@ -38,7 +38,6 @@ impl Sample {
 }
 
 /// A process that ended.
-#[allow(dead_code)]
 pub struct Ended {
     /// How.
     pub status: ExitStatus,

@@ -92,7 +92,8 @@ impl Results {
 pub fn table(results: &Results, measure: Measure) -> String {
     let mut text = String::new();
     let reference = results.reference();
-    let columns: Vec<usize> = (0..results.plan.columns.len()).filter(|&column| column != reference).collect();
+    let measured = |column: usize| results.samples.iter().any(|row| !row[column].is_empty());
+    let columns: Vec<usize> = (0..results.plan.columns.len()).filter(|&column| column != reference && measured(column)).collect();
     let rounds = results.samples.iter().flatten().map(Vec::len).max().unwrap_or(0);
     let _ = writeln!(text, "{}; medians of {rounds}, ratios to mimalloc's; less is better\n", measure.title());
     let _ = write!(text, "{:22}{:>9} {}{:>8}", "", "mimalloc", measure.unit(), "spread");
@@ -144,6 +145,9 @@ pub fn losses(results: &Results, time: Measure) -> String {
         let rows: Vec<String> = rows.iter().map(|(ratio, name)| format!("{name} {ratio:.2}")).collect();
         let rows = if rows.is_empty() { "nowhere".into() } else { rows.join(", ") };
         let _ = writeln!(text, "{} above mimalloc's, {}: {rows}", results.plan.columns[0], measure.title());
+    }
+    for note in &results.plan.notes {
+        let _ = writeln!(text, "note: {note}");
     }
     for failure in &results.failures {
         let _ = writeln!(text, "failed: {failure}");

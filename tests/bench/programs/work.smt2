@@ -1,0 +1,13 @@
+; Eight queens on a board, as integers, all different in lines and diagonals; then a product that forbids most of what is left.
+(set-logic QF_NIA)
+(declare-fun a () Int) (declare-fun b () Int) (declare-fun c () Int) (declare-fun d () Int)
+(declare-fun e () Int) (declare-fun f () Int) (declare-fun g () Int) (declare-fun h () Int)
+(assert (and (< 0 a 9) (< 0 b 9) (< 0 c 9) (< 0 d 9) (< 0 e 9) (< 0 f 9) (< 0 g 9) (< 0 h 9)))
+(assert (distinct a b c d e f g h))
+(assert (distinct a (+ b 1) (+ c 2) (+ d 3) (+ e 4) (+ f 5) (+ g 6) (+ h 7)))
+(assert (distinct a (- b 1) (- c 2) (- d 3) (- e 4) (- f 5) (- g 6) (- h 7)))
+(check-sat)
+(assert (= 24 (* a b c)))
+(check-sat)
+(assert (= (* d e) (* f g)))
+(check-sat)
