@@ -47,8 +47,10 @@ use coreheap::{Heap, PageSource, Server};
 mod cores;
 mod errno;
 mod fork;
+mod leases;
+mod marks;
+mod membarrier;
 mod mmap;
-mod portable;
 #[cfg(feature = "std")]
 mod purger;
 
@@ -97,7 +99,7 @@ impl<S: PageSource> OsHeap<S> {
     }
 
     /// Does without restartable sequences, whatever the system offers. Effective only before the heap's first use; returns whether
-    /// this heap now uses [`CoresKind::Portable`]. The environment variable `COREHEAP_CORES=portable` does the same from outside.
+    /// this heap does without now. The environment variable `COREHEAP_CORES=portable` does the same from outside.
     pub fn use_portable_cores(&self) -> bool {
         self.heap.cores().use_portable()
     }
