@@ -146,6 +146,12 @@ impl<G: Geometry> Arena<G> {
         self.table.page_at(self.slices.index_of(address)?)
     }
 
+    /// The class of the page that this address lies in; `None` for a large block and for anything else.
+    #[inline(always)]
+    pub fn class_of(&self, address: usize) -> Option<SizeClass> {
+        self.table.class_at(address.wrapping_sub(self.slices.start()) / G::SLICE_SIZE)
+    }
+
     /// How many slices a page of this class has.
     pub fn page_slices<S: PageSource>(class: SizeClass) -> usize {
         run_for::<S, G>(G::page_slices(class) * G::SLICE_SIZE)
@@ -162,7 +168,7 @@ impl<G: Geometry> Arena<G> {
             return None;
         };
         let start = self.slices.pointer(claimed.run.start).addr().get();
-        self.table.enter(claimed.run, id);
+        self.table.enter(claimed.run, id, Some(class));
         page.open(class, start, slice_count);
         Some(page)
     }
@@ -184,7 +190,7 @@ impl<G: Geometry> Arena<G> {
         };
         let (first, start) = (claimed.run.start, self.slices.pointer(claimed.run.start).addr().get());
         page.open_large(start, slice_count);
-        self.table.enter(first..first + 1, id);
+        self.table.enter(first..first + 1, id, None);
         Some((start, claimed.zeroed))
     }
 
@@ -305,6 +311,7 @@ impl<G: Geometry> Arena<G> {
                 let entered = if page.is_large() { first..first + 1 } else { run };
                 for slice in entered {
                     assert!(self.table.page_at(slice).is_some_and(|found| core::ptr::eq(found, page)), "T1: slice {slice}");
+                    assert_eq!(self.table.class_at(slice), page.class(), "T1: slice {slice}");
                 }
             }
         }

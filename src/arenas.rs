@@ -13,6 +13,7 @@ use core::ptr::{NonNull, null_mut};
 use crate::arena::Arena;
 use crate::geometry::Geometry;
 use crate::page_source::{PageSource, Region, RegionRequest};
+use crate::size_class::SizeClass;
 use crate::sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 /// How long a context waits for another one that is asking the source, in spins.
@@ -54,6 +55,19 @@ impl<G: Geometry> Arenas<G> {
             Some(arena) if arena.slices().index_of(address).is_some() => Some(arena),
             _ => self.iter().find(|arena| arena.slices().index_of(address).is_some()),
         }
+    }
+
+    /// The class of the page that this address lies in; `None` for a large block, and for what is no arena's.
+    #[inline]
+    pub fn class_of(&self, address: usize) -> Option<SizeClass> {
+        self.class_of_mapped(address).or_else(|| self.of(address)?.class_of(address))
+    }
+
+    /// [`class_of`](Self::class_of), as far as the map knows.
+    #[inline(always)]
+    pub fn class_of_mapped(&self, address: usize) -> Option<SizeClass> {
+        // SAFETY: N1 and R1: arenas stay.
+        unsafe { self.entry(address).load(Ordering::Acquire).cast::<Arena<G>>().as_ref() }?.class_of(address)
     }
 
     /// All arenas, the newest first.
@@ -148,7 +162,7 @@ impl<G: Geometry> Arenas<G> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn entry(&self, address: usize) -> &AtomicPtr<u8> {
         let map = self.map.as_ref();
         &map[address / G::ARENA_SIZE % map.len()]

@@ -4,7 +4,8 @@
 //! is in [`refill`](crate::refill), [`large`](crate::large) and [`reclaim`](crate::reclaim).
 //!
 //! *Invariant* H1: the class of a block is always the class of the `Layout` its owner holds now. So a free with a `Layout`
-//! needs no look-up, and `reallocate` stays in place only within a class (or a run of slices).
+//! needs no look-up, and `reallocate` stays in place only within a class (or a run of slices). Owners who hold no `Layout` use the
+//! functions named `_unsized`, which look the class up.
 //!
 //! *Concurrency*: no lock anywhere. Every function may be called from any context that the [`CoreLocal`] allows, also while
 //! another call on the same core is interrupted: nothing is held that it could wait for.
@@ -55,13 +56,25 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     #[inline(always)]
     pub fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
         let Some(class) = G::class_of(layout.size(), layout.align()) else { return self.allocate_large(layout, false) };
-        if G::HAS_MAGAZINES {
-            // SAFETY: `G` is this heap's geometry.
-            if let Some(block) = unsafe { self.cores.pop::<G>(class) } {
-                return Some(self.hand_out(block));
-            }
+        // SAFETY: a class of this geometry.
+        if let Some(pointer) = unsafe { self.allocate_ready(class) } {
+            return Some(pointer);
         }
         self.allocate_missed(class)
+    }
+
+    /// A block of this class if this core has one ready. It is what [`allocate`](Self::allocate) tries first, for callers who have a shorter
+    /// way from a request to its class, and `allocate` for the rest.
+    ///
+    /// # Safety
+    /// The class is one that this heap's geometry has.
+    #[inline(always)]
+    pub unsafe fn allocate_ready(&self, class: SizeClass) -> Option<NonNull<u8>> {
+        if !G::HAS_MAGAZINES {
+            return None;
+        }
+        // SAFETY: `G` is this heap's geometry; the caller's promise.
+        Some(self.hand_out(unsafe { self.cores.pop::<G>(class) }?))
     }
 
     /// Gives a block back. A null-free counterpart of `free`; needs no look-up. As fast as [`allocate`](Self::allocate).
@@ -144,17 +157,30 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     #[inline]
     pub unsafe fn deallocate_unsized(&self, pointer: *mut u8) {
         let Some(address) = NonZeroUsize::new(pointer.addr()) else { return };
-        match self.page_of(address.get()).map(Page::class) {
-            Some(Some(class)) => {
-                if cfg!(debug_assertions) && !self.check_free(address.get(), class) {
-                    return;
-                }
-                // SAFETY: the program gives the block up.
-                self.give(class, unsafe { Block::from_address(address) });
-            }
-            Some(None) => self.deallocate_large(address.get()),
-            None => self.misuses.report(Misuse::Foreign, address.get()),
+        // What is no page may be a large block, or a mistake.
+        let Some(class) = self.arenas.class_of(address.get()) else { return self.deallocate_large(address.get()) };
+        if cfg!(debug_assertions) && !self.check_free(address.get(), class) {
+            return;
         }
+        // SAFETY: the program gives the block up.
+        self.give(class, unsafe { Block::from_address(address) });
+    }
+
+    /// Gives a block back whose layout is not known, if this core has room ready for it; else it does nothing, and says so. It is what
+    /// [`deallocate_unsized`](Self::deallocate_unsized) comes down to mostly, for callers who want to leave the rest to a function of theirs. A
+    /// debug build leaves all to that.
+    ///
+    /// # Safety
+    /// As there, if true comes back.
+    #[inline(always)]
+    pub unsafe fn deallocate_ready(&self, pointer: *mut u8) -> bool {
+        if !G::HAS_MAGAZINES || cfg!(debug_assertions) {
+            return false;
+        }
+        let Some(address) = NonZeroUsize::new(pointer.addr()) else { return false };
+        let Some(class) = self.arenas.class_of_mapped(address.get()) else { return false };
+        // SAFETY: `G` is this heap's geometry; the program gives the block up, or keeps it as it was.
+        unsafe { self.cores.push::<G>(class, Block::from_address(address)) }.is_ok()
     }
 
     /// Changes a block's size, in place where it can: within a size class always, large blocks by slices, or by moving memory
@@ -191,6 +217,37 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         unsafe {
             target.copy_from_nonoverlapping(pointer, layout.size().min(new_layout.size()));
             self.deallocate(pointer, layout);
+        }
+        Some(target)
+    }
+
+    /// [`change_layout`](Self::change_layout) of a block whose layout is not known: C's `realloc`. The block stays where it is if it is aligned
+    /// as asked and less than half of it becomes waste. A pointer to no block of this heap is a misuse, and `None`.
+    ///
+    /// # Safety
+    /// `pointer` came from this heap. After success it is not used any more, and the block, whose class is then not that of its
+    /// layout (H1), is given back by [`deallocate_unsized`](Self::deallocate_unsized).
+    pub unsafe fn reallocate_unsized(&self, pointer: NonNull<u8>, new_layout: Layout) -> Option<NonNull<u8>> {
+        let address = pointer.addr().get();
+        let Some(old_size) = self.usable_size(pointer.as_ptr()) else {
+            self.misuses.report(Misuse::Foreign, address);
+            return None;
+        };
+        let (old_layout, is_aligned) = (Layout::from_size_align(old_size, 1).ok()?, address.is_multiple_of(new_layout.align()));
+        if is_aligned && G::class_of(new_layout.size(), new_layout.align()).is_none() {
+            let resized = self.reallocate_large(address, old_layout, new_layout);
+            if resized.is_some() {
+                return resized;
+            }
+        }
+        if is_aligned && (old_size / 2 + 1..=old_size).contains(&new_layout.size()) {
+            return Some(self.pointer_at(address));
+        }
+        let target = self.allocate(new_layout)?;
+        // SAFETY: two blocks that this context owns, each at least so long; then the old one is given up.
+        unsafe {
+            target.copy_from_nonoverlapping(pointer, old_size.min(new_layout.size()));
+            self.deallocate_unsized(pointer.as_ptr());
         }
         Some(target)
     }

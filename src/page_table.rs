@@ -1,18 +1,18 @@
 //! From a slice to the page that lies there, and the page headers of one arena.
 //!
-//! *Role*: [`arena`](crate::arena) keeps one beside its slices. Looking a block's page up is what a free without a `Layout`, a
-//! flush and `usable_size` do.
+//! *Role*: [`arena`](crate::arena) keeps one beside its slices. Looking a block's page up is what a flush and `usable_size` do; a free
+//! without a `Layout` wants to know the class only, and so has no need to touch the header.
 //!
 //! *Invariants*
-//! - T1: every slice of a page, and the first slice of a large block, has an entry with the number of its header; all others
-//!   have none. So a pointer to anything else is recognised.
+//! - T1: every slice of a page, and the first slice of a large block, has an entry with its class and the number of its header; all
+//!   others have none. So a pointer to anything else is recognised.
 //! - T2: groups are added one after the other, never moved and never taken away.
 
 use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, LARGE};
 use crate::page::{Page, PageGroup};
 use crate::size_class::SizeClass;
 use crate::sync::{AtomicPtr, AtomicU16, AtomicU32, AtomicUsize, Ordering, WORD_BITS};
@@ -20,9 +20,14 @@ use crate::sync::{AtomicPtr, AtomicU16, AtomicU32, AtomicUsize, Ordering, WORD_B
 /// Most groups that a search for a listed page looks at: what bounds a refill.
 const SEARCH_GROUPS: usize = 32;
 
+/// How many bits of an entry are the number of a header, from 1; those above are the class, from 1 as well.
+const ID_BITS: u32 = 24;
+/// More groups than this would have numbers too long for an entry.
+const MOST_GROUPS: usize = (1 << ID_BITS) / WORD_BITS - 1;
+
 /// The headers of an arena's pages, by slice.
 pub struct PageTable<G: Geometry> {
-    /// For each slice: 1 + the number of its page's header, or 0.
+    /// For each slice: class and number of its page's header, or 0.
     entries: NonNull<AtomicU32>,
     capacity: usize,
     groups: NonNull<AtomicPtr<PageGroup<G>>>,
@@ -37,7 +42,8 @@ pub struct PageTable<G: Geometry> {
 impl<G: Geometry> PageTable<G> {
     /// How many pointers to groups are needed for `slices` slices, each of which might be a page.
     pub const fn group_capacity(slices: usize) -> usize {
-        slices.div_ceil(size_of::<G::PageGroup<u8>>())
+        let groups = slices.div_ceil(size_of::<G::PageGroup<u8>>());
+        if groups < MOST_GROUPS { groups } else { MOST_GROUPS }
     }
 
     /// Makes the table in place.
@@ -57,14 +63,24 @@ impl<G: Geometry> PageTable<G> {
     /// The header of the page, or large block, that lies at this slice.
     #[inline]
     pub fn page_at(&self, slice: usize) -> Option<&Page<G>> {
-        let id = (self.entries()[slice].load(Ordering::Acquire) as usize).checked_sub(1)?;
+        let entry = self.entries()[slice].load(Ordering::Acquire);
+        let id = (entry as usize & ((1 << ID_BITS) - 1)).checked_sub(1)?;
         Some(self.group(id / WORD_BITS)?.page(id % WORD_BITS))
     }
 
-    /// Enters (T1) the page with this number at a run of slices.
-    pub fn enter(&self, run: Range<usize>, id: usize) {
+    /// The class of the page that lies at this slice; `None` for a large block, and where nothing lies, or no slice is.
+    #[inline(always)]
+    pub fn class_at(&self, slice: usize) -> Option<SizeClass> {
+        let entry = self.entries().get(slice)?.load(Ordering::Acquire);
+        let class = ((entry >> ID_BITS) as usize).wrapping_sub(1);
+        (class < G::CLASS_COUNT).then(|| SizeClass::from_index(class))
+    }
+
+    /// Enters (T1) the page with this number at a run of slices; or, without a class, a large block.
+    pub fn enter(&self, run: Range<usize>, id: usize, class: Option<SizeClass>) {
+        let class = class.map_or(LARGE as usize, SizeClass::index);
         for entry in &self.entries()[run] {
-            entry.store(id as u32 + 1, Ordering::Release);
+            entry.store(((class + 1) << ID_BITS | (id + 1)) as u32, Ordering::Release);
         }
     }
 
@@ -125,6 +141,7 @@ impl<G: Geometry> PageTable<G> {
         unsafe { self.group_slots().get(number)?.load(Ordering::Acquire).as_ref() }
     }
 
+    #[inline(always)]
     fn entries(&self) -> &[AtomicU32] {
         // SAFETY: `init` was given that many.
         unsafe { core::slice::from_raw_parts(self.entries.as_ptr(), self.capacity) }

@@ -3,7 +3,10 @@
 //! *Role*: asked once for each heap, at its first slow path. Allocates nothing.
 
 use core::arch::asm;
+#[cfg(not(target_feature = "crt-static"))]
 use core::ffi::CStr;
+#[cfg(not(target_feature = "crt-static"))]
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::CORES;
 use crate::errno::Errno;
@@ -101,8 +104,16 @@ cfg_if::cfg_if! {
             if !is_at_least_2_35(version.to_bytes()) {
                 return None;
             }
+            // In a C program that was linked statically it does not succeed. The message is allocated by this heap, which comes here again.
+            static LOOKING: AtomicUsize = AtomicUsize::new(0);
+            // SAFETY: a plain question.
+            let this_thread = unsafe { libc::pthread_self() } as usize;
+            if LOOKING.swap(this_thread, Ordering::Relaxed) == this_thread {
+                return None;
+            }
             // SAFETY: constant names.
             let (offset, size) = unsafe { (look_up(c"__rseq_offset"), look_up(c"__rseq_size")) };
+            LOOKING.store(0, Ordering::Relaxed);
             (!offset.is_null() && !size.is_null()).then_some((offset, size))
         }
 

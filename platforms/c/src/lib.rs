@@ -1,0 +1,55 @@
+//! The [coreheap](coreheap_os::coreheap) allocator as the C library's: `malloc` and its family, and C++'s `operator new` and `operator delete`.
+//!
+//! ```sh
+//! cargo build --release -p coreheap-c
+//! LD_PRELOAD=$PWD/target/release/libcoreheap_c.so program
+//! ```
+//!
+//! *Role*: the port for programs that are not Rust's and know nothing of coreheap. It adds to [`coreheap_os`] the names, return values
+//! and `errno` of C, POSIX, glibc and the C++ standard, nothing else. Programs may also be linked with `libcoreheap_c.a`, before the C
+//! library.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `request.rs` | from what C asks for to what the heap is asked for |
+//! | `c.rs` | the functions of C, POSIX and glibc |
+//! | `cpp.rs` | the operators of C++ |
+//! | `start.rs` | what is better done before the program runs |
+//!
+//! # What is guaranteed
+//!
+//! - Every block is aligned for any object that fits in it: at 8 bytes if it was asked for with at most 8 bytes, else at 16. C asks
+//!   for no more (an object of 16 bytes' alignment has at least 16 bytes). It is what jemalloc and mimalloc do; glibc gives 16 always.
+//! - Sizes beyond `PTRDIFF_MAX` are refused. What is refused gets null and `ENOMEM`, but for the functions that say otherwise.
+//! - `malloc(0)` is a block of its own. `realloc(p, 0)` frees, as glibc's does.
+//! - `free` and all forms of `operator delete` keep `errno`, look the block's size up, and believe no size that they are told.
+//! - C++'s operators call each other as the standard says, so a program that replaces some of them keeps a matching set.
+//!
+//! # Who may call what
+//!
+//! As in [`coreheap_os`]: any thread from before its start to after its end, the dynamic loader before the first constructor and after
+//! the last exit handler, signal handlers, children of `fork`. A child of `vfork` should call `exec` or `_exit`, and allocate before.
+//!
+//! A pointer that no function here gave out is ignored by a release build, and ends a debug build with a message. Before a preloaded
+//! library is in charge there is only the loader's own small heap, whose blocks it never passes to `free`.
+//!
+//! # Why this crate links std
+//!
+//! Only for its panic handler and unwinding: stable Rust has no other way to a library through which C++'s exceptions may pass, as they do
+//! through `operator new`. Nothing else of it is used.
+
+#![deny(missing_docs)]
+#![cfg_attr(
+    test,
+    allow(dead_code, reason = "a test has no functions of these names, or it would have its own `malloc` replaced")
+)]
+
+mod c;
+// Its table of operators would refer to the test program's own.
+#[cfg(not(test))]
+mod cpp;
+mod request;
+mod start;
+
+/// The process's heap.
+static HEAP: coreheap_os::Coreheap = coreheap_os::Coreheap::new();

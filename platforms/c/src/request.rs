@@ -1,0 +1,108 @@
+//! From what C asks for to what the heap is asked for.
+//!
+//! *Role*: what [`c`](crate::c) and `cpp` have in common: alignment that C leaves open, sizes that cannot be, a short way for small sizes.
+//! Knows no `errno`.
+
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+use coreheap_os::coreheap::{Geometry, Server, SizeClass};
+
+use crate::HEAP;
+
+/// Alignment of blocks that were asked for without one, from this size on. Smaller ones are aligned at [`LEAST_ALIGN`].
+const NATURAL_ALIGN: usize = align_of::<libc::max_align_t>();
+/// Alignment of blocks of up to so many bytes, and the least there is.
+const LEAST_ALIGN: usize = 8;
+
+/// Sizes up to this one are looked up in a table.
+const TABLE_MAX: usize = 1024;
+
+/// The size class of each multiple of [`LEAST_ALIGN`], at its natural alignment.
+static CLASSES: [u8; TABLE_MAX / LEAST_ALIGN + 1] = {
+    let mut classes = [0; TABLE_MAX / LEAST_ALIGN + 1];
+    let mut index = 0;
+    while index < classes.len() {
+        let size = index * LEAST_ALIGN;
+        match SizeClass::of(size, natural_align(size), Server::MAX_BLOCK) {
+            Some(class) => classes[index] = class.index() as u8,
+            None => panic!("the table has sizes without a class"),
+        }
+        index += 1;
+    }
+    classes
+};
+
+/// What a block of this size is aligned to: any object that fits in it may be put there.
+const fn natural_align(size: usize) -> usize {
+    if size <= LEAST_ALIGN { LEAST_ALIGN } else { NATURAL_ALIGN }
+}
+
+/// A size at its natural alignment; `None` if it is beyond `PTRDIFF_MAX`.
+fn natural(size: usize) -> Option<Layout> {
+    Layout::from_size_align(size, natural_align(size)).ok()
+}
+
+/// A block of this size, if it is a small one and there is one ready: all that most calls of `malloc` are.
+#[inline(always)]
+pub fn allocate_ready(size: usize) -> Option<NonNull<u8>> {
+    if size > TABLE_MAX {
+        return None;
+    }
+    let class = SizeClass::from_index(CLASSES[size.div_ceil(LEAST_ALIGN)].into());
+    // SAFETY: the table was made of the geometry of the heap.
+    unsafe { HEAP.allocate_ready(class) }
+}
+
+/// A block of this size.
+pub fn allocate(size: usize) -> Option<NonNull<u8>> {
+    HEAP.allocate(natural(size)?)
+}
+
+/// A block for `count` objects of `size` bytes, all zero.
+#[inline]
+pub fn allocate_zeroed(count: usize, size: usize) -> Option<NonNull<u8>> {
+    let size = count.checked_mul(size)?;
+    if let Some(block) = allocate_ready(size) {
+        // SAFETY: a fresh block of at least this size.
+        unsafe { block.write_bytes(0, size) };
+        return Some(block);
+    }
+    HEAP.allocate_zeroed(natural(size)?)
+}
+
+/// A block of this size at a multiple of `align`, which is a power of two.
+#[inline]
+pub fn allocate_aligned(align: usize, size: usize) -> Option<NonNull<u8>> {
+    HEAP.allocate(Layout::from_size_align(size, align.max(natural_align(size))).ok()?)
+}
+
+/// The block with another size, here or elsewhere; `None` leaves it as it was.
+///
+/// # Safety
+/// The block came from here; after success the old pointer is not used any more.
+#[inline]
+pub unsafe fn reallocate(block: NonNull<u8>, size: usize) -> Option<NonNull<u8>> {
+    // SAFETY: the caller's promise.
+    unsafe { HEAP.reallocate_unsized(block, natural(size)?) }
+}
+
+/// Gives a block back; null does nothing.
+///
+/// # Safety
+/// The block came from here and is not used any more.
+#[inline(always)]
+pub unsafe fn free(block: *mut u8) {
+    // The rest is a jump: this function needs no stack.
+    // SAFETY: the caller's promise.
+    if !unsafe { HEAP.deallocate_ready(block) } {
+        // SAFETY: the caller's promise; the block was not given back.
+        unsafe { free_otherwise(block) }
+    }
+}
+
+#[inline(never)]
+unsafe extern "C" fn free_otherwise(block: *mut u8) {
+    // SAFETY: the caller's promise.
+    unsafe { HEAP.deallocate_unsized(block) }
+}

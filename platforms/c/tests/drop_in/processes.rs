@@ -1,0 +1,66 @@
+//! Forks, loaded copies, threads and ends of processes under load: `processes.c`.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use crate::support::{Ended, KINDS, compile, folder, library, preloaded, run};
+
+fn program() -> &'static PathBuf {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| compile("processes.c", "processes", &["-ldl"]))
+}
+
+fn run_case(case: &[&str]) {
+    for kind in KINDS {
+        run(preloaded(program(), kind).args(case)).well();
+    }
+}
+
+#[test]
+fn forks_of_a_process_with_busy_threads() {
+    run_case(&["forks"]);
+}
+
+#[test]
+fn other_programs_are_started() {
+    run_case(&["spawns"]);
+}
+
+#[test]
+fn a_second_copy_of_the_library_comes_and_goes() {
+    let copy = folder().join("libcopy.so");
+    std::fs::copy(&library().shared, &copy).expect("a copy");
+    run_case(&["copies", copy.to_str().expect("a path in UTF-8")]);
+}
+
+#[test]
+fn the_first_allocation_is_inside_pthread_atfork() {
+    run_case(&["handlers"]);
+}
+
+#[test]
+fn threads_and_processes_end() {
+    run_case(&["ends"]);
+}
+
+/// A debug build ends the process and says why; a release build ignores it.
+fn run_misuse(case: &str, words: &str) {
+    let Ended { status, output, errors } = run(preloaded(program(), "offered").arg(case));
+    if cfg!(debug_assertions) {
+        use std::os::unix::process::ExitStatusExt;
+        assert_eq!(status.signal(), Some(6), "{status}, {output}");
+        assert!(errors.contains(words), "{errors}");
+    } else {
+        assert!(status.success() && output.trim() == "ignored", "{status}, {output}, {errors}");
+    }
+}
+
+#[test]
+fn a_block_is_freed_twice() {
+    run_misuse("twice", "double free");
+}
+
+#[test]
+fn a_foreign_pointer_is_freed() {
+    run_misuse("foreign", "is not a block of this heap");
+}
