@@ -70,7 +70,8 @@
 //! any class. Slices that stay free for a while are decommitted (`reclaim.rs`).
 //!
 //! **Who waits for whom**: nobody. There is no lock in this crate. A magazine that is busy (an interrupt, a signal handler, another thread
-//! on the same core) is passed by, and the page bitmaps serve. Only contexts that run out of memory together wait, a bounded time, for
+//! on the same core) is passed by, and the page bitmaps serve. Who takes a lease away ([`Leased`]) looks a bounded number of times whether
+//! the pop or push that may be running has ended, or goes without. Only contexts that run out of memory together wait, a bounded time, for
 //! the first of them to return from the page source.
 //!
 //! **Wrong pointers**: see [`Misuse`]. A debug build checks every free against the page table.

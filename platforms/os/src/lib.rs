@@ -23,7 +23,8 @@
 //! | signal handlers, whatever they interrupt | yes, once the heap was used: the first use of all asks the C library for things that are not made for handlers |
 //! | the child of `fork` | yes |
 //! | the child of `fork` called in a signal handler that interrupted the heap | no |
-//! | the child of `vfork` before `exec`; a thread made by the raw `clone` system call | no, unless [`OsHeap::use_portable_cores`] |
+//! | the child of `vfork` before `exec` | no, unless [`OsHeap::use_portable_cores`] |
+//! | a thread made by the raw `clone` system call | no, unless it has a thread pointer of its own and [`OsHeap::use_portable_cores`], or [`CoresKind::Marks`] is used |
 //! | several copies of this crate in one process (`dlopen`) | yes; each has its own heap, and frees its own blocks only |
 //!
 //! What other threads were just doing to a heap when one thread calls `fork` stays half done in the child: the heap works on, and
