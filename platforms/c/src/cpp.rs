@@ -2,12 +2,13 @@
 //!
 //! *Role*: `operator new` and `operator delete` in all forms, under the names that the Itanium C++ ABI gives them.
 //!
-//! Four of them do the work: new and delete, each without and with an alignment. The others lead to these by name, as the standard wants
-//! it: a program may replace some operators, and then gets its own wherever the others call them. The forms of new that return null instead
-//! of throwing are left to the C++ library, whose own call these four: Rust could not catch the exceptions that they have to.
+//! Four of them do the work: new and delete, each without and with an alignment. The others lead to these by name, as the standard
+//! wants it: a program may replace some operators, and then gets its own wherever the others call them. The forms of new that return
+//! null instead of throwing are left to the C++ library, whose own call these four: Rust could not catch what they have to catch.
 //!
-//! *Exceptions* come from outside: from a new handler, or from the C++ library's function that throws `std::bad_alloc`. They pass through the
-//! frames here, which have nothing to clean up. Without a C++ library that throws it, a request that cannot be served ends the process.
+//! *Exceptions* come from outside: from a new handler, or from the C++ library's function that throws `std::bad_alloc`. They pass
+//! through the frames here, which have nothing to clean up. Without a C++ library that throws it, a request that cannot be served ends
+//! the process.
 
 use core::ffi::c_void;
 use core::ptr::NonNull;

@@ -1,4 +1,5 @@
-//! The [coreheap](coreheap_os::coreheap) allocator as the C library's: `malloc` and its family, and C++'s `operator new` and `operator delete`.
+//! The [coreheap](coreheap_os::coreheap) allocator for programs in C and C++: `malloc` and its family, `operator new` and
+//! `operator delete`.
 //!
 //! ```sh
 //! cargo build --release -p coreheap-c
@@ -23,26 +24,25 @@
 //! - Sizes beyond `PTRDIFF_MAX` are refused. What is refused gets null and `ENOMEM`, but for the functions that say otherwise.
 //! - `malloc(0)` is a block of its own. `realloc(p, 0)` frees, as glibc's does.
 //! - `free` and all forms of `operator delete` keep `errno`, look the block's size up, and believe no size that they are told.
+//! - Where a C++ library is loaded or linked, `operator new` calls the new handler and throws `std::bad_alloc`; without one it ends the
+//!   process. A static program may have to ask for that part of the C++ library: `-Wl,-u,_ZSt17__throw_bad_allocv`.
 //! - C++'s operators call each other as the standard says, so a program that replaces some of them keeps a matching set.
 //!
 //! # Who may call what
 //!
 //! As in [`coreheap_os`]: any thread from before its start to after its end, the dynamic loader before the first constructor and after
-//! the last exit handler, signal handlers, children of `fork`. A child of `vfork` should call `exec` or `_exit`, and allocate before.
+//! the last exit handler, signal handlers, children of `fork`. A child of `vfork` should only call `exec` or `_exit`; it borrows its parent's memory and thread.
 //!
 //! A pointer that no function here gave out is ignored by a release build, and ends a debug build with a message. Before a preloaded
 //! library is in charge there is only the loader's own small heap, whose blocks it never passes to `free`.
 //!
 //! # Why this crate links std
 //!
-//! Only for its panic handler and unwinding: stable Rust has no other way to a library through which C++'s exceptions may pass, as they do
-//! through `operator new`. Nothing else of it is used.
+//! Only for its panic handler and unwinding: stable Rust has no other way to a library through which C++'s exceptions may pass, as they
+//! do through `operator new`. Nothing else of it is used.
 
 #![deny(missing_docs)]
-#![cfg_attr(
-    test,
-    allow(dead_code, reason = "a test has no functions of these names, or it would have its own `malloc` replaced")
-)]
+#![cfg_attr(test, allow(dead_code, reason = "a test has no functions of these names: its own `malloc` would be replaced"))]
 
 mod c;
 // Its table of operators would refer to the test program's own.

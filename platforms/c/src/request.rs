@@ -1,7 +1,7 @@
 //! From what C asks for to what the heap is asked for.
 //!
-//! *Role*: what [`c`](crate::c) and `cpp` have in common: alignment that C leaves open, sizes that cannot be, a short way for small sizes.
-//! Knows no `errno`.
+//! *Role*: what [`c`](crate::c) and `cpp` have in common: alignment that C leaves open, sizes that cannot be, a short way for small
+//! sizes. Knows no `errno`.
 
 use core::alloc::Layout;
 use core::ptr::NonNull;

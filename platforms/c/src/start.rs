@@ -1,9 +1,9 @@
 //! What is better done before the program runs.
 //!
-//! *Role*: a constructor of the library. It has the heap decide how contexts are kept apart, which registers a handler for forks. That would
-//! happen at the first allocation, but a program may allocate first of all inside `pthread_atfork` (glibc needs memory there for its 49th
-//! handler), where a second registration waits for the first for ever. And handlers of the program's that run in the child of a `fork`
-//! then find the heap ready for it.
+//! *Role*: a constructor of the library. It has the heap decide how contexts are kept apart, which registers a handler for forks. The
+//! first allocation would do it, but that may come from inside `pthread_atfork` (glibc needs memory there for its 49th handler), where a
+//! second registration waits for the first for ever. And the program's own handlers, called later in the child of a `fork`, find the
+//! heap ready for it.
 //!
 //! Allocations before this constructor are served all the same: those of the loader, and of libraries that are initialised first.
 

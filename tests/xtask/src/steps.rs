@@ -28,6 +28,19 @@ const THUMB: &str = "thumbv7em-none-eabihf";
 /// Three quarters of the time that the optimised tests take to build is link-time optimisation; the code that is tested is
 /// generic, and is optimised as well without.
 const NO_LTO: &[(&str, &str)] = &[("CARGO_PROFILE_RELEASE_LTO", "off")];
+/// What the tests of the C library compile with, and the programs that they run with it. Outside of CI they skip what is not there.
+const C_PROGRAMS: &[Need] = &[
+    LINUX,
+    Program("c++", "g++"),
+    Program("g++", "g++"),
+    Program("nm", "binutils"),
+    Program("bash", "bash"),
+    Program("gawk", "gawk"),
+    Program("git", "git"),
+    Program("perl", "perl"),
+    Program("python3", "python3"),
+    Program("sqlite3", "sqlite3"),
+];
 /// For Miri, which runs the protocols of bitmaps and pages, and one heap through all of its life; more takes too long there.
 const MIRI: &[Need] = &[Nightly, Component("nightly", "rust-src"), Component("nightly", "miri")];
 
@@ -67,34 +80,50 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         name: "debug",
-        shows: "all tests, with debug assertions",
+        shows: "all tests but the C library's, with debug assertions",
         needs: &[],
         env: &[],
-        command: "cargo test --workspace --no-fail-fast",
+        command: "cargo test --workspace --exclude coreheap-c --no-fail-fast",
         has_tests: true,
     },
     Step {
         name: "release",
-        shows: "all tests, optimised",
+        shows: "all tests but the C library's, optimised",
         needs: &[],
         env: NO_LTO,
-        command: "cargo test --workspace --release --no-fail-fast",
+        command: "cargo test --workspace --exclude coreheap-c --release --no-fail-fast",
+        has_tests: true,
+    },
+    Step {
+        name: "c-debug",
+        shows: "the C library in charge of programs, with debug assertions",
+        needs: C_PROGRAMS,
+        env: &[],
+        command: "cargo test -p coreheap-c --no-fail-fast",
+        has_tests: true,
+    },
+    Step {
+        name: "c-release",
+        shows: "the C library in charge of programs, optimised as it is shipped",
+        needs: C_PROGRAMS,
+        env: &[],
+        command: "cargo test -p coreheap-c --release --no-fail-fast",
         has_tests: true,
     },
     Step {
         name: "32-bit",
-        shows: "all tests but benchmarks on 32-bit x86",
+        shows: "all tests but benchmarks and the C library on 32-bit x86",
         needs: &[LINUX, Target("stable", I686)],
         env: &[("CARGO_TARGET_I686_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld")],
-        command: "cargo test --workspace --exclude coreheap-bench --exclude xtask --lib --tests --no-fail-fast --target i686-unknown-linux-musl",
+        command: "cargo test --workspace --exclude coreheap-bench --exclude coreheap-c --exclude xtask --lib --tests --no-fail-fast --target i686-unknown-linux-musl",
         has_tests: true,
     },
     Step {
         name: "musl",
-        shows: "all tests but benchmarks on musl libc",
+        shows: "all tests but benchmarks and the C library on musl libc",
         needs: &[LINUX, Target("stable", MUSL)],
         env: &[("CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld")],
-        command: "cargo test --workspace --exclude coreheap-bench --exclude xtask --lib --tests --no-fail-fast --target x86_64-unknown-linux-musl",
+        command: "cargo test --workspace --exclude coreheap-bench --exclude coreheap-c --exclude xtask --lib --tests --no-fail-fast --target x86_64-unknown-linux-musl",
         has_tests: true,
     },
     Step {

@@ -1,7 +1,7 @@
 //! The library in charge of programs: preloaded, and linked.
 //!
-//! The library cannot be linked to a test, and cargo does not build it for one. So the tests have the cargo that runs them build it as they
-//! were built themselves, in a target folder of their own ([`support::library`]).
+//! Where cargo puts the library when it runs tests, and whether it builds it for them at all, is not said anywhere. So the tests have
+//! the cargo that runs them build it, in their own profile and in a target folder of their own ([`support::library`]).
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
