@@ -87,8 +87,18 @@ impl CoreSlot {
     /// # Safety
     /// `G` is the geometry of the heap that owns this slot.
     pub unsafe fn heap<G: Geometry>(&self) -> Option<&CoreHeap<G>> {
-        // SAFETY: C1; Acquire pairs with `install`.
-        unsafe { self.heap.load(Ordering::Acquire).cast::<CoreHeap<G>>().as_ref() }
+        // SAFETY: C1; the Acquire in `address` pairs with `install`.
+        unsafe { self.address().cast::<CoreHeap<G>>().as_ref() }
+    }
+
+    /// Whether no core heap was made yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.address().is_null()
+    }
+
+    /// Where the core heap lies; null before it is made.
+    pub(crate) fn address(&self) -> *mut () {
+        self.heap.load(Ordering::Acquire)
     }
 
     /// The core heap, if nobody took it out; leaves it in place.

@@ -28,7 +28,7 @@
 //! | what varies | who says it | ready made |
 //! |---|---|---|
 //! | where memory comes from | [`PageSource`] | [`sources`]; ports |
-//! | which core is this, and how is a context alone on its magazines | [`CoreLocal`] | [`SingleCore`], [`TryFlag`]; ports |
+//! | which core is this, and how is a context alone on its magazines | [`CoreLocal`] | [`SingleCore`], [`TryFlag`], [`Leased`]; ports |
 //! | how big slices, pages, classes and magazines are | [`Geometry`] | [`Server`], [`Compact`], [`Tiny`], [`geometry!`] |
 //!
 //! # How it works
@@ -70,7 +70,8 @@
 //! any class. Slices that stay free for a while are decommitted (`reclaim.rs`).
 //!
 //! **Who waits for whom**: nobody. There is no lock in this crate. A magazine that is busy (an interrupt, a signal handler, another thread
-//! on the same core) is passed by, and the page bitmaps serve. Only contexts that run out of memory together wait, a bounded time, for
+//! on the same core) is passed by, and the page bitmaps serve. Who takes a lease away ([`Leased`]) looks a bounded number of times whether
+//! the pop or push that may be running has ended, or goes without. Only contexts that run out of memory together wait, a bounded time, for
 //! the first of them to return from the page source.
 //!
 //! **Wrong pointers**: see [`Misuse`]. A debug build checks every free against the page table.
@@ -93,6 +94,7 @@
 //! | `page.rs` | page headers: free blocks as bits, listed pages as bits |
 //! | `core_heap.rs` | the magazines and current pages of one core |
 //! | `core_local.rs` | being alone on a core's magazines |
+//! | `lease.rs` | the same by leasing core heaps to threads |
 //! | `slices.rs` | free, committed and aged slices of an arena |
 //! | `page_table.rs` | from a slice to its page header |
 //! | `arena.rs` | one region: slices and page table together |
@@ -131,6 +133,7 @@ mod block;
 mod core_heap;
 mod core_local;
 mod geometry;
+mod lease;
 mod magazine;
 mod page;
 mod size_class;
@@ -164,6 +167,7 @@ pub use block::{Block, Blocks};
 pub use core_heap::{CoreHeap, CoreSlot};
 pub use core_local::{CoreLocal, CoreNumber, SingleCore, TryFlag};
 pub use geometry::{Compact, Geometry, Server, Tiny};
+pub use lease::{Leased, Threads};
 pub use magazine::Magazine;
 pub use size_class::SizeClass;
 

@@ -47,6 +47,21 @@ pub fn store_flag_in_total_order(flag: &AtomicBool, value: bool) {
     model_fence();
 }
 
+/// This side of a pair of fences whose other side is a barrier on all cores at once: keeps the compiler from moving a load before a
+/// store, and leaves the processor to the barrier. Models and Miri have no such barrier, and both sides are full fences there.
+#[inline(always)]
+pub fn light_fence() {
+    cfg_if::cfg_if! {
+        if #[cfg(loom)] {
+            loom::sync::atomic::fence(Ordering::SeqCst);
+        } else if #[cfg(miri)] {
+            core::sync::atomic::fence(Ordering::SeqCst);
+        } else {
+            core::sync::atomic::compiler_fence(Ordering::SeqCst);
+        }
+    }
+}
+
 /// Stores `value` with release order.
 ///
 /// loom lets a plain store slip in between the two halves of another context's swap; so the model swaps as well.

@@ -1,7 +1,6 @@
 //! What survives a `fork`, and what does not.
 //!
-//! *Role*: the two ways of being alone on a core heap ([`portable`](crate::portable), [`rseq`](crate::rseq)) mark it with a
-//! [`Holder`]. The child of a `fork` is a copy of the whole process with one thread only, so a mark that another thread had set
+//! *Role*: two of the ways of being alone on a core heap ([`marks`](crate::marks), [`rseq`](crate::rseq)) mark it with a [`Holder`]. The child of a `fork` is a copy of the whole process with one thread only, so a mark that another thread had set
 //! would stay for ever; a mark says in which process it was set, and one from a parent is void.
 //!
 //! *Invariants*

@@ -23,7 +23,8 @@
 //! | signal handlers, whatever they interrupt | yes, once the heap was used: the first use of all asks the C library for things that are not made for handlers |
 //! | the child of `fork` | yes |
 //! | the child of `fork` called in a signal handler that interrupted the heap | no |
-//! | the child of `vfork` before `exec`; a thread made by the raw `clone` system call | no, unless [`OsHeap::use_portable_cores`] |
+//! | the child of `vfork` before `exec` | no, unless [`OsHeap::use_portable_cores`] |
+//! | a thread made by the raw `clone` system call | no, unless it has a thread pointer of its own and [`OsHeap::use_portable_cores`], or [`CoresKind::Marks`] is used |
 //! | several copies of this crate in one process (`dlopen`) | yes; each has its own heap, and frees its own blocks only |
 //!
 //! What other threads were just doing to a heap when one thread calls `fork` stays half done in the child: the heap works on, and
@@ -47,8 +48,10 @@ use coreheap::{Heap, PageSource, Server};
 mod cores;
 mod errno;
 mod fork;
+mod leases;
+mod marks;
+mod membarrier;
 mod mmap;
-mod portable;
 #[cfg(feature = "std")]
 mod purger;
 
@@ -97,7 +100,7 @@ impl<S: PageSource> OsHeap<S> {
     }
 
     /// Does without restartable sequences, whatever the system offers. Effective only before the heap's first use; returns whether
-    /// this heap now uses [`CoresKind::Portable`]. The environment variable `COREHEAP_CORES=portable` does the same from outside.
+    /// this heap does without now. The environment variable `COREHEAP_CORES=portable` does the same from outside.
     pub fn use_portable_cores(&self) -> bool {
         self.heap.cores().use_portable()
     }

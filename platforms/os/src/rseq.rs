@@ -36,8 +36,8 @@ use core::sync::atomic::{AtomicIsize, AtomicU32, AtomicUsize, Ordering};
 
 use coreheap::{CoreHeap, CoreSlot, Geometry};
 
-use crate::errno::Errno;
 use crate::fork::{self, Holder};
+use crate::membarrier::RESTART;
 
 mod probe;
 mod sequences;
@@ -64,6 +64,9 @@ pub struct RseqCores {
 }
 
 impl RseqCores {
+    /// Whether there may be sequences.
+    pub const POSSIBLE: bool = true;
+
     /// All slots empty; pops and pushes fail until [`open`](Self::open).
     pub const fn new() -> Self {
         let (area, number, core_count) = (AtomicIsize::new(0), AtomicIsize::new(0), AtomicUsize::new(CORES));
@@ -160,27 +163,6 @@ impl RseqCores {
         // SAFETY: the caller names the geometry; `put_back` puts it back, before `held` ends.
         let heap = unsafe { slot.take_out::<G>() }?;
         let _put_back = PutBack(slot, heap);
-        restart_all().then(|| work(heap))
+        RESTART.pass().then(|| work(heap))
     }
-}
-
-const MEMBARRIER_PRIVATE_EXPEDITED_RSEQ: i32 = 1 << 7;
-const MEMBARRIER_REGISTER_PRIVATE_EXPEDITED_RSEQ: i32 = 1 << 8;
-
-/// Restarts every sequence that any thread of this process is inside (Q3). False if the kernel refuses.
-fn restart_all() -> bool {
-    let _errno = Errno::keep();
-    let restart = || membarrier(MEMBARRIER_PRIVATE_EXPEDITED_RSEQ);
-    // A process image that `fork` made may have to register anew.
-    restart() || (may_restart_all() && restart())
-}
-
-/// Registers this process for [`restart_all`]. False if the kernel cannot do it.
-fn may_restart_all() -> bool {
-    membarrier(MEMBARRIER_REGISTER_PRIVATE_EXPEDITED_RSEQ)
-}
-
-fn membarrier(command: i32) -> bool {
-    // SAFETY: takes numbers only.
-    unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
 }

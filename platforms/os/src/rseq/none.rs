@@ -18,6 +18,9 @@ pub fn probe() -> Option<Area> {
 }
 
 impl RseqCores {
+    /// Whether there may be sequences.
+    pub const POSSIBLE: bool = false;
+
     pub const fn new() -> Self {
         RseqCores
     }
@@ -53,9 +56,9 @@ impl RseqCores {
         Err(block)
     }
 
-    pub unsafe fn pop_many<G: Geometry>(&self, _: NonZeroIsize, _: SizeClass, _: &mut Blocks, _: usize) {}
+    pub unsafe fn pop_many<G: Geometry>(&self, _: SizeClass, _: &mut Blocks, _: usize) {}
 
-    pub unsafe fn push_many<G: Geometry>(&self, _: NonZeroIsize, _: SizeClass, _: &mut Blocks) {}
+    pub unsafe fn push_many<G: Geometry>(&self, _: SizeClass, _: &mut Blocks) {}
 
     pub unsafe fn alone_on<G: Geometry, R>(&self, _: usize, _: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R> {
         None

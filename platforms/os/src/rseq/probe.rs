@@ -8,8 +8,9 @@ use core::ffi::CStr;
 #[cfg(not(target_feature = "crt-static"))]
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{CORES, may_restart_all};
+use super::CORES;
 use crate::errno::Errno;
+use crate::membarrier::RESTART;
 
 /// Where threads find their areas.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +35,7 @@ pub fn probe() -> Option<Area> {
     let _errno = Errno::keep();
     let start = registered_area()?;
     let core_count = possible_cores()?;
-    if !may_restart_all() {
+    if !RESTART.register() {
         return None;
     }
     // SAFETY: a plain question.

@@ -140,11 +140,9 @@ impl RseqCores {
     ///
     /// # Safety
     /// As for [`pop`](Self::pop); `most` is at most [`Blocks::CAPACITY`].
-    pub unsafe fn pop_many<G: Geometry>(&self, area: NonZeroIsize, class: SizeClass, blocks: &mut Blocks, most: usize) {
+    pub unsafe fn pop_many<G: Geometry>(&self, class: SizeClass, blocks: &mut Blocks, most: usize) {
         let inside = blocks.addresses().len();
-        if !G::HAS_MAGAZINES || inside >= most {
-            return;
-        }
+        let Some(area) = self.area().filter(|_| G::HAS_MAGAZINES && inside < most) else { return };
         let popped: usize;
         // SAFETY: as in `pop`; there is room for as many as are wanted, and nobody minds if they are written there twice.
         unsafe {
@@ -186,11 +184,9 @@ impl RseqCores {
     ///
     /// # Safety
     /// As for [`push`](Self::push).
-    pub unsafe fn push_many<G: Geometry>(&self, area: NonZeroIsize, class: SizeClass, blocks: &mut Blocks) {
+    pub unsafe fn push_many<G: Geometry>(&self, class: SizeClass, blocks: &mut Blocks) {
         let inside = blocks.addresses().len();
-        if !G::HAS_MAGAZINES || inside == 0 {
-            return;
-        }
+        let Some(area) = self.area().filter(|_| G::HAS_MAGAZINES && inside > 0) else { return };
         let pushed: usize;
         // SAFETY: as in `push`; only addresses that are inside are read.
         unsafe {

@@ -7,12 +7,12 @@ use coreheap_os::coreheap::{CoreLocal, Server, SizeClass};
 use coreheap_os::{Coreheap, CoresKind};
 
 use crate::HEAP;
-use crate::support::{cases, expected_kind};
+use crate::support::{cases, expected_kind, portable_kind};
 
 cases! {
     fn the_best_kind_is_used_unless_told_otherwise() {
         assert_eq!(HEAP.cores_kind(), expected_kind());
-        assert_eq!(HEAP.use_portable_cores(), expected_kind() == CoresKind::Portable, "it is too late to change");
+        assert_eq!(HEAP.use_portable_cores(), expected_kind() != CoresKind::Rseq, "it is too late to change");
         assert_eq!(HEAP.cores_kind(), expected_kind());
     }
 
@@ -20,11 +20,11 @@ cases! {
         let first = Coreheap::new();
         assert!(first.use_portable_cores());
         let _ = first.allocate(std::alloc::Layout::new::<u64>()).expect("memory");
-        assert_eq!(first.cores_kind(), CoresKind::Portable);
+        assert_eq!(first.cores_kind(), portable_kind());
         let second = Coreheap::new();
         let _ = second.allocate(std::alloc::Layout::new::<u64>()).expect("memory");
         assert_eq!(second.cores_kind(), expected_kind());
-        assert_eq!(second.use_portable_cores(), expected_kind() == CoresKind::Portable);
+        assert_eq!(second.use_portable_cores(), expected_kind() != CoresKind::Rseq);
     }
 
     fn pops_and_pushes_go_through_the_magazine() {

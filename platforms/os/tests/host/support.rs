@@ -15,24 +15,24 @@ const TIME_LIMIT: Duration = Duration::from_secs(120);
 macro_rules! cases {
     ($($(#[$meta:meta])* fn $name:ident() $body:block)*) => {
         $($(#[$meta])* #[test] fn $name() {
-            $crate::support::in_both_kinds(concat!(module_path!(), "::", stringify!($name)), || $body)
+            $crate::support::in_every_kind(concat!(module_path!(), "::", stringify!($name)), || $body)
         })*
     };
 }
 pub(crate) use cases;
 
-/// Runs `case`, whose test has the name `path`, in two processes: as the system offers, and portable.
-pub fn in_both_kinds(path: &str, case: impl FnOnce()) {
+/// Runs `case`, whose test has the name `path`, in a process for each kind: as the system offers, without sequences, with marks.
+pub fn in_every_kind(path: &str, case: impl FnOnce()) {
     if std::env::var_os(CASE).is_some() {
         return case();
     }
     // The first part of the path is the crate's, which test names go without.
     let (_, name) = path.split_once("::").expect("a test in a module");
-    for kind in ["offered", "portable"] {
+    for kind in ["offered", "portable", "marks"] {
         let mut command = Command::new(std::env::current_exe().expect("the path of this test"));
         command.args(["--exact", name, "--nocapture"]).env(CASE, "1").stdin(Stdio::null());
-        if kind == "portable" {
-            command.env("COREHEAP_CORES", "portable");
+        if kind != "offered" {
+            command.env("COREHEAP_CORES", kind);
         }
         let mut process = command.spawn().expect("a second process");
         let started = Instant::now();
@@ -57,10 +57,22 @@ pub fn rounds(full: usize) -> usize {
 
 /// What this process was told to use, or what the system offers.
 pub fn expected_kind() -> CoresKind {
-    let told = std::env::var("COREHEAP_CORES").is_ok_and(|value| value == "portable");
-    // SAFETY: asks which commands there are; number 7 restarts sequences.
-    let restarts = unsafe { libc::syscall(libc::SYS_membarrier, 0, 0, 0) } >> 7 & 1 == 1;
-    if !told && restarts && threads_are_registered() { CoresKind::Rseq } else { CoresKind::Portable }
+    // SAFETY: asks which commands there are.
+    let commands = unsafe { libc::syscall(libc::SYS_membarrier, 0, 0, 0) };
+    let restarts = commands >> 7 & 1 == 1;
+    match std::env::var("COREHEAP_CORES").as_deref() {
+        Ok("marks") => CoresKind::Marks,
+        Ok("portable") => portable_kind(),
+        _ if restarts && threads_are_registered() => CoresKind::Rseq,
+        _ => portable_kind(),
+    }
+}
+
+/// The best that the system offers without sequences.
+pub fn portable_kind() -> CoresKind {
+    // SAFETY: asks which commands there are.
+    let commands = unsafe { libc::syscall(libc::SYS_membarrier, 0, 0, 0) };
+    if commands >> 3 & 1 == 1 { CoresKind::Leases } else { CoresKind::Marks }
 }
 
 /// Whether glibc registered this thread for restartable sequences.

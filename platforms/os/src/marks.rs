@@ -1,6 +1,6 @@
-//! [`PortableCores`]: many cores, any context, on any system: a mark on each core heap.
+//! [`MarkedCores`]: many cores, any context, on any system: a mark on each core heap.
 //!
-//! *Role*: what [`HostCores`](crate::HostCores) uses where there are no restartable sequences. It is the core crate's `TryFlag` with a
+//! *Role*: what [`HostCores`](crate::HostCores) uses where there is nothing better: one atomic operation for each pop or push. It is the core crate's `TryFlag` with a
 //! mark that a `fork` cannot leave behind ([`fork`](crate::fork)).
 //!
 //! *Concurrency*: L1 of `CoreLocal` holds because only the context that has a slot's mark uses the core heap in it. The number of
@@ -19,7 +19,7 @@ const ALONE_TRIES: usize = if cfg!(miri) { 2 } else { 1000 };
 
 /// A mark and a slot for each core. Two cores never fight over a cache line.
 #[derive(Debug)]
-pub struct PortableCores {
+pub struct MarkedCores {
     slots: [MarkedSlot; CORES],
 }
 
@@ -30,10 +30,10 @@ struct MarkedSlot {
     slot: CoreSlot,
 }
 
-impl PortableCores {
+impl MarkedCores {
     /// All slots empty.
     pub const fn new() -> Self {
-        PortableCores { slots: [const { MarkedSlot { holder: Holder::new(), slot: CoreSlot::new() } }; CORES] }
+        MarkedCores { slots: [const { MarkedSlot { holder: Holder::new(), slot: CoreSlot::new() } }; CORES] }
     }
 
     /// Takes the mark of a slot that has a core heap: this core's, or the next one's.
@@ -57,7 +57,7 @@ impl PortableCores {
 }
 
 // SAFETY: L1: see the module's concurrency note.
-unsafe impl CoreLocal for PortableCores {
+unsafe impl CoreLocal for MarkedCores {
     fn core_count(&self) -> usize {
         CORES
     }

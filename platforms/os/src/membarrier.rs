@@ -1,0 +1,61 @@
+//! Linux' `membarrier`: one system call that makes every running thread of the process pass a barrier.
+//!
+//! *Role*: the slow side of the protocols of [`rseq`](crate::rseq) and [`leases`](crate::leases), whose fast sides have no barrier.
+//!
+//! *Contexts*: any; nothing allocates, and `errno` is kept.
+
+cfg_if::cfg_if! {
+    if #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))] {
+        use crate::errno::Errno;
+
+        /// A kind of barrier, with its command, and that to register the process for it.
+        #[derive(Clone, Copy, Debug)]
+        pub struct Membarrier(i32, i32);
+
+        /// A full memory barrier.
+        pub const MEMORY: Membarrier = Membarrier(1 << 3, 1 << 4);
+        /// Restarts every restartable sequence that a thread is inside.
+        #[allow(dead_code, reason = "not every Linux has sequences for this crate")]
+        pub const RESTART: Membarrier = Membarrier(1 << 7, 1 << 8);
+
+        impl Membarrier {
+            /// Registers this process. False if the kernel does not have this barrier, or forbids it.
+            pub fn register(self) -> bool {
+                let _errno = Errno::keep();
+                call(self.1)
+            }
+
+            /// Has every running thread of this process pass it. False if the kernel refuses.
+            pub fn pass(self) -> bool {
+                let _errno = Errno::keep();
+                // A process image that `fork` made may have to register anew.
+                call(self.0) || (call(self.1) && call(self.0))
+            }
+        }
+
+        fn call(command: i32) -> bool {
+            // SAFETY: takes numbers only.
+            unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
+        }
+    } else {
+        /// Nothing of the kind.
+        #[derive(Clone, Copy, Debug)]
+        pub struct Membarrier;
+
+        /// A full memory barrier.
+        pub const MEMORY: Membarrier = Membarrier;
+
+        impl Membarrier {
+            /// Not to be had, but for Miri, where both sides of the protocols are full fences.
+            pub fn register(self) -> bool {
+                cfg!(miri)
+            }
+
+            /// As [`register`](Self::register).
+            pub fn pass(self) -> bool {
+                core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
+                cfg!(miri)
+            }
+        }
+    }
+}
