@@ -41,7 +41,7 @@ pub struct Blocks {
 
 impl Blocks {
     /// Most blocks that fit.
-    pub const CAPACITY: usize = 32;
+    pub const CAPACITY: usize = 64;
 
     /// No blocks.
     #[inline]
