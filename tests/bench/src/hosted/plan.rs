@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
-use coreheap_bench::peers::{PEERS, REFERENCE};
+use coreheap_bench::peers::PEERS;
 use coreheap_bench::workloads::{WORKLOADS, Workload};
 
 use crate::arguments::{Arguments, Group};
@@ -60,9 +60,7 @@ impl Plan {
         if let Some(unknown) = arguments.allocators.iter().find(|name| !columns.contains(&name.as_str())) {
             return Err(io::Error::other(format!("there is no allocator {unknown}; there are {}", columns.join(", "))));
         }
-        columns.retain(|name| {
-            *name == REFERENCE || arguments.allocators.is_empty() || arguments.allocators.iter().any(|wanted| wanted == name)
-        });
+        columns.retain(|name| arguments.has_column(name));
         let mut plan =
             Plan { rows, columns, notes: Vec::new(), libraries: BTreeMap::new(), work_folder: arguments.out_folder()? };
         if plan.rows.iter().any(|row| row.group == Group::Programs) {
