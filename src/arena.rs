@@ -4,7 +4,7 @@
 //! metadata. The only file that knows both sides.
 //!
 //! ```text
-//! region: | Arena | slice bitmaps | slice -> page | groups | padding | slice 0 | slice 1 | … | slice n |
+//! region: | Arena | slice -> page | slice bitmaps | groups | padding | slice 0 | slice 1 | … | slice n |
 //! ```
 //!
 //! *Invariants*
@@ -40,7 +40,6 @@ pub struct Arena<G: Geometry> {
 struct Plan {
     capacity: usize,
     bitmaps: usize,
-    entries: usize,
     groups: usize,
     end: usize,
 }
@@ -49,12 +48,15 @@ impl<G: Geometry> Arena<G> {
     /// A region that grows has tables for so many times its first size.
     const REACH: usize = 8;
 
-    const fn plan(capacity: usize) -> Plan {
-        let bitmaps = size_of::<Self>().next_multiple_of(align_of::<AtomicUsize>());
-        let entries = bitmaps + Slices::<G>::table_words(capacity) * size_of::<AtomicUsize>();
-        let groups = (entries + capacity * size_of::<AtomicU32>()).next_multiple_of(align_of::<AtomicUsize>());
-        let end = groups + PageTable::<G>::group_capacity(capacity) * size_of::<AtomicUsize>();
-        Plan { capacity, bitmaps, entries, groups, end }
+    /// Where the page table's entries begin, in bytes from the arena. The same in every arena, for [`class_in`](Self::class_in).
+    const ENTRIES: usize = size_of::<Self>().next_multiple_of(align_of::<AtomicU32>());
+
+    /// For a region of so many slices, those that lie under the tables included, and a part of one at either end.
+    const fn plan(slices: usize) -> Plan {
+        let bitmaps = (Self::ENTRIES + (slices + 2) * size_of::<AtomicU32>()).next_multiple_of(align_of::<AtomicUsize>());
+        let groups = bitmaps + Slices::<G>::table_words(slices) * size_of::<AtomicUsize>();
+        let end = groups + PageTable::<G>::group_capacity(slices) * size_of::<AtomicUsize>();
+        Plan { capacity: slices, bitmaps, groups, end }
     }
 
     /// Slices that are enough for one run of `slices` at `align` bytes wherever they start, for a group of headers, and for `extra`
@@ -101,9 +103,11 @@ impl<G: Geometry> Arena<G> {
             let arena = base.cast::<Self>().as_ptr();
             (*arena).region_start = region.start;
             (*arena).region_size = AtomicUsize::new(region.size);
-            (&raw mut (*arena).slices).write(Slices::new(region.start.add(front), plan.capacity, base.add(plan.bitmaps).cast()));
-            let (entries, groups) = (base.add(plan.entries).cast(), base.add(plan.groups).cast());
-            PageTable::init(&raw mut (*arena).table, entries, groups, plan.capacity);
+            let before = (start + front) / G::SLICE_SIZE - (start + inset) / G::SLICE_SIZE;
+            let capacity = plan.capacity - before;
+            (&raw mut (*arena).slices).write(Slices::new(region.start.add(front), capacity, base.add(plan.bitmaps).cast()));
+            let (entries, groups) = (base.add(Self::ENTRIES).cast(), base.add(plan.groups).cast());
+            PageTable::init(&raw mut (*arena).table, entries, groups, capacity, before);
             (*arena).slices.extend_to::<S>((size - front) / G::SLICE_SIZE);
             Some(&*arena)
         }
@@ -147,9 +151,28 @@ impl<G: Geometry> Arena<G> {
     }
 
     /// The class of the page that this address lies in; `None` for a large block and for anything else.
-    #[inline(always)]
+    #[inline]
     pub fn class_of(&self, address: usize) -> Option<SizeClass> {
-        self.table.class_at(address.wrapping_sub(self.slices.start()) / G::SLICE_SIZE)
+        self.table.class_at(self.slices.index_of(address)?)
+    }
+
+    /// The class of the page that lies `offset` bytes behind the arena. Looks at nothing on the way but whether there is an entry.
+    ///
+    /// # Safety
+    /// An arena lies at `arena`, where a slice could start: a pointer that may be used for all of its region.
+    #[inline(always)]
+    pub unsafe fn class_in(arena: *const u8, offset: usize) -> Option<SizeClass> {
+        let index = offset / G::SLICE_SIZE;
+        // SAFETY: the caller's promise; the entries are where `plan` puts them.
+        unsafe {
+            let is_inside = index < (*arena.cast::<Self>()).table.entry_count();
+            if is_inside { PageTable::<G>::class_in(&*arena.add(Self::ENTRIES).cast::<AtomicU32>().add(index)) } else { None }
+        }
+    }
+
+    /// Where the arena lies: a pointer that may be used for all of its region.
+    pub fn base(&self) -> *mut u8 {
+        self.region_start.as_ptr().with_addr(core::ptr::from_ref(self).addr())
     }
 
     /// How many slices a page of this class has.

@@ -63,11 +63,17 @@ impl<G: Geometry> Arenas<G> {
         self.class_of_mapped(address).or_else(|| self.of(address)?.class_of(address))
     }
 
-    /// [`class_of`](Self::class_of), as far as the map knows.
+    /// [`class_of`](Self::class_of), as far as the map knows, for arenas that lie at a multiple of [`Geometry::ARENA_SIZE`].
     #[inline(always)]
     pub fn class_of_mapped(&self, address: usize) -> Option<SizeClass> {
+        let arena = self.entry(address).load(Ordering::Acquire);
+        let (base, offset) = (arena.addr(), address % G::ARENA_SIZE);
+        if base == 0 || base % G::ARENA_SIZE != 0 || base / G::ARENA_SIZE != address / G::ARENA_SIZE {
+            return None;
+        }
+        // That is `base`. Computed from the address it need not wait for the map, and not said as an equality it stays so.
         // SAFETY: N1 and R1: arenas stay.
-        unsafe { self.entry(address).load(Ordering::Acquire).cast::<Arena<G>>().as_ref() }?.class_of(address)
+        unsafe { Arena::<G>::class_in(arena.with_addr(address - offset), offset) }
     }
 
     /// All arenas, the newest first.
@@ -144,7 +150,7 @@ impl<G: Geometry> Arenas<G> {
     }
 
     fn publish(&self, arena: &Arena<G>) {
-        let pointer = core::ptr::from_ref(arena).cast_mut();
+        let (pointer, base) = (core::ptr::from_ref(arena).cast_mut(), arena.base());
         let mut newest = self.newest.load(Ordering::Relaxed);
         loop {
             arena.next.store(newest, Ordering::Relaxed);
@@ -158,7 +164,7 @@ impl<G: Geometry> Arenas<G> {
         let entries = self.map.as_ref().len().min(region.size.div_ceil(G::ARENA_SIZE) + 1);
         for index in 0..entries {
             let address = region.start.addr().get().saturating_add((index * G::ARENA_SIZE).min(region.size - 1));
-            let _ = self.entry(address).compare_exchange(null_mut(), pointer.cast(), Ordering::Release, Ordering::Relaxed);
+            let _ = self.entry(address).compare_exchange(null_mut(), base, Ordering::Release, Ordering::Relaxed);
         }
     }
 

@@ -18,7 +18,7 @@ pub trait Geometry: Sized + Send + Sync + 'static {
     const PAGE_SIZE: usize;
     /// Most bytes that one magazine may hold back.
     const MAGAZINE_BYTES: usize;
-    /// Bytes to ask the page source for when an arena is needed; doubled with every few arenas.
+    /// Bytes to ask the page source for when an arena is needed, a power of two; doubled with every few arenas.
     const ARENA_SIZE: usize;
     /// Bytes that a growing arena should grow by at a time.
     const GROW_SIZE: usize;
@@ -61,6 +61,7 @@ pub trait Geometry: Sized + Send + Sync + 'static {
             SizeClass::from_index(Self::CLASS_COUNT - 1).block_size() == Self::MAX_BLOCK,
             "the biggest block must be a size class"
         );
+        assert!(Self::ARENA_SIZE.is_power_of_two(), "arenas lie at multiples of their size, a power of two");
         assert!(Self::MAX_BLOCK <= 1 << 20, "blocks of a class have at most 1 MiB: the reciprocal is exact to there");
         let group = size_of::<Self::PageGroup<u8>>();
         assert!(group >= 1 && group <= WORD_BITS, "a group has as many pages as a word has bits, at most");

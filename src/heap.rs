@@ -167,7 +167,8 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     }
 
     /// Gives a block back whose layout is not known, if this core has room ready for it; else it does nothing, and says so. It is what
-    /// [`deallocate_unsized`](Self::deallocate_unsized) comes down to mostly, for callers who want to leave the rest to a function of theirs. A
+    /// [`deallocate_unsized`](Self::deallocate_unsized) comes down to mostly where arenas lie at multiples of their size, for callers who want to
+    /// leave the rest to a function of theirs. A
     /// debug build leaves all to that.
     ///
     /// # Safety

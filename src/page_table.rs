@@ -27,9 +27,12 @@ const MOST_GROUPS: usize = (1 << ID_BITS) / WORD_BITS - 1;
 
 /// The headers of an arena's pages, by slice.
 pub struct PageTable<G: Geometry> {
-    /// For each slice: class and number of its page's header, or 0.
+    /// For each slice: class and number of its page's header, or 0. They begin with the slice that the arena itself lies in, so that
+    /// an address leads here without a look at where slice 0 is.
     entries: NonNull<AtomicU32>,
-    capacity: usize,
+    entry_count: usize,
+    /// The entry of slice 0.
+    first: usize,
     groups: NonNull<AtomicPtr<PageGroup<G>>>,
     group_capacity: usize,
     /// The group where an unused header was last seen: a hint.
@@ -49,12 +52,20 @@ impl<G: Geometry> PageTable<G> {
     /// Makes the table in place.
     ///
     /// # Safety
-    /// `table` is zeroed, writable and not shared yet; `entries` and `groups` are zeroed tables for `capacity` slices that stay.
-    pub unsafe fn init(table: *mut Self, entries: NonNull<AtomicU32>, groups: NonNull<AtomicPtr<PageGroup<G>>>, capacity: usize) {
+    /// `table` is zeroed, writable and not shared yet; `entries` and `groups` are zeroed tables that stay, for `capacity` slices, and
+    /// `first` entries more.
+    pub unsafe fn init(
+        table: *mut Self,
+        entries: NonNull<AtomicU32>,
+        groups: NonNull<AtomicPtr<PageGroup<G>>>,
+        capacity: usize,
+        first: usize,
+    ) {
         // SAFETY: the caller's promise; the fields left out are atomics, valid when zero.
         unsafe {
             (*table).entries = entries;
-            (*table).capacity = capacity;
+            (*table).entry_count = first + capacity;
+            (*table).first = first;
             (*table).groups = groups;
             (*table).group_capacity = Self::group_capacity(capacity);
         }
@@ -63,30 +74,41 @@ impl<G: Geometry> PageTable<G> {
     /// The header of the page, or large block, that lies at this slice.
     #[inline]
     pub fn page_at(&self, slice: usize) -> Option<&Page<G>> {
-        let entry = self.entries()[slice].load(Ordering::Acquire);
+        let entry = self.entries(slice..slice + 1)[0].load(Ordering::Acquire);
         let id = (entry as usize & ((1 << ID_BITS) - 1)).checked_sub(1)?;
         Some(self.group(id / WORD_BITS)?.page(id % WORD_BITS))
     }
 
-    /// The class of the page that lies at this slice; `None` for a large block, and where nothing lies, or no slice is.
-    #[inline(always)]
+    /// The class of the page that lies at this slice; `None` for a large block, and where nothing lies.
+    #[inline]
     pub fn class_at(&self, slice: usize) -> Option<SizeClass> {
-        let entry = self.entries().get(slice)?.load(Ordering::Acquire);
-        let class = ((entry >> ID_BITS) as usize).wrapping_sub(1);
+        Self::class_in(&self.entries(slice..slice + 1)[0])
+    }
+
+    /// The class that an entry says.
+    #[inline(always)]
+    pub fn class_in(entry: &AtomicU32) -> Option<SizeClass> {
+        let class = ((entry.load(Ordering::Acquire) >> ID_BITS) as usize).wrapping_sub(1);
         (class < G::CLASS_COUNT).then(|| SizeClass::from_index(class))
+    }
+
+    /// How many entries there are, those before slice 0 included.
+    #[inline(always)]
+    pub fn entry_count(&self) -> usize {
+        self.entry_count
     }
 
     /// Enters (T1) the page with this number at a run of slices; or, without a class, a large block.
     pub fn enter(&self, run: Range<usize>, id: usize, class: Option<SizeClass>) {
         let class = class.map_or(LARGE as usize, SizeClass::index);
-        for entry in &self.entries()[run] {
+        for entry in self.entries(run) {
             entry.store(((class + 1) << ID_BITS | (id + 1)) as u32, Ordering::Release);
         }
     }
 
     /// Removes the entries of a run of slices.
     pub fn remove(&self, run: Range<usize>) {
-        for entry in &self.entries()[run] {
+        for entry in self.entries(run) {
             entry.store(0, Ordering::Release);
         }
     }
@@ -141,10 +163,12 @@ impl<G: Geometry> PageTable<G> {
         unsafe { self.group_slots().get(number)?.load(Ordering::Acquire).as_ref() }
     }
 
-    #[inline(always)]
-    fn entries(&self) -> &[AtomicU32] {
+    /// The entries of a run of slices.
+    #[inline]
+    fn entries(&self, run: Range<usize>) -> &[AtomicU32] {
         // SAFETY: `init` was given that many.
-        unsafe { core::slice::from_raw_parts(self.entries.as_ptr(), self.capacity) }
+        let all = unsafe { core::slice::from_raw_parts(self.entries.as_ptr(), self.entry_count()) };
+        &all[self.first + run.start..self.first + run.end]
     }
 
     fn group_slots(&self) -> &[AtomicPtr<PageGroup<G>>] {

@@ -2,7 +2,8 @@
 
 use std::alloc::Layout;
 
-use coreheap::{Compact, Geometry, Heap, Server, SingleCore, Tiny};
+use coreheap::sources::FixedRegion;
+use coreheap::{Compact, Geometry, Heap, PageSource, Server, SingleCore, Tiny};
 use coreheap_tests::fuzz::single_core;
 use coreheap_tests::rng::Rng;
 use coreheap_tests::sources::TestSource;
@@ -86,19 +87,41 @@ fn a_block_stays_if_it_is_not_mostly_waste() {
     heap.assert_valid();
 }
 
+coreheap::geometry! {
+    /// Arenas of 1 MiB, so that a test's memory can lie at a multiple of that.
+    struct SmallArenas {
+        slice_size: 4096, max_block: 1024, page_size: 8192, page_words: 2, pages_per_group: 8, room_words: 4,
+        magazine_slots: 7, magazine_bytes: 4096,
+        arena_size: 1 << 20, arena_map: 4, grow_size: 1 << 16,
+    }
+}
+
 #[test]
 fn ready_blocks_are_the_same_blocks() {
-    let heap = heap::<Server>();
-    let class = Server::class_of(100, 8).expect("a small size");
+    let memory = layout(1 << 20, 1 << 20);
+    // SAFETY: not of size 0; the heap is gone before the memory is given back.
+    unsafe {
+        let start = std::alloc::alloc(memory);
+        let heap = Heap::<_, SingleCore, SmallArenas>::new(FixedRegion::over(start, memory.size()), single_core());
+        ready_blocks(&heap, !cfg!(debug_assertions));
+        drop(heap);
+        std::alloc::dealloc(start, memory);
+    }
+    // Elsewhere frees are left to the function that finds any arena.
+    ready_blocks(&heap::<Server>(), false);
+}
+
+/// `at_once`: whether a free is done by `deallocate_ready`, which a debug build always leaves to the function that checks.
+fn ready_blocks<S: PageSource, G: Geometry>(heap: &Heap<S, SingleCore, G>, at_once: bool) {
+    let class = G::class_of(100, 8).expect("a small size");
     // SAFETY: a class of the geometry; blocks of this heap.
     unsafe {
         assert_eq!(heap.allocate_ready(class), None, "nothing was refilled yet");
         let block = heap.allocate(layout(100, 8)).expect("room");
         let ready = heap.allocate_ready(class).expect("the refill was more than one");
         assert_ne!(ready, block);
-        // A debug build leaves it to the function that checks.
-        assert_eq!(heap.deallocate_ready(ready.as_ptr()), !cfg!(debug_assertions));
-        if cfg!(debug_assertions) {
+        assert_eq!(heap.deallocate_ready(ready.as_ptr()), at_once);
+        if !at_once {
             heap.deallocate_unsized(ready.as_ptr());
         }
         assert_eq!(heap.allocate_ready(class), Some(ready), "the last one in");
