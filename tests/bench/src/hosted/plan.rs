@@ -68,9 +68,11 @@ impl Plan {
         }
         let missing = missing.into_iter().filter(|program| arguments.wants(Group::Programs, program.name));
         plan.notes.extend(missing.map(|program| format!("{} is not installed", program.name)));
-        if cfg!(not(feature = "peers")) {
-            plan.notes.push("built without the feature `peers`: fewer allocators".into());
-        }
+        plan.notes.push(if cfg!(feature = "peers") {
+            "rpmalloc is left out: its crate puts its own pthread_create into the whole program; talc with 16 threads as well: a spin lock".into()
+        } else {
+            "built without the feature `peers`: fewer allocators".into()
+        });
         Ok(plan)
     }
 
