@@ -1,8 +1,9 @@
 //! Core heaps that are leased to threads: no atomic read-modify-write on the fast path, on any system with a process-wide barrier.
 //!
-//! *Role*: [`Leased`], the [`CoreLocal`] for hosted systems without restartable sequences. There are as many core heaps as cores. A
-//! thread that needs one gets a lease on a free one, or takes that of another thread, and then pops and pushes with plain loads and
-//! stores until somebody takes it away. Threads that end leave their lease to whoever comes next: nothing is to be done then.
+//! *Role*: [`Leased`], the [`CoreLocal`] for hosted systems without restartable sequences. There are a few core heaps for each core, made as
+//! they are needed. A thread gets a lease on a free one, or, when there is none, takes that of another thread, and then pops and
+//! pushes with plain loads and stores until somebody takes it away. Threads that end leave their lease to whoever comes later: nothing
+//! is to be done then.
 //!
 //! # The protocol
 //!
@@ -45,7 +46,7 @@ pub unsafe trait Threads: Send + Sync + 'static {
     /// cannot be had.
     fn barrier() -> bool;
 
-    /// How many threads can run at a time. Called on slow paths, every now and then.
+    /// How many threads can run at a time. Asked once for each heap.
     fn cores() -> usize;
 
     /// Which process this is, along a line of forks: another number, not 0, in the child of a `fork`.
@@ -58,6 +59,11 @@ pub unsafe trait Threads: Send + Sync + 'static {
 const PROBES: usize = 4;
 /// How often a thread without a lease comes to the slow path before it takes another's: the barrier costs some microseconds.
 const PATIENCE: u32 = 16;
+/// More core heaps than cores: some are out of reach, with threads that stand still inside a pop or push. Fewer than threads: what
+/// lies ready in one is of no use to another.
+const HEAPS_PER_CORE: usize = 4;
+/// How many others are then asked: who stands still inside a pop or push keeps its lease.
+const VICTIMS: usize = 4;
 /// How long a taker waits for a pop or push that is running to end.
 const WAITS: usize = if cfg!(any(loom, miri)) { 2 } else { 1000 };
 
@@ -88,11 +94,10 @@ struct Place {
     lessee: AtomicUsize,
 }
 
-/// Many threads, as many core heaps as cores, each leased to one thread at a time. Nobody waits, but for a bounded time who takes a
-/// lease away.
+/// Many threads, a few core heaps for each core, each leased to one thread at a time. Nobody waits, but for a bounded time who takes a lease away.
 ///
-/// `CORES` bounds the core heaps and `SEATS` the threads that can ever have a lease (more go by the page bitmaps, as do those that
-/// happen to find no seat). Both below 65,535.
+/// `CORES` bounds the core heaps, `SEATS` bounds the threads that can ever have a lease (more go by the page bitmaps, as do those that happen to find no
+/// seat). Both are below 65,535.
 #[derive(Debug)]
 pub struct Leased<T, const CORES: usize, const SEATS: usize> {
     seats: [Seat; SEATS],
@@ -201,26 +206,21 @@ impl<T: Threads, const CORES: usize, const SEATS: usize> Leased<T, CORES, SEATS>
     #[cold]
     fn lease(&self, seat: &Seat) -> usize {
         let count = self.core_count();
-        let first = Self::first_seat(seat.thread.load(Ordering::Relaxed)) % count;
-        let free = |core: &usize| self.places[*core].lessee.load(Ordering::Relaxed) == NOBODY;
-        for core in (first..count).chain(0..first).filter(free) {
-            if self.places[core].slot.is_empty() {
-                // It is made by who asked, and leased when the thread comes again.
-                return core;
-            }
-            if self.hand_over(core, seat) {
-                return core;
-            }
+        let is_free = |core: &usize| self.places[*core].lessee.load(Ordering::Relaxed) == NOBODY;
+        let is_made = |core: &usize| !self.places[*core].slot.is_empty();
+        if let Some(core) = (0..count).filter(is_made).filter(is_free).find(|core| self.hand_over(*core, seat)) {
+            return core;
+        }
+        if let Some(core) = (0..count).find(|core| !is_made(core)) {
+            // It is made by who asked, and leased when the thread comes again.
+            return core;
         }
         let missed = seat.missed.load(Ordering::Relaxed);
-        if missed < PATIENCE {
-            seat.missed.store(missed + 1, Ordering::Relaxed);
-            return first;
-        }
-        seat.missed.store(0, Ordering::Relaxed);
-        let victim = self.next_victim.0.fetch_add(1, Ordering::Relaxed) % count;
-        self.hand_over(victim, seat);
-        victim
+        let victims = if missed < PATIENCE { 0 } else { VICTIMS };
+        seat.missed.store(if victims == 0 { missed + 1 } else { 0 }, Ordering::Relaxed);
+        let next = || self.next_victim.0.fetch_add(1, Ordering::Relaxed) % count;
+        let taken = (0..victims).map(|_| next()).find(|core| self.hand_over(*core, seat));
+        taken.unwrap_or(Self::first_seat(seat.thread.load(Ordering::Relaxed)) % count)
     }
 
     fn hand_over(&self, core: usize, seat: &Seat) -> bool {
@@ -308,7 +308,7 @@ unsafe impl<T: Threads, const CORES: usize, const SEATS: usize> CoreLocal for Le
     fn core_count(&self) -> usize {
         match self.core_count.load(Ordering::Relaxed) {
             0 => {
-                let count = T::cores().clamp(1, CORES);
+                let count = (HEAPS_PER_CORE * T::cores()).clamp(1, CORES);
                 // The first answer counts.
                 self.core_count.compare_exchange(0, count, Ordering::Relaxed, Ordering::Relaxed).err().unwrap_or(count)
             }

@@ -81,7 +81,7 @@ cfg_if::cfg_if! {
                 match libc::sched_getaffinity(0, size_of_val(&set), &mut set) {
                     0 => libc::CPU_COUNT(&set) as usize,
                     // More cores than the set has room for.
-                    _ => usize::MAX,
+                    _ => 1024,
                 }
             }
         }
