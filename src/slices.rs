@@ -176,7 +176,13 @@ impl<G: Geometry> Slices<G> {
             let run = run.start..run.end.min(run.start + PURGE_STEP);
             from = run.end;
             if free.claim(run.clone()) {
-                bytes += self.decommit(source, run.clone());
+                // Another context may have decommitted some of it before the claim.
+                let mut rest = run.clone();
+                while let Some(part) = committed.next_run(rest.start).filter(|part| part.start < rest.end) {
+                    let part = part.start..part.end.min(rest.end);
+                    rest.start = part.end;
+                    bytes += self.decommit(source, part);
+                }
                 self.release(run);
             }
         }

@@ -3,8 +3,9 @@
 //! Programs of most systems cannot have that memory. Two things can be tested all the same: what a heap does with such addresses
 //! before it touches them, and a heap over the highest memory that this system does give. The second test says how high that was.
 
-use coreheap::{Compact, Geometry, Heap, Server, SingleCore, Tiny};
+use coreheap::{Compact, Geometry, Heap, SingleCore, Tiny};
 use coreheap_tests::fuzz::single_core;
+use coreheap_tests::geometries::Hosted;
 use coreheap_tests::refusals::Call;
 use coreheap_tests::sources::AddressesOnly;
 use std::alloc::Layout;
@@ -43,7 +44,7 @@ fn addresses_only<G: Geometry>() {
 fn arithmetic_does_not_wrap() {
     addresses_only::<Tiny>();
     addresses_only::<Compact>();
-    addresses_only::<Server>();
+    addresses_only::<Hosted>();
 }
 
 #[cfg(all(unix, not(miri)))]
@@ -132,7 +133,7 @@ mod mapped {
             let start = start.wrapping_add(SIZE - size);
             use_region::<Tiny>(start, size);
             use_region::<Compact>(start, size);
-            use_region::<Server>(start, size);
+            use_region::<Hosted>(start, size);
         }
         // SAFETY: mapped above, used no more.
         unsafe { libc::munmap(start.cast(), SIZE) };

@@ -1,20 +1,21 @@
 //! The conformance suite over the sources of the core and over hostile ones. Ports run it over theirs.
 
 use coreheap::sources::{FixedRegion, Limited, Regions};
-use coreheap::{Compact, Region, Server, SingleCore, Tiny, TryFlag};
+use coreheap::{Compact, Region, SingleCore, Tiny, TryFlag};
 use coreheap_tests::conformance::{conformance, conformance_with};
 use coreheap_tests::cores::Wandering;
 use coreheap_tests::fuzz::single_core;
+use coreheap_tests::geometries::{Hosted, Small};
 use coreheap_tests::sources::{
     COMMITS, DECOMMITS, DECOMMITTED_IS_ZERO, FRESH_IS_ZERO, GROWS, OS_PAGES, RELEASES, REMAPS, TestSource,
 };
 
 const KIB: usize = 1024;
 /// Enough for every geometry; less under Miri.
-const SIZE: usize = if cfg!(miri) { 400 * KIB } else { 3000 * KIB };
+const SIZE: usize = if cfg!(miri) { 16 * KIB } else { 3000 * KIB };
 
-/// A heap that wanders over four cores.
-type FourCores = TryFlag<Wandering, 4>;
+/// A heap that wanders over four cores; two under Miri.
+type FourCores = TryFlag<Wandering, { if cfg!(miri) { 2 } else { 4 } }>;
 
 #[test]
 fn fixed_region() {
@@ -25,6 +26,7 @@ fn fixed_region() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "long; the other sources show it")]
 fn several_regions() {
     let mut memory = vec![0xa5u8; 2 * SIZE];
     let start = memory.as_mut_ptr();
@@ -40,28 +42,33 @@ fn several_regions() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "long; the other sources show it")]
 fn limited() {
     conformance(|| Limited::new(TestSource::<{ RELEASES }>::new(&[SIZE, SIZE]), SIZE * 3 / 2));
     conformance(|| Limited::new(TestSource::<{ COMMITS | DECOMMITS | OS_PAGES }>::new(&[2 * SIZE]), SIZE));
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "long; the other sources show it")]
 fn dirty_memory() {
     conformance(|| TestSource::<0>::new(&[SIZE, SIZE / 3]));
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "long; the other sources show it")]
 fn committing() {
     conformance(|| TestSource::<{ COMMITS | DECOMMITS }>::new(&[SIZE]));
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "long; the other sources show it")]
 fn committing_zeroes_by_os_pages() {
     const ABILITIES: u32 = FRESH_IS_ZERO | COMMITS | DECOMMITS | DECOMMITTED_IS_ZERO | RELEASES | OS_PAGES;
     conformance(|| TestSource::<ABILITIES>::new(&[SIZE, SIZE / 4]));
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "long; the other sources show it")]
 fn growing() {
     conformance(|| TestSource::<{ GROWS | FRESH_IS_ZERO }>::new(&[2 * SIZE]).giving_at_first(SIZE / 3));
 }
@@ -75,17 +82,10 @@ fn everything() {
 #[test]
 fn four_cores() {
     let make = || TestSource::<{ DECOMMITS | RELEASES }>::new(&[SIZE, SIZE / 2]);
-    conformance_with::<_, FourCores, Server>(make, TryFlag::new);
-    conformance_with::<_, FourCores, Compact>(make, TryFlag::new);
-    conformance_with::<_, FourCores, Tiny>(make, TryFlag::new);
-}
-
-coreheap::geometry! {
-    /// Magazines in a small heap; blocks up to a page of 4 slices.
-    struct Small {
-        slice_size: 512, max_block: 1024, page_size: 2048, page_words: 2, pages_per_group: 8, room_words: 4,
-        magazine_slots: 7, magazine_bytes: 1024,
-        arena_size: 64 * 1024, arena_map: 4, grow_size: 4096,
+    conformance_with::<_, FourCores, Hosted>(make, TryFlag::new);
+    if !cfg!(miri) {
+        conformance_with::<_, FourCores, Compact>(make, TryFlag::new);
+        conformance_with::<_, FourCores, Tiny>(make, TryFlag::new);
     }
 }
 
@@ -99,6 +99,7 @@ coreheap::geometry! {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "long; the heap of four cores has this geometry there")]
 fn own_geometries() {
     let make = || TestSource::<{ COMMITS | DECOMMITS }>::new(&[SIZE / 10, SIZE]);
     conformance_with::<_, FourCores, Small>(make, TryFlag::new);

@@ -4,9 +4,10 @@ use std::alloc::Layout;
 use std::ptr::NonNull;
 
 use coreheap::sources::FixedRegion;
-use coreheap::{Compact, CoreLocal, Geometry, Heap, PageSource, Server, SingleCore, Tiny, TryFlag};
+use coreheap::{Compact, CoreLocal, Geometry, Heap, PageSource, SingleCore, Tiny, TryFlag};
 use coreheap_tests::cores::{Chosen, choose_core};
 use coreheap_tests::fuzz::single_core;
+use coreheap_tests::geometries::Hosted;
 use coreheap_tests::refusals::Call;
 use coreheap_tests::rng::Rng;
 use coreheap_tests::seed::each_seed;
@@ -69,7 +70,7 @@ fn whole_region_again<C: CoreLocal, G: Geometry>(name: &str, size: usize, cores:
         let heap = Heap::<_, C, G>::new(TestSource::<0>::new(&[size]), cores());
         warm_up(&heap);
         let (whole, metadata) = (heap.stats().largest_free_run, heap.stats().metadata);
-        for round in 0..3 {
+        for round in 0..if cfg!(miri) { 1 } else { 3 } {
             choose_core(round);
             let small = 8 + rng.below(200);
             let mut blocks = fill(&heap, || small);
@@ -104,23 +105,32 @@ fn tiny_whole_region_again() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "long; the others show it")]
 fn compact_whole_region_again() {
     whole_region_again::<SingleCore, Compact>("compact_whole_region_again", 300 * KIB + 77, single_core);
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "long; the others show it")]
 fn server_whole_region_again() {
-    whole_region_again::<SingleCore, Server>("server_whole_region_again", 2048 * KIB, single_core);
+    whole_region_again::<SingleCore, Hosted>("server_whole_region_again", 2048 * KIB, single_core);
 }
 
 #[test]
 fn server_whole_region_again_by_four_cores() {
-    whole_region_again::<TryFlag<Chosen, 4>, Server>("server_whole_region_again_by_four_cores", 3000 * KIB, TryFlag::new);
+    whole_region_again::<TryFlag<Chosen, 4>, Hosted>(
+        "server_whole_region_again_by_four_cores",
+        if cfg!(miri) { 32 * KIB } else { 3000 * KIB },
+        TryFlag::new,
+    );
 }
 
 /// Fills the heap, frees some blocks on one core each, so that they lie in its magazine, and wants them back on another one.
 fn in_other_magazines(size: usize, other_size: impl Fn(usize) -> usize) {
-    let heap = Heap::<_, TryFlag<Chosen, 4>, Server>::new(TestSource::<0>::new(&[2000 * KIB]), TryFlag::new());
+    let heap = Heap::<_, TryFlag<Chosen, 4>, Hosted>::new(
+        TestSource::<0>::new(&[if cfg!(miri) { 32 * KIB } else { 2000 * KIB }]),
+        TryFlag::new(),
+    );
     warm_up(&heap);
     for core in 0..4 {
         choose_core(core);
@@ -138,7 +148,7 @@ fn in_other_magazines(size: usize, other_size: impl Fn(usize) -> usize) {
         let (block, _) = blocks.pop().unwrap();
         // SAFETY: a live block of this size.
         unsafe { heap.deallocate(block, layout(size)) };
-        let magazines = |heap: &Heap<_, _, Server>| heap.stats().classes().map(|class| class.in_magazines).sum::<usize>();
+        let magazines = |heap: &Heap<_, _, Hosted>| heap.stats().classes().map(|class| class.in_magazines).sum::<usize>();
         assert_eq!(magazines(&heap), 1, "the block lies in the magazine of core {core}");
         choose_core(core + 1);
         blocks.push((heap.allocate(layout(size)).expect("a free block lies in another core's magazine"), size));
@@ -161,20 +171,26 @@ fn in_other_magazines(size: usize, other_size: impl Fn(usize) -> usize) {
 
 #[test]
 fn blocks_in_other_cores_magazines_are_found_before_null() {
-    in_other_magazines(64, |_| 4000);
     in_other_magazines(1000, |_| 24);
+    if cfg!(miri) {
+        return;
+    }
+    in_other_magazines(64, |_| 4000);
     in_other_magazines(8000, |_| 300);
 }
 
 #[test]
 fn magazines_are_drained_for_a_large_block() {
+    in_other_magazines(if cfg!(miri) { 500 } else { 3000 }, |largest| largest / 8 * 7);
+    if cfg!(miri) {
+        return;
+    }
     in_other_magazines(64, |largest| largest / 8 * 7);
-    in_other_magazines(3000, |largest| largest / 8 * 7);
 }
 
 #[test]
 fn an_exhausted_heap_asks_its_source_again() {
-    let source = TestSource::<0>::new(&[200 * KIB, 300 * KIB]);
+    let source = TestSource::<0>::new(if cfg!(miri) { &[20 * KIB, 30 * KIB] } else { &[200 * KIB, 300 * KIB] });
     let heap = Heap::<_, SingleCore, Compact>::new(source, single_core());
     let mut blocks = fill(&heap, || 500);
     assert_eq!(heap.source().regions_out(), 2);
@@ -200,7 +216,7 @@ fn endless_use_needs_no_more_memory() {
         let heap = Heap::<_, SingleCore, G>::new(TestSource::<0>::new(&[size, size, size]), single_core());
         let mut rng = Rng::new(3);
         let mut blocks = Blocks::new();
-        for _ in 0..if cfg!(miri) { 500 } else { 100_000 } {
+        for _ in 0..if cfg!(miri) { 40 } else { 100_000 } {
             if blocks.len() < 20 {
                 let size = 1 + rng.below(size / 200);
                 let block = heap.allocate(layout(size)).expect("a tenth of the memory is in use");
@@ -214,7 +230,7 @@ fn endless_use_needs_no_more_memory() {
         }
         free(&heap, blocks, &mut rng);
     }
-    check::<Server>(16 << 20);
+    check::<Hosted>(if cfg!(miri) { 64 * KIB } else { 16 << 20 });
     check::<Compact>(512 * KIB);
     check::<Tiny>(32 * KIB);
 }
@@ -227,7 +243,8 @@ fn sixteen_kib_are_of_use() {
     let mut memory = Box::new(Memory([0; 16 * KIB]));
     let start = memory.0.as_mut_ptr();
     let mut best = usize::MAX;
-    for size in [8, 16, 24, 32, 48, 64, 100, 128, 200, 256, 500, 512, 1000, 4000] {
+    let sizes = [8, 16, 24, 32, 48, 64, 100, 128, 200, 256, 500, 512, 1000, 4000];
+    for size in sizes.into_iter().skip(if cfg!(miri) { 9 } else { 0 }) {
         // SAFETY: each heap is dropped before the next one is made.
         let heap = Heap::<_, SingleCore, Tiny>::new(unsafe { FixedRegion::over(start, 16 * KIB) }, single_core());
         let blocks = fill(&heap, || size);
@@ -245,7 +262,7 @@ fn sixteen_kib_are_of_use() {
 
 #[test]
 fn the_smallest_memory_of_use() {
-    let smallest = (64..16 * KIB).step_by(64).find(|size| {
+    let smallest = (64..16 * KIB).step_by(if cfg!(miri) { 640 } else { 64 }).find(|size| {
         let heap = Heap::<_, SingleCore, Tiny>::new(TestSource::<0>::new(&[*size]), single_core());
         heap.allocate(layout(16)).is_some()
     });

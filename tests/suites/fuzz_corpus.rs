@@ -1,4 +1,6 @@
-//! What the fuzzer runs (`tests/fuzz`), on stable Rust: its corpus, and random bytes through the same entry.
+//! What the fuzzer runs (`tests/fuzz`), on stable Rust: its corpus, and random bytes through the same entry. Not under Miri, where
+//! `random_actions` drives as much as there is time for.
+#![cfg(not(miri))]
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +9,6 @@ use coreheap_tests::fuzz::actions;
 use coreheap_tests::seed::each_seed;
 
 #[test]
-#[cfg_attr(miri, ignore = "the corpus is long; random bytes do")]
 fn corpus() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/actions");
     let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -25,7 +26,7 @@ fn corpus() {
 fn random_bytes() {
     let mut allocated = 0;
     each_seed("random_bytes", 800, |_, mut rng| {
-        let length = rng.below(if cfg!(miri) { 600 } else { 6000 });
+        let length = rng.below(6000);
         let bytes: Vec<u8> = (0..length).map(|_| (rng.draw() >> 32) as u8).collect();
         allocated += actions(&bytes).allocated;
     });

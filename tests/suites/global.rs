@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, mpsc};
 
-use coreheap::{Heap, Server, TryFlag, sources::FixedRegion};
+use coreheap::{Heap, TryFlag, sources::FixedRegion};
 use coreheap_tests::cores::ThreadNumber;
+use coreheap_tests::geometries::Hosted;
 
-const SIZE: usize = if cfg!(miri) { 4 << 20 } else { 128 << 20 };
-const COUNT: usize = if cfg!(miri) { 50 } else { 20_000 };
+const SIZE: usize = if cfg!(miri) { 256 << 10 } else { 128 << 20 };
+const COUNT: usize = if cfg!(miri) { 12 } else { 20_000 };
 
 #[repr(align(4096))]
 struct Memory(#[allow(dead_code, reason = "used through a pointer")] [u8; SIZE]);
@@ -17,7 +18,7 @@ struct Memory(#[allow(dead_code, reason = "used through a pointer")] [u8; SIZE])
 static mut MEMORY: Memory = Memory([0; SIZE]);
 
 #[global_allocator]
-static HEAP: Heap<FixedRegion, TryFlag<ThreadNumber, 4>, Server> =
+static HEAP: Heap<FixedRegion, TryFlag<ThreadNumber, 4>, Hosted> =
     // SAFETY: nobody else uses the memory.
     Heap::new(unsafe { FixedRegion::over((&raw mut MEMORY).cast(), SIZE) }, TryFlag::new());
 
@@ -119,7 +120,7 @@ struct Aligned(u8);
 
 #[test]
 fn over_aligned_values() {
-    let values: Vec<_> = (0..50).map(|index| Box::new(Aligned(index))).collect();
+    let values: Vec<_> = (0..if cfg!(miri) { 5 } else { 50 }).map(|index| Box::new(Aligned(index))).collect();
     assert!(values.iter().zip(0..).all(|(value, index)| (&raw const **value).addr() % 256 == 0 && value.0 == index));
 }
 
@@ -134,12 +135,13 @@ mod collections_in_a_heap {
 
     #[test]
     fn a_vector_in_a_heap_of_its_own() {
-        let heap = OneCore::<Compact>::new(TestSource::new(&[300_000]), single_core());
+        const NUMBERS: u32 = if cfg!(miri) { 100 } else { 5000 };
+        let heap = OneCore::<Compact>::new(TestSource::new(&[if cfg!(miri) { 80_000 } else { 300_000 }]), single_core());
         let mut numbers = vec::Vec::new_in(&heap);
-        for number in 0..5000u32 {
+        for number in 0..NUMBERS {
             numbers.push(number);
         }
-        assert!(heap.usable_size(numbers.as_ptr().cast()).unwrap() >= 5000 * 4);
+        assert!(heap.usable_size(numbers.as_ptr().cast()).unwrap() >= NUMBERS as usize * 4);
         assert!(numbers.iter().zip(0..).all(|(number, index)| *number == index));
         numbers.truncate(10);
         numbers.shrink_to_fit();

@@ -22,15 +22,17 @@ use crate::rng::Rng;
 use crate::watched::{Ledger, Watched};
 
 /// Most bytes that a test takes from a source without an end.
-const BUDGET: usize = if cfg!(miri) { 1 << 20 } else { 32 << 20 };
+const BUDGET: usize = if cfg!(miri) { 32 << 10 } else { 32 << 20 };
 
-/// The suite for a source, with every geometry, and one core.
+/// The suite for a source, with every geometry (under Miri the smallest, so that it takes seconds, not minutes), and one core.
 pub fn conformance<S: PageSource>(make: impl Fn() -> S) {
     // SAFETY: each heap is used by the one thread that runs its test.
     let cores = || unsafe { SingleCore::new() };
-    conformance_with::<S, SingleCore, Server>(&make, cores);
-    conformance_with::<S, SingleCore, Compact>(&make, cores);
     conformance_with::<S, SingleCore, Tiny>(&make, cores);
+    if !cfg!(miri) {
+        conformance_with::<S, SingleCore, Compact>(&make, cores);
+        conformance_with::<S, SingleCore, Server>(&make, cores);
+    }
 }
 
 /// The suite for a source, a way of being alone on magazines, and a geometry. The source must be able to give some dozens of
@@ -87,8 +89,9 @@ fn blocks_are_aligned_and_apart<S: PageSource, C: CoreLocal, G: Geometry>(heap: 
     let first = heap.allocate(layout(1, 1)).expect("a source that cannot give memory for one block is of no use");
     let mut blocks = alloc::vec![(first, layout(1, 1))];
     let mut ends = Vec::new();
-    for align in (0..13).map(|shift| 1 << shift) {
-        for size in [0, 1, align / 2 + 1, align, align + 1, 3 * align, G::MAX_BLOCK, G::MAX_BLOCK + 1] {
+    for align in (0..13).step_by(if cfg!(miri) { 4 } else { 1 }).map(|shift| 1 << shift) {
+        let sizes = [0, align + 1, G::MAX_BLOCK + 1, 1, align / 2 + 1, align, 3 * align, G::MAX_BLOCK];
+        for size in sizes.into_iter().take(if cfg!(miri) { 3 } else { 8 }) {
             let Some(block) = heap.allocate(layout(size, align)) else { continue };
             assert_eq!(block.addr().get() % align, 0, "{size} bytes at {align}");
             let usable = heap.usable_size(block.as_ptr()).expect("a live block");
@@ -128,13 +131,14 @@ fn zeroed_blocks_are_zero<S: PageSource, C: CoreLocal, G: Geometry>(heap: &Watch
 
 /// Positions below `size` that have a pattern: all of the first, then a few.
 fn marked(size: usize) -> impl Iterator<Item = usize> {
-    (0..size.min(256)).chain((256..size).step_by(if cfg!(miri) { 977 } else { 7 }))
+    (0..size.min(if cfg!(miri) { 16 } else { 256 })).chain((256..size).step_by(if cfg!(miri) { 977 } else { 7 }))
 }
 
 fn contents_survive_reallocation<S: PageSource, C: CoreLocal, G: Geometry>(heap: &Watching<'_, S, C, G>) {
+    const GROWTH: usize = if cfg!(miri) { 7 } else { 3 };
     let pattern = |at: usize| (at * 7 % 251) as u8;
     let mut sizes: Vec<usize> =
-        core::iter::successors(Some(1), |size| Some(size * 3 / 2 + 1)).take_while(|size| *size < 4 * G::MAX_BLOCK).collect();
+        core::iter::successors(Some(1), |size| Some(size * GROWTH / 2 + 1)).take_while(|size| *size < 4 * G::MAX_BLOCK).collect();
     sizes.extend(sizes.clone().iter().rev().skip(1));
     let mut current = layout(1, 1);
     let mut block = heap.allocate(current).expect("one byte");
@@ -195,7 +199,7 @@ fn run_dry<S: PageSource, C: CoreLocal, G: Geometry>(heap: &Watching<'_, S, C, G
                 }
                 blocks.push((block, layout(size, 8)));
             }
-            None => size /= 2,
+            None => size /= if cfg!(miri) && size >= 64 { 8 } else { 2 },
         }
     }
     blocks
@@ -203,18 +207,22 @@ fn run_dry<S: PageSource, C: CoreLocal, G: Geometry>(heap: &Watching<'_, S, C, G
 
 /// Makes the heap make what it keeps for good: core heaps for all cores, page headers.
 fn warm_up<S: PageSource, C: CoreLocal, G: Geometry>(heap: &Watching<'_, S, C, G>) {
-    let layouts = (0..200).map(|index| layout(8 + index % 16 * 8, 8));
+    let layouts = (0..if cfg!(miri) { 20 } else { 200 }).map(|index| layout(8 + index % 16 * 8, 8));
     free_all(heap, layouts.filter_map(|layout| Some((heap.allocate(layout)?, layout))).collect());
 }
 
 fn a_heap_runs_dry_and_recovers<S: PageSource, C: CoreLocal, G: Geometry>(heap: &Watching<'_, S, C, G>) {
+    if cfg!(miri) && G::HAS_MAGAZINES {
+        // Minutes of looking through magazines; the suite `exhaustion` does it in small.
+        return;
+    }
     warm_up(heap);
     let blocks = run_dry(heap);
     assert_eq!(heap.allocate(layout(1, 1)), None, "the heap is exhausted");
     let used = heap.stats().used;
     assert_eq!(used, blocks.iter().map(|(block, _)| heap.usable_size(block.as_ptr()).expect("live")).sum());
     // Whatever is freed can be had again.
-    for (index, (block, layout)) in blocks.iter().enumerate().step_by(blocks.len().div_ceil(50)) {
+    for (index, (block, layout)) in blocks.iter().enumerate().step_by(blocks.len().div_ceil(if cfg!(miri) { 4 } else { 50 })) {
         // SAFETY: the block is live and of this layout; allocated again at once.
         unsafe { heap.deallocate(*block, *layout) };
         let again = heap.allocate(*layout);
@@ -245,11 +253,15 @@ fn biggest_block<S: PageSource, C: CoreLocal, G: Geometry>(heap: &Watching<'_, S
 }
 
 fn all_memory_comes_back_as_one<S: PageSource, C: CoreLocal, G: Geometry>(heap: &Watching<'_, S, C, G>) {
+    if cfg!(miri) && G::HAS_MAGAZINES {
+        // Minutes of looking through magazines; the suite `exhaustion` does it in small.
+        return;
+    }
     free_all(heap, run_dry(heap));
     heap.purge();
     let (biggest, reserved) = (biggest_block(heap), heap.stats().reserved);
     assert!(biggest > 0 && biggest < reserved);
-    for _ in 0..3 {
+    for _ in 0..if cfg!(miri) { 1 } else { 3 } {
         let free = heap.stats().largest_free_run;
         assert!(biggest == free || S::COMMITS && biggest < free, "{biggest} bytes of {free} free ones are the biggest block");
         // Small blocks everywhere leave no trace.
@@ -264,7 +276,7 @@ fn random_actions<S: PageSource, C: CoreLocal, G: Geometry>(heap: &Watching<'_, 
     let limits = Limits { size: 4 * G::MAX_BLOCK, align: 4 * G::SLICE_SIZE, live: 300 };
     for seed in 0..if cfg!(miri) { 1 } else { 10 } {
         let mut driver = Driver::new(heap, &|_, _| true);
-        driver.run(&mut Rng::new(seed), &limits, if cfg!(miri) { 100 } else { 2000 });
+        driver.run(&mut Rng::new(seed), &limits, if cfg!(miri) { 20 } else { 2000 });
         assert!(driver.finish().allocated > 0);
     }
 }

@@ -3,10 +3,11 @@
 //! The first bytes choose the heap (geometry, core heaps, abilities of the source, sizes of its regions, what it refuses), the
 //! others are actions for the driver.
 
-use coreheap::{Compact, CoreLocal, Geometry, Heap, Server, SingleCore, Tiny, TryFlag};
+use coreheap::{Compact, CoreLocal, Geometry, Heap, SingleCore, Tiny, TryFlag};
 
 use crate::actions::{Choices, Counts, Driver, Limits};
 use crate::cores::Wandering;
+use crate::geometries::Hosted;
 use crate::refusals::Call;
 use crate::sources::{COMMITS, DECOMMITS, DECOMMITTED_IS_ZERO, FRESH_IS_ZERO, GROWS, OS_PAGES, RELEASES, REMAPS, TestSource};
 
@@ -26,8 +27,8 @@ pub fn actions(mut bytes: &[u8]) -> Counts {
         (0, _) => with_source::<TryFlag<Wandering, 4>, Tiny>(abilities, TryFlag::new, &setup, &mut bytes, usize::MAX),
         (1, 0) => with_source::<SingleCore, Compact>(abilities, single_core, &setup, &mut bytes, usize::MAX),
         (1, _) => with_source::<TryFlag<Wandering, 4>, Compact>(abilities, TryFlag::new, &setup, &mut bytes, usize::MAX),
-        (_, 0) => with_source::<SingleCore, Server>(abilities, single_core, &setup, &mut bytes, usize::MAX),
-        (_, _) => with_source::<TryFlag<Wandering, 4>, Server>(abilities, TryFlag::new, &setup, &mut bytes, usize::MAX),
+        (_, 0) => with_source::<SingleCore, Hosted>(abilities, single_core, &setup, &mut bytes, usize::MAX),
+        (_, _) => with_source::<TryFlag<Wandering, 4>, Hosted>(abilities, TryFlag::new, &setup, &mut bytes, usize::MAX),
     }
 }
 
@@ -80,8 +81,10 @@ pub fn run<const ABILITIES: u32, C: CoreLocal, G: Geometry>(
     choices: &mut impl Choices,
     steps: usize,
 ) -> Counts {
-    // From a few slices to some dozens of pages, whatever the geometry; the first is too small for anything.
-    let unit = (4 * G::SLICE_SIZE).max(G::PAGE_SIZE) * if cfg!(miri) { 3 } else { 8 };
+    // From a few slices to some dozens of pages, whatever the geometry; the first is too small for anything. Smaller blocks under
+    // Miri, so that it does not spend its few steps on refusals.
+    let unit = (4 * G::SLICE_SIZE).max(G::PAGE_SIZE) * 8;
+    let size = if cfg!(miri) { unit / 4 } else { unit };
     let sizes = [
         [37, unit, unit / 3 + 5],
         [unit * 2 + 1, unit / 2, unit * 4 + 99],
@@ -91,7 +94,7 @@ pub fn run<const ABILITIES: u32, C: CoreLocal, G: Geometry>(
     let source = TestSource::<ABILITIES>::new(&sizes[setup.size % sizes.len()]).giving_at_first(unit / 3);
     source.refusals().refuse_every(setup.refused, setup.every);
     let heap = Heap::<_, C, G>::new(source, cores());
-    let limits = Limits { size: unit, align: 16 << 20, live: 1000 };
+    let limits = Limits { size, align: 16 << 20, live: 1000 };
     let inside = |start, size| heap.source().contains(start, size);
     let mut driver = Driver::new(&heap, &inside);
     driver.run(choices, &limits, steps);

@@ -6,7 +6,7 @@
 //! - [`sources`]: hostile page sources over memory that the test owns; [`refusals`]: which of their calls say no; [`watched`]:
 //!   any source, with its calls checked.
 //! - [`blocks`]: blocks that a test allocates, fills, checks and frees by itself.
-//! - [`cores`]: core numbers that a test chooses.
+//! - [`cores`]: core numbers that a test chooses; [`geometries`]: how big its heaps are.
 //! - [`conformance`]: the suite that every port calls with its own page source.
 //!
 //! Needs `alloc` only; the feature `std` adds what tests of hosted programs want.
@@ -23,6 +23,7 @@ pub mod blocks;
 pub mod conformance;
 pub mod cores;
 pub mod fuzz;
+pub mod geometries;
 mod lock;
 pub mod refusals;
 pub mod rng;

@@ -19,7 +19,7 @@ impl Drop for Seed<'_> {
 /// Runs `test` for `count` seeds (few under Miri), or only for the one that the variable `COREHEAP_SEED` names.
 pub fn each_seed(name: &str, count: u64, mut test: impl FnMut(u64, Rng)) {
     let only: Option<u64> = std::env::var("COREHEAP_SEED").ok().as_ref().map(|text: &String| text.parse().expect("a number"));
-    let count = if cfg!(miri) { count.div_ceil(16) } else { count };
+    let count = if cfg!(miri) { count.div_ceil(32) } else { count };
     for seed in only.map_or(0..count, |seed| seed..seed + 1) {
         let _seed = Seed(name, seed);
         test(seed, Rng::new(seed));

@@ -11,11 +11,24 @@ use core::ops::Range;
 use core::ptr::NonNull;
 
 /// Blocks up to this size are filled and compared in full, bigger ones in part: at both ends and here and there.
-const FULL: usize = if cfg!(miri) { 64 } else { 2048 };
+const FULL: usize = 2048;
 /// How many parts in the middle of a bigger block.
 const PARTS: usize = if cfg!(miri) { 4 } else { 64 };
 /// Bytes in such a part.
 const PART: usize = 8;
+
+/// After how many bytes the pattern comes again: no number of bytes that a block could be off by.
+const PERIOD: usize = 251;
+/// What blocks are filled with, each from a place of its own on.
+static PATTERN: [u8; PERIOD + FULL] = {
+    let (mut bytes, mut at) = ([0; PERIOD + FULL], 0);
+    while at < bytes.len() {
+        bytes[at] = (at % PERIOD) as u8 ^ 0x5a;
+        at += 1;
+    }
+    bytes
+};
+static ZEROES: [u8; FULL] = [0; FULL];
 
 /// A live block.
 #[derive(Clone, Copy, Debug)]
@@ -58,10 +71,10 @@ impl Shadow {
     pub fn allocated(&mut self, block: NonNull<u8>, layout: Layout, usable: usize, zeroed: bool) {
         self.check_place(block, layout, usable);
         if zeroed {
-            for at in parts(layout.size()).flatten() {
+            for part in parts(layout.size()) {
                 // SAFETY: inside the block, which the subject says is initialised to zero.
-                let byte = unsafe { block.add(at).read() };
-                assert_eq!(byte, 0, "byte {at} of {layout:?} at {block:?} is not zero");
+                let bytes = unsafe { bytes(block, part.clone()) };
+                assert!(*bytes == ZEROES[..part.len()], "bytes {part:?} of {layout:?} at {block:?} are not zero");
             }
         }
         self.insert(block, layout, usable);
@@ -111,24 +124,36 @@ impl Shadow {
 
 impl Live {
     fn fill(&self) {
-        for at in parts(self.usable).flatten() {
+        for part in parts(self.usable) {
+            let pattern = self.pattern(&part);
             // SAFETY: inside the block's usable bytes, which are the test's.
-            unsafe { self.block.add(at).write(self.pattern(at)) };
+            unsafe { self.block.add(part.start).copy_from_nonoverlapping(NonNull::from(pattern).cast(), pattern.len()) };
         }
     }
 
     /// Checks the bytes below `end` that [`fill`](Self::fill) wrote.
     fn check(&self, end: usize) {
-        for at in parts(self.usable).flatten().take_while(|at| *at < end) {
-            // SAFETY: inside the block; `fill` wrote this byte.
-            let byte = unsafe { self.block.add(at).read() };
-            assert_eq!(byte, self.pattern(at), "byte {at} of {:?} at {:?} was overwritten", self.layout, self.block);
+        for part in parts(self.usable).map(|part| part.start..part.end.min(end)).take_while(|part| part.start < end) {
+            // SAFETY: inside the block; `fill` wrote these bytes.
+            let bytes = unsafe { bytes(self.block, part.clone()) };
+            let pattern = self.pattern(&part);
+            assert!(*bytes == *pattern, "bytes {part:?} of {:?} at {:?} were overwritten", self.layout, self.block);
         }
     }
 
-    fn pattern(&self, at: usize) -> u8 {
-        (at as u8).wrapping_mul(31) ^ ((at >> 8) as u8) ^ self.seed
+    fn pattern(&self, part: &Range<usize>) -> &'static [u8] {
+        let from = (part.start + self.seed as usize) % PERIOD;
+        &PATTERN[from..from + part.len()]
     }
+}
+
+/// Some bytes of a block.
+///
+/// # Safety
+/// They are written, and nobody writes them meanwhile.
+unsafe fn bytes<'a>(block: NonNull<u8>, part: Range<usize>) -> &'a [u8] {
+    // SAFETY: the caller's promise.
+    unsafe { core::slice::from_raw_parts(block.add(part.start).as_ptr(), part.len()) }
 }
 
 /// The parts of `size` bytes that are filled and compared, in order.

@@ -60,6 +60,38 @@ pub fn visit_named<V: Visit>(name: &str, visitor: &mut V) -> Option<V::Output> {
     })
 }
 
+/// Asks an allocator to give back what it can; false if it has no such function here.
+pub fn give_back(name: &str) -> bool {
+    match name {
+        "coreheap" | "coreheap-portable" => drop(COREHEAP.purge()),
+        // SAFETY: a function of the library that this program is linked with, which asks for nothing.
+        REFERENCE => unsafe { mi_collect(true) },
+        #[cfg(target_os = "linux")]
+        // SAFETY: asks for nothing.
+        "system" => drop(unsafe { libc::malloc_trim(0) }),
+        #[cfg(feature = "peers")]
+        // SAFETY: a name of the library's, which needs no value and gives none; 4096 stands for all arenas.
+        "jemalloc" => unsafe {
+            let none = std::ptr::null_mut();
+            _rjem_mallctl(c"arena.4096.purge".as_ptr(), none, none.cast(), none, 0);
+        },
+        _ => return false,
+    }
+    true
+}
+
+unsafe extern "C" {
+    fn mi_collect(force: bool);
+    #[cfg(feature = "peers")]
+    fn _rjem_mallctl(
+        name: *const std::ffi::c_char,
+        old: *mut std::ffi::c_void,
+        old_size: *mut usize,
+        new: *mut std::ffi::c_void,
+        new_size: usize,
+    ) -> std::ffi::c_int;
+}
+
 /// talc works on memory that it is given.
 #[cfg(all(feature = "peers", target_os = "linux"))]
 mod arena {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, ExitStatus};
 
 /// The workspace's root folder.
 pub fn root() -> &'static Path {
@@ -35,5 +35,10 @@ pub fn output_of(line: &str) -> Option<String> {
 /// Runs a command with this terminal as its own; its exit code becomes ours.
 pub fn hand_over(line: &str, names: &[String], arguments: &[String]) -> io::Result<ExitCode> {
     let status = command(line).args(names).args(arguments).status()?;
-    Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
+    Ok(exit_code(status))
+}
+
+/// A command's exit code as ours.
+pub fn exit_code(status: ExitStatus) -> ExitCode {
+    ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }

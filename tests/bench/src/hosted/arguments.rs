@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use coreheap_bench::peers::REFERENCE;
+
 use clap::{Parser, Subcommand, ValueEnum};
 
 /// coreheap beside other allocators: time and peak memory, one process for each measurement.
@@ -33,6 +35,9 @@ pub struct Arguments {
     /// How much work a run is, beside the usual
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
     pub work: f64,
+    /// Count instructions as well, with callgrind, where one thread works
+    #[arg(long)]
+    pub callgrind: bool,
     /// List the rows and allocators, and do nothing
     #[arg(long)]
     pub list: bool,
@@ -46,6 +51,9 @@ pub enum Role {
     /// Run one workload
     #[command(hide = true)]
     Child { workload: String, allocator: String, threads: usize, work: f64 },
+    /// Measure memory or latency
+    #[command(hide = true)]
+    Figures { case: String, allocator: String },
     /// Touch so many MiB of huge pages
     #[command(hide = true)]
     Warm { mib: usize },
@@ -62,6 +70,10 @@ pub enum Group {
     Many,
     /// Real programs, by `LD_PRELOAD`
     Programs,
+    /// Memory that allocators take
+    Memory,
+    /// Time of single calls
+    Latency,
 }
 
 impl Group {
@@ -72,6 +84,8 @@ impl Group {
             Group::Two => "two threads",
             Group::Many => "16 and 64 threads",
             Group::Programs => "real programs",
+            Group::Memory => "memory",
+            Group::Latency => "latency",
         }
     }
 }
@@ -81,6 +95,11 @@ impl Arguments {
     pub fn wants(&self, group: Group, name: &str) -> bool {
         (self.group.is_empty() || self.group.contains(&group))
             && (self.only.is_empty() || self.only.iter().any(|prefix| name.starts_with(prefix.as_str())))
+    }
+
+    /// Whether an allocator is wanted.
+    pub fn has_column(&self, name: &str) -> bool {
+        name == REFERENCE || self.allocators.is_empty() || self.allocators.iter().any(|wanted| wanted == name)
     }
 
     /// Where the CSV and the plots go.

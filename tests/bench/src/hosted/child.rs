@@ -4,7 +4,9 @@ use std::io;
 use std::time::Instant;
 
 use coreheap_bench::peers::visit_named;
+use coreheap_bench::resident::peak_kib;
 use coreheap_bench::workloads::{Job, Run, WORKLOADS};
+use coreheap_bench::{latency, memory};
 
 use crate::arguments::Role;
 use crate::process::Sample;
@@ -17,6 +19,14 @@ pub fn act(role: &Role) -> io::Result<()> {
             println!("{}", sample.to_line());
             Ok(())
         }
+        Role::Figures { case, allocator } => {
+            let figures = match latency::measure(case, allocator, None) {
+                Some(figures) => figures,
+                None => memory::measure(case, allocator)?.unwrap_or_default(),
+            };
+            figures.iter().for_each(|figure| println!("{}", figure.to_line()));
+            Ok(())
+        }
         Role::Warm { mib } => warm(*mib),
     }
 }
@@ -26,12 +36,7 @@ fn workload_sample(workload: &str, allocator: &str, job: Job) -> io::Result<Samp
     let mut run = Run { workload: *workload, job };
     let (cpu, wall) = (cpu_seconds(), Instant::now());
     let operations = visit_named(allocator, &mut run).ok_or_else(|| io::Error::other("no such allocator"))?;
-    Ok(Sample {
-        cpu_seconds: cpu_seconds() - cpu,
-        wall_seconds: wall.elapsed().as_secs_f64(),
-        peak_kib: memory_kib("VmHWM:")?,
-        operations,
-    })
+    Ok(Sample { cpu_seconds: cpu_seconds() - cpu, wall_seconds: wall.elapsed().as_secs_f64(), peak_kib: peak_kib()?, operations })
 }
 
 /// User and system time of this process so far, its ended threads included.
@@ -40,14 +45,6 @@ fn cpu_seconds() -> f64 {
     // SAFETY: the clock writes to `time`, which is live.
     unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
-}
-
-/// A line of what the system says about this process' memory: `VmHWM:` is the peak of what was resident, `VmRSS:` what is now.
-fn memory_kib(label: &str) -> io::Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix(label));
-    let value = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    value.ok_or_else(|| io::Error::other("/proc/self/status has no such line"))
 }
 
 /// Touches huge pages, so that the host of this virtual machine backs them with memory: the first touch of a page that it does not

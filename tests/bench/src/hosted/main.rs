@@ -11,12 +11,18 @@
 //! | `plan.rs` | rows and columns of the tables |
 //! | `programs.rs`, `preload.rs` | real programs, and the libraries under them |
 //! | `measure.rs` | all runs, in their order |
+//! | `figures.rs` | memory and latency: figures with names |
+//! | `callgrind.rs` | instructions |
 //! | `report.rs`, `plot.rs` | tables, CSV, SVG |
 
 #[cfg(target_os = "linux")]
 mod arguments;
 #[cfg(target_os = "linux")]
+mod callgrind;
+#[cfg(target_os = "linux")]
 mod child;
+#[cfg(target_os = "linux")]
+mod figures;
 #[cfg(target_os = "linux")]
 mod measure;
 #[cfg(target_os = "linux")]

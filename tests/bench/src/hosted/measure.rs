@@ -1,37 +1,65 @@
 //! All runs, in their order.
 
 use std::io;
+use std::path::Path;
 
 use coreheap_bench::numbers::Random;
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Group};
 use crate::plan::Plan;
-use crate::plot;
-use crate::process::{Sample, own_child};
+use crate::process::{Sample, own_child, warm};
 use crate::report::{self, Measure, Results};
+use crate::{callgrind, figures, plot};
 
 /// Measures what the arguments ask for, and reports it.
 pub fn run(arguments: &Arguments) -> io::Result<()> {
     let plan = Plan::new(arguments)?;
+    let groups = [Group::Memory, Group::Latency];
     if arguments.list {
         plan.rows.iter().for_each(|row| println!("{:22}{:20}{}", row.name, row.group.title(), row.shows));
+        for group in groups {
+            figures::cases(arguments, group)
+                .iter()
+                .for_each(|case| println!("{:22}{:20}{}", case.name, group.title(), case.shows));
+        }
         println!("\nallocators: {}", plan.columns.join(", "));
         return Ok(());
     }
-    if plan.rows.is_empty() || arguments.rounds == 0 {
+    if arguments.rounds == 0 || (plan.rows.is_empty() && groups.iter().all(|group| figures::cases(arguments, *group).is_empty()))
+    {
         return Err(io::Error::other("a row and a round at least"));
     }
-    let results = measure(arguments, plan);
-    let time = if arguments.wall { Measure::Wall } else { Measure::Cpu };
     let folder = arguments.out_folder()?;
-    print!("{}\n{}", report::table(&results, time), report::table(&results, Measure::Peak));
-    print!("\n{}", report::losses(&results, time));
-    std::fs::write(folder.join("runs.csv"), report::runs_csv(&results))?;
-    std::fs::write(folder.join("summary.csv"), report::summary_csv(&results, time))?;
-    plot::ratios(&results, time, &folder.join("time.svg"))?;
-    plot::ratios(&results, Measure::Peak, &folder.join("peak-rss.svg"))?;
-    println!("\nCSV and plots: {}", folder.display());
+    if !plan.rows.is_empty() {
+        let results = measure(arguments, plan);
+        report(arguments, &results, &folder)?;
+    }
+    for group in groups {
+        figures::run(arguments, group)?;
+    }
+    if arguments.callgrind {
+        callgrind::run(arguments)?;
+    }
+    println!("CSV and plots: {}", folder.display());
     Ok(())
+}
+
+fn report(arguments: &Arguments, results: &Results, folder: &Path) -> io::Result<()> {
+    let time = if arguments.wall { Measure::Wall } else { Measure::Cpu };
+    println!("{}\n{}", report::table(results, time), report::table(results, Measure::Peak));
+    // The harness with all its allocators linked in is in every peak of a workload.
+    let idle = own_child(&["child", "lifo", "system", "1", "0"], &[]).ok().and_then(|line| Sample::from_line(&line));
+    if let Some(idle) = idle {
+        println!(
+            "A measured process that does nothing has a peak of {:.1} MiB; it is in the rows of all workloads.",
+            idle.peak_kib as f64 / 1024.0
+        );
+    }
+    println!("{}", report::losses(results, time));
+    std::fs::write(folder.join("runs.csv"), report::runs_csv(results))?;
+    std::fs::write(folder.join("summary.csv"), report::summary_csv(results, time))?;
+    plot::ratios(results, time, &folder.join("time.svg"))?;
+    plot::ratios(results, Measure::Peak, &folder.join("peak-rss.svg"))
 }
 
 fn measure(arguments: &Arguments, plan: Plan) -> Results {
@@ -47,8 +75,7 @@ fn measure(arguments: &Arguments, plan: Plan) -> Results {
                 if !plan.has(row, column) {
                     continue;
                 }
-                // A machine that has no huge pages is not helped, and not hurt.
-                let _ = own_child(&["warm", &arguments.warm.to_string()], &[]);
+                warm(arguments.warm);
                 match plan.run(row, column, arguments.work) {
                     Ok(sample) => samples[place].push(sample),
                     Err(error) => failures.push(format!("{} on {column}, round {}: {error}", row.name, round + 1)),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
-use coreheap_bench::peers::{PEERS, REFERENCE};
+use coreheap_bench::peers::PEERS;
 use coreheap_bench::workloads::{WORKLOADS, Workload};
 
 use crate::arguments::{Arguments, Group};
@@ -60,9 +60,7 @@ impl Plan {
         if let Some(unknown) = arguments.allocators.iter().find(|name| !columns.contains(&name.as_str())) {
             return Err(io::Error::other(format!("there is no allocator {unknown}; there are {}", columns.join(", "))));
         }
-        columns.retain(|name| {
-            *name == REFERENCE || arguments.allocators.is_empty() || arguments.allocators.iter().any(|wanted| wanted == name)
-        });
+        columns.retain(|name| arguments.has_column(name));
         let mut plan =
             Plan { rows, columns, notes: Vec::new(), libraries: BTreeMap::new(), work_folder: arguments.out_folder()? };
         if plan.rows.iter().any(|row| row.group == Group::Programs) {
@@ -70,9 +68,11 @@ impl Plan {
         }
         let missing = missing.into_iter().filter(|program| arguments.wants(Group::Programs, program.name));
         plan.notes.extend(missing.map(|program| format!("{} is not installed", program.name)));
-        if cfg!(not(feature = "peers")) {
-            plan.notes.push("built without the feature `peers`: fewer allocators".into());
-        }
+        plan.notes.push(if cfg!(feature = "peers") {
+            "rpmalloc is left out: its crate puts its own pthread_create into the whole program; talc with 16 threads as well: a spin lock".into()
+        } else {
+            "built without the feature `peers`: fewer allocators".into()
+        });
         Ok(plan)
     }
 
