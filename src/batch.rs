@@ -71,6 +71,11 @@ impl Batch {
         Some(unsafe { Block::from_address(NonZeroUsize::new_unchecked(self.start + bit * self.size)) })
     }
 
+    /// The address that bit 0 stands for, and the bits: to give the blocks back without having had them in hand.
+    pub fn into_bits(self) -> (usize, usize) {
+        (self.start, self.bits)
+    }
+
     /// Moves the blocks over, as many as there is room for, the lowest addresses first.
     pub fn move_to(&mut self, blocks: &mut Blocks) {
         while blocks.addresses().len() < Blocks::CAPACITY

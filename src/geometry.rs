@@ -65,7 +65,7 @@ pub trait Geometry: Sized + Send + Sync + 'static {
         assert!(Self::MAX_BLOCK <= 1 << 20, "blocks of a class have at most 1 MiB: the reciprocal is exact to there");
         let group = size_of::<Self::PageGroup<u8>>();
         assert!(group >= 1 && group <= WORD_BITS, "a group has as many pages as a word has bits, at most");
-        assert!(Self::PAGE_BLOCKS >= WORD_BITS && Self::PAGE_BLOCKS <= 1 << 12, "a page has 1 word of blocks or more");
+        assert!(Self::PAGE_BLOCKS >= WORD_BITS && Self::PAGE_BLOCKS <= MOST_PAGE_BLOCKS, "a page has 1 word of blocks or more");
     };
 
     /// The class for `size` bytes at `align`, or `None` for a large block.
@@ -95,6 +95,8 @@ pub trait Geometry: Sized + Send + Sync + 'static {
     }
 }
 
+/// No page has more blocks, in any geometry.
+pub(crate) const MOST_PAGE_BLOCKS: usize = 1 << 12;
 /// The class number of a page header that describes a large block.
 pub(crate) const LARGE: u8 = 254;
 /// The class number of a page header that describes nothing.

@@ -51,13 +51,15 @@ pub unsafe trait PageSource: Sync {
     const DECOMMITS: bool = false;
     /// Decommitted memory reads as zero when it is next committed or used.
     const DECOMMITTED_IS_ZERO: bool = false;
+    /// [`discard`](Self::discard) does something.
+    const DISCARDS: bool = false;
     /// [`release`](Self::release) takes a whole region back.
     const RELEASES: bool = false;
     /// [`grow`](Self::grow) can extend a region in place.
     const GROWS: bool = false;
     /// [`remap`](Self::remap) can move contents without copying them, from this many bytes on (`usize::MAX`: it cannot).
     const REMAPS_FROM: usize = usize::MAX;
-    /// Ranges that are committed, decommitted or remapped, and the regions of a source that can do so, start and end at multiples of
+    /// Ranges that are committed, decommitted, discarded or remapped, and the regions of a source that can do so, start and end at multiples of
     /// this power of two (bytes).
     const OS_PAGE_SIZE: usize = 1;
 
@@ -78,6 +80,16 @@ pub unsafe trait PageSource: Sync {
     /// # Safety
     /// The range lies inside one region of this source, and nobody uses its contents.
     unsafe fn decommit(&self, start: NonNull<u8>, size: usize) -> bool {
+        let _ = (start, size);
+        false
+    }
+
+    /// Gives the contents of part of a region up that is committed and stays so: it may be used at any time, and then holds anything.
+    /// False means that nothing happened.
+    ///
+    /// # Safety
+    /// As for [`decommit`](Self::decommit).
+    unsafe fn discard(&self, start: NonNull<u8>, size: usize) -> bool {
         let _ = (start, size);
         false
     }

@@ -2,15 +2,19 @@
 //!
 //! *Role*: the part of [`Heap`] that runs before null is returned, when the program asks for it, and when time has passed.
 
+use crate::arena::Arena;
+use crate::batch::Batch;
+use crate::bitmap::next_run;
 use crate::block::Blocks;
 use crate::core_heap::CoreHeap;
 use crate::core_local::CoreLocal;
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, MOST_PAGE_BLOCKS};
 use crate::heap::Heap;
 use crate::misuse::Misuse;
+use crate::page::Page;
 use crate::page_source::PageSource;
 use crate::size_class::SizeClass;
-use crate::sync::Ordering;
+use crate::sync::{Ordering, WORD_BITS};
 
 /// How long free memory stays committed at least, in milliseconds of the source's clock; at most twice as long while the heap
 /// is in use.
@@ -18,12 +22,17 @@ const PURGE_DELAY_MS: usize = 500;
 
 impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     /// Empties every core's magazines and returns every empty page, then gives the memory of all free slices back to the source;
-    /// returns how many bytes that were.
+    /// returns how many bytes that were. A source that can discard gets what lies between live blocks as well, OS page by OS page.
     ///
     /// Any context may call it at any time; it takes time in proportion to the memory in use. A magazine that is busy throughout is
     /// left alone.
     pub fn purge(&self) -> usize {
         self.reclaim();
+        if S::DISCARDS {
+            for arena in self.arenas.iter() {
+                arena.table().groups().flat_map(|(_, group)| group.pages()).for_each(|page| self.discard_free(arena, page));
+            }
+        }
         self.arenas.iter().map(|arena| arena.slices().purge(&self.source, false)).sum()
     }
 
@@ -56,6 +65,31 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             {
                 self.let_go(page, class);
             }
+        }
+    }
+
+    /// Discards the OS pages of a page on which only free blocks lie.
+    fn discard_free(&self, arena: &Arena<G>, page: &Page<G>) {
+        let Some(class) = page.class().filter(|class| page.free_count() * class.block_size() >= S::OS_PAGE_SIZE) else { return };
+        // Claimed meanwhile, so that nobody gets them. With one in hand the page stays what it is (P2).
+        let size = class.block_size();
+        let mut words = [0; MOST_PAGE_BLOCKS / WORD_BITS];
+        for _ in 0..G::PAGE_BLOCKS / WORD_BITS {
+            let Some((start, bits)) = page.take(class, WORD_BITS).map(Batch::into_bits) else { break };
+            words[(start - page.start()) / (WORD_BITS * size)] |= bits;
+        }
+        let mut from = 0;
+        while let Some(run) = next_run(G::PAGE_BLOCKS, from, |index| words[index]) {
+            from = run.end;
+            let start = (page.start() + run.start * size).next_multiple_of(S::OS_PAGE_SIZE);
+            let end = (page.start() + run.end * size) / S::OS_PAGE_SIZE * S::OS_PAGE_SIZE;
+            if start < end {
+                // SAFETY: whole OS pages of a region, under blocks of this context.
+                unsafe { self.source.discard(self.pointer_at(start), end - start) };
+            }
+        }
+        for (word, bits) in words.iter().enumerate().filter(|(_, bits)| **bits != 0) {
+            self.give_word(arena, page, class, word, *bits);
         }
     }
 

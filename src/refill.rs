@@ -137,14 +137,19 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
                 }
                 true
             });
-            let given = page.give(class, word, bits);
-            if given.double {
+            if self.give_word(arena, page, class, word, bits) {
                 self.misuses.report(Misuse::DoubleFree, address);
             }
-            if given.empty && !page.is_held() && page.hold_if_listed(class) {
-                self.let_go_in(arena, page, class);
-            }
         }
+    }
+
+    /// Gives blocks of one word that this context owns to their page, and retires it if it is empty; whether one was free before.
+    pub(crate) fn give_word(&self, arena: &Arena<G>, page: &Page<G>, class: SizeClass, word: usize, bits: usize) -> bool {
+        let given = page.give(class, word, bits);
+        if given.empty && !page.is_held() && page.hold_if_listed(class) {
+            self.let_go_in(arena, page, class);
+        }
+        given.double
     }
 
     /// Ends this context's hold on a page: retires it if it is empty.
@@ -167,22 +172,23 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
 
     /// This core's heap; made if need be, `None` if there is no memory for it.
     fn core_heap(&self) -> Option<&CoreHeap<G>> {
-        let slot = self.cores.slot(self.cores.core());
-        // SAFETY: `G` is this heap's geometry.
-        if let Some(core_heap) = unsafe { slot.heap::<G>() } {
-            return Some(core_heap);
+        loop {
+            // Asked again when one was made: this may run on another core by then, and the `CoreLocal` has something to give out.
+            let slot = self.cores.slot(self.cores.core());
+            // SAFETY: `G` is this heap's geometry.
+            if let Some(core_heap) = unsafe { slot.heap::<G>() } {
+                return Some(core_heap);
+            }
+            let (arena, memory) = self.until_exhausted(Self::CORE_HEAP_SLICES, align_of::<CoreHeap<G>>(), |_| {
+                self.arenas.iter().find_map(|arena| Some((arena, arena.claim_metadata::<S, CoreHeap<G>>(&self.source)?)))
+            })?;
+            // SAFETY: zeroed memory that stays (C1).
+            if unsafe { slot.install(memory.as_ptr()) } {
+                self.note_used(Self::CORE_HEAP_SLICES as isize);
+            } else {
+                arena.return_metadata::<S, _>(memory);
+            }
         }
-        let (arena, memory) = self.until_exhausted(Self::CORE_HEAP_SLICES, align_of::<CoreHeap<G>>(), |_| {
-            self.arenas.iter().find_map(|arena| Some((arena, arena.claim_metadata::<S, CoreHeap<G>>(&self.source)?)))
-        })?;
-        // SAFETY: zeroed memory that stays (C1).
-        if unsafe { slot.install(memory.as_ptr()) } {
-            self.note_used(Self::CORE_HEAP_SLICES as isize);
-        } else {
-            arena.return_metadata::<S, _>(memory);
-        }
-        // SAFETY: as above.
-        unsafe { slot.heap::<G>() }
     }
 
     /// Makes sure that the magazine of this class takes blocks; returns how many.

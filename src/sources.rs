@@ -108,6 +108,7 @@ unsafe impl<S: PageSource> PageSource for Limited<S> {
     const COMMITS: bool = S::COMMITS;
     const DECOMMITS: bool = S::DECOMMITS;
     const DECOMMITTED_IS_ZERO: bool = S::DECOMMITTED_IS_ZERO;
+    const DISCARDS: bool = S::DISCARDS;
     const RELEASES: bool = S::RELEASES;
     const GROWS: bool = S::GROWS;
     const REMAPS_FROM: usize = S::REMAPS_FROM;
@@ -156,6 +157,11 @@ unsafe impl<S: PageSource> PageSource for Limited<S> {
             self.refund(size);
         }
         decommitted
+    }
+
+    unsafe fn discard(&self, start: NonNull<u8>, size: usize) -> bool {
+        // SAFETY: the caller's promise. What is discarded stays committed, and counts.
+        unsafe { self.source.discard(start, size) }
     }
 
     unsafe fn release(&self, region: Region) {

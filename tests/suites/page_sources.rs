@@ -7,7 +7,8 @@ use coreheap_tests::fuzz::single_core;
 use coreheap_tests::geometries::Hosted;
 use coreheap_tests::refusals::Call;
 use coreheap_tests::sources::{
-    COMMITS, DECOMMITS, DECOMMITTED_IS_ZERO, FRESH_IS_ZERO, GROWS, OS_PAGES, RELEASES, REMAPS, REMAPS_FROM_SIZE, TestSource,
+    COMMITS, DECOMMITS, DECOMMITTED_IS_ZERO, DISCARDS, FRESH_IS_ZERO, GROWS, OS_PAGES, RELEASES, REMAPS, REMAPS_FROM_SIZE,
+    TestSource,
 };
 use coreheap_tests::watched::{Ledger, Watched};
 
@@ -297,4 +298,42 @@ fn what_was_used_is_cleared_again() {
             assert!(heap.purge() > 0, "comes back as garbage");
         }
     }
+}
+
+#[test]
+fn what_lies_between_live_blocks_is_discarded() {
+    const BLOCK: usize = 512;
+    let blocks_in_all = if cfg!(miri) { 96 } else { 2048 };
+    let source = TestSource::<{ DISCARDS | OS_PAGES }>::new(&[(3 * blocks_in_all * BLOCK).max(SIZE)]);
+    let heap: OneCore<_> = heap(source);
+    let block = || heap.allocate(layout(BLOCK)).expect("memory");
+    let mut blocks: Vec<_> = (0..blocks_in_all).map(|_| block()).collect();
+    blocks.sort();
+    let (live, dead): (Vec<_>, Vec<_>) = blocks.into_iter().enumerate().partition(|(index, _)| index % 32 == 0);
+    for (index, block) in &live {
+        // SAFETY: live blocks of this size.
+        unsafe { block.write_bytes(*index as u8 | 1, BLOCK) };
+    }
+    // SAFETY: live blocks of this layout.
+    dead.iter().for_each(|(_, block)| unsafe { heap.deallocate(*block, layout(BLOCK)) });
+    assert_eq!(heap.source().bytes_discarded(), 0, "not before it is asked for");
+    heap.purge();
+    heap.assert_valid();
+    let discarded = heap.source().bytes_discarded();
+    let between = blocks_in_all * BLOCK - live.len() * BLOCK;
+    assert!(discarded > between / 2 && discarded < between, "{discarded} of {between} bytes");
+    for (index, block) in &live {
+        // SAFETY: live blocks of this size, written above.
+        let bytes = unsafe { core::slice::from_raw_parts(block.as_ptr(), BLOCK) };
+        assert!(bytes.iter().all(|byte| *byte == *index as u8 | 1), "block {index} was discarded");
+    }
+    // What was discarded can be had again.
+    let again: Vec<_> = dead.iter().map(|_| block()).collect();
+    for block in again.into_iter().chain(live.into_iter().map(|(_, block)| block)) {
+        // SAFETY: live blocks of this layout.
+        unsafe { heap.deallocate(block, layout(BLOCK)) };
+    }
+    heap.purge();
+    assert_eq!(heap.stats().used, 0);
+    heap.assert_valid();
 }

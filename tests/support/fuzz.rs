@@ -9,7 +9,9 @@ use crate::actions::{Choices, Counts, Driver, Limits};
 use crate::cores::Wandering;
 use crate::geometries::Hosted;
 use crate::refusals::Call;
-use crate::sources::{COMMITS, DECOMMITS, DECOMMITTED_IS_ZERO, FRESH_IS_ZERO, GROWS, OS_PAGES, RELEASES, REMAPS, TestSource};
+use crate::sources::{
+    COMMITS, DECOMMITS, DECOMMITTED_IS_ZERO, DISCARDS, FRESH_IS_ZERO, GROWS, OS_PAGES, RELEASES, REMAPS, TestSource,
+};
 
 /// The abilities that are tried in combination, with no others in between.
 pub const COMBINATIONS: usize = 8;
@@ -60,12 +62,12 @@ pub fn with_source<C: CoreLocal, G: Geometry>(
     match combination % COMBINATIONS {
         0 => run::<0, C, G>(cores, setup, choices, steps),
         1 => run::<{ COMMITS | DECOMMITS }, C, G>(cores, setup, choices, steps),
-        2 => run::<{ FRESH_IS_ZERO | COMMITS | DECOMMITS | DECOMMITTED_IS_ZERO | RELEASES | OS_PAGES }, C, G>(
+        2 => run::<{ FRESH_IS_ZERO | COMMITS | DECOMMITS | DECOMMITTED_IS_ZERO | DISCARDS | RELEASES | OS_PAGES }, C, G>(
             cores, setup, choices, steps,
         ),
         3 => run::<{ GROWS | FRESH_IS_ZERO }, C, G>(cores, setup, choices, steps),
         4 => run::<{ DECOMMITS | REMAPS | OS_PAGES }, C, G>(cores, setup, choices, steps),
-        5 => run::<{ FRESH_IS_ZERO | DECOMMITS }, C, G>(cores, setup, choices, steps),
+        5 => run::<{ FRESH_IS_ZERO | DECOMMITS | DISCARDS }, C, G>(cores, setup, choices, steps),
         6 => run::<{ COMMITS | GROWS | RELEASES | REMAPS }, C, G>(cores, setup, choices, steps),
         _ => {
             const ALL: u32 = FRESH_IS_ZERO | COMMITS | DECOMMITS | DECOMMITTED_IS_ZERO | RELEASES | GROWS | REMAPS | OS_PAGES;

@@ -17,11 +17,14 @@ pub enum Call {
     Grow,
     /// `PageSource::remap`
     Remap,
+    /// `PageSource::discard`
+    Discard,
 }
 
 impl Call {
     /// All of them.
-    pub const ALL: [Call; 6] = [Call::Reserve, Call::Commit, Call::Decommit, Call::Release, Call::Grow, Call::Remap];
+    pub const ALL: [Call; 7] =
+        [Call::Reserve, Call::Commit, Call::Decommit, Call::Release, Call::Grow, Call::Remap, Call::Discard];
 }
 
 /// One kind of call: how often it came, and which of them are refused.

@@ -29,6 +29,8 @@ pub const GROWS: u32 = 32;
 pub const REMAPS: u32 = 64;
 /// Not an ability but a demand: ranges must consist of OS pages of 4096 bytes, not of bytes.
 pub const OS_PAGES: u32 = 128;
+/// Ability: contents of committed memory can be given up.
+pub const DISCARDS: u32 = 256;
 
 /// From how many bytes on a source with [`REMAPS`] wants to be asked.
 pub const REMAPS_FROM_SIZE: usize = 16 * 1024;
@@ -39,6 +41,7 @@ pub struct TestSource<const ABILITIES: u32> {
     /// How many bytes of an area that can grow are given at first.
     first_size: usize,
     refusals: Refusals,
+    discarded: AtomicUsize,
     clock_ms: AtomicUsize,
     /// Called in the middle of each call, with `context`.
     hook: AtomicPtr<Hook>,
@@ -64,6 +67,7 @@ impl<const ABILITIES: u32> TestSource<ABILITIES> {
             areas: sizes.iter().enumerate().map(area).collect(),
             first_size: 0,
             refusals: Refusals::default(),
+            discarded: AtomicUsize::new(0),
             clock_ms: AtomicUsize::new(0),
             hook: AtomicPtr::new(core::ptr::null_mut()),
             in_hook: AtomicBool::new(false),
@@ -106,6 +110,11 @@ impl<const ABILITIES: u32> TestSource<ABILITIES> {
     /// How many bytes are given out.
     pub fn bytes_out(&self) -> usize {
         self.areas.iter().filter_map(Area::given).map(|region| region.size).sum()
+    }
+
+    /// How many bytes were discarded in all.
+    pub fn bytes_discarded(&self) -> usize {
+        self.discarded.load(Ordering::Relaxed)
     }
 
     /// How many bytes are committed.
@@ -155,6 +164,7 @@ unsafe impl<const ABILITIES: u32> PageSource for TestSource<ABILITIES> {
     const COMMITS: bool = Self::has(COMMITS);
     const DECOMMITS: bool = Self::has(DECOMMITS);
     const DECOMMITTED_IS_ZERO: bool = Self::has(DECOMMITTED_IS_ZERO);
+    const DISCARDS: bool = Self::has(DISCARDS);
     const RELEASES: bool = Self::has(RELEASES);
     const GROWS: bool = Self::has(GROWS);
     const REMAPS_FROM: usize = if Self::has(REMAPS) { REMAPS_FROM_SIZE } else { usize::MAX };
@@ -196,6 +206,19 @@ unsafe impl<const ABILITIES: u32> PageSource for TestSource<ABILITIES> {
             area.fill(start, size, Self::RECOMMITTED);
         }
         self.refusals.grant(Call::Decommit);
+        true
+    }
+
+    unsafe fn discard(&self, start: NonNull<u8>, size: usize) -> bool {
+        assert!(Self::has(DISCARDS), "discard is not an ability of this source");
+        self.check_range(start, size);
+        assert!(self.contains(start.addr().get(), size), "{size} bytes at {start:?} are not (all) usable");
+        if !self.enter(Call::Discard) {
+            return false;
+        }
+        self.area_of(start, size).fill(start, size, DIRTY);
+        self.discarded.fetch_add(size, Ordering::Relaxed);
+        self.refusals.grant(Call::Discard);
         true
     }
 

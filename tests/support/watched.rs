@@ -96,6 +96,7 @@ unsafe impl<S: PageSource> PageSource for Watched<'_, S> {
     const COMMITS: bool = S::COMMITS;
     const DECOMMITS: bool = S::DECOMMITS;
     const DECOMMITTED_IS_ZERO: bool = S::DECOMMITTED_IS_ZERO;
+    const DISCARDS: bool = S::DISCARDS;
     const RELEASES: bool = S::RELEASES;
     const GROWS: bool = S::GROWS;
     const REMAPS_FROM: usize = S::REMAPS_FROM;
@@ -142,6 +143,14 @@ unsafe impl<S: PageSource> PageSource for Watched<'_, S> {
             self.ledger.decommitted.fetch_add(size, Ordering::Relaxed);
         }
         done
+    }
+
+    unsafe fn discard(&self, start: NonNull<u8>, size: usize) -> bool {
+        self.ledger.refusals.admit(Call::Discard);
+        Self::check_range(start, size);
+        self.ledger.find(start, size);
+        // SAFETY: the caller's promise.
+        unsafe { self.source.discard(start, size) }
     }
 
     unsafe fn release(&self, region: Region) {

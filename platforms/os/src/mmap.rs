@@ -30,6 +30,7 @@ const STRICT: u8 = 2;
 /// | reserve | `mmap` of the preferred size, or half of it, and so on down to the least; aligned by cutting off both ends |
 /// | commit | nothing, or `mprotect` in strict mode |
 /// | decommit | `MADV_DONTNEED`; a fresh mapping without access in strict mode and on other systems than Linux |
+/// | discard | `MADV_DONTNEED`, on Linux |
 /// | release | `munmap` |
 /// | remap | `mremap`, on Linux 5.7 and later, not in strict mode |
 /// | huge pages | `MADV_HUGEPAGE` on Linux, from 8 MiB into a region on |
@@ -81,6 +82,7 @@ unsafe impl PageSource for Mmap {
     const COMMITS: bool = true;
     const DECOMMITS: bool = true;
     const DECOMMITTED_IS_ZERO: bool = true;
+    const DISCARDS: bool = cfg!(any(target_os = "linux", target_os = "android"));
     const RELEASES: bool = true;
     const REMAPS_FROM: usize = if cfg!(all(target_os = "linux", not(miri))) { 1 << 20 } else { usize::MAX };
     /// The least that systems have. Where pages are bigger, only whole ones are given back, and the rest is cleared.
@@ -132,6 +134,13 @@ unsafe impl PageSource for Mmap {
             }
         }
         given
+    }
+
+    unsafe fn discard(&self, start: NonNull<u8>, size: usize) -> bool {
+        let _errno = Errno::keep();
+        let whole = whole_pages(start.addr().get(), size, page_size());
+        // SAFETY: a part of the range, which is a part of a region of ours whose contents nobody uses. Access stays as it is.
+        whole.size > 0 && unsafe { give_up(start.as_ptr().add(whole.before).cast(), whole.size, FULL_ACCESS) }
     }
 
     unsafe fn release(&self, region: Region) {
