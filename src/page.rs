@@ -338,11 +338,8 @@ impl<G: Geometry> Page<G> {
     }
 
     fn list(&self, class: SizeClass) {
-        let room = self.room(class);
-        if room.load(Ordering::Relaxed) & self.listed_bit() == 0 {
-            // Pairs with the claim in `hold_listed`.
-            room.fetch_or(self.listed_bit(), Ordering::AcqRel);
-        }
+        // Pairs with the claim in `hold_if_listed`. Without a look first: a load may see the bit that another context has claimed since.
+        self.room(class).fetch_or(self.listed_bit(), Ordering::AcqRel);
     }
 
     fn is_empty(&self) -> bool {
