@@ -74,11 +74,17 @@ pub fn publish<T>(pointer: &AtomicPtr<T>, value: *mut T) {
     }
 }
 
-/// loom treats sequentially consistent accesses as acquire and release; its fences are exact, so the model uses them.
+/// loom treats sequentially consistent accesses as acquire and release, and Miri lets such a load pass such a write to see an older
+/// one of another order, which C++20 forbids; the fences of both are exact, so they get those.
 #[inline(always)]
 fn model_fence() {
-    #[cfg(loom)]
-    loom::sync::atomic::fence(Ordering::SeqCst);
+    cfg_if::cfg_if! {
+        if #[cfg(loom)] {
+            loom::sync::atomic::fence(Ordering::SeqCst);
+        } else if #[cfg(miri)] {
+            core::sync::atomic::fence(Ordering::SeqCst);
+        }
+    }
 }
 
 /// Keeps `T` on cache lines of its own, so that two cores never fight over one.
