@@ -23,6 +23,9 @@ pub trait Geometry: Sized + Send + Sync + 'static {
     /// Bytes that a growing arena should grow by at a time.
     const GROW_SIZE: usize;
 
+    /// What blocks of at least so many bytes are aligned to, even if less is asked for: a power of two, for programs that expect it.
+    const MIN_ALIGN: usize = 1;
+
     /// One `T` for each size class.
     type PerClass<T: Send + Sync>: AsRef<[T]> + AsMut<[T]> + Send + Sync;
     /// One `T` for each size class, none at all for a heap without magazines.
@@ -61,6 +64,10 @@ pub trait Geometry: Sized + Send + Sync + 'static {
             SizeClass::from_index(Self::CLASS_COUNT - 1).block_size() == Self::MAX_BLOCK,
             "the biggest block must be a size class"
         );
+        assert!(
+            Self::MIN_ALIGN.is_power_of_two() && Self::MIN_ALIGN <= 16,
+            "classes from 16 bytes on can be aligned to 16 by size"
+        );
         assert!(Self::ARENA_SIZE.is_power_of_two(), "arenas lie at multiples of their size, a power of two");
         assert!(Self::MAX_BLOCK <= 1 << 20, "blocks of a class have at most 1 MiB: the reciprocal is exact to there");
         let group = size_of::<Self::PageGroup<u8>>();
@@ -71,7 +78,8 @@ pub trait Geometry: Sized + Send + Sync + 'static {
     /// The class for `size` bytes at `align`, or `None` for a large block.
     #[inline(always)]
     fn class_of(size: usize, align: usize) -> Option<SizeClass> {
-        SizeClass::of(size, align, Self::MAX_BLOCK)
+        let least = if size >= Self::MIN_ALIGN { Self::MIN_ALIGN } else { 1 };
+        SizeClass::of(size, if align < least { least } else { align }, Self::MAX_BLOCK)
     }
 
     /// Most blocks of this class that a magazine holds.
@@ -108,7 +116,7 @@ macro_rules! geometry {
     ($(#[$doc:meta])* $vis:vis struct $name:ident {
         slice_size: $slice:expr, max_block: $max:expr, page_size: $page:expr, page_words: $words:expr, pages_per_group: $group:expr, room_words: $rooms:expr,
         magazine_slots: $slots:expr, magazine_bytes: $bytes:expr,
-        arena_size: $arena:expr, arena_map: $map:expr, grow_size: $grow:expr $(,)?
+        arena_size: $arena:expr, arena_map: $map:expr, grow_size: $grow:expr $(, min_align: $min_align:expr)? $(,)?
     }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy)]
@@ -120,6 +128,7 @@ macro_rules! geometry {
             const MAGAZINE_BYTES: usize = $bytes;
             const ARENA_SIZE: usize = $arena;
             const GROW_SIZE: usize = $grow;
+            $(const MIN_ALIGN: usize = $min_align;)?
             type PerClass<T: Send + Sync> = [T; $crate::SizeClass::count($max)];
             type PerMagazine<T: Send + Sync> = [T; if $slots == 0 { 0 } else { $crate::SizeClass::count($max) }];
             type PageWords = [$crate::__private::AtomicUsize; $words];
@@ -153,16 +162,30 @@ macro_rules! __empty_map {
     ($map:expr) => {};
 }
 
-geometry! {
+macro_rules! server {
+    ($(#[$doc:meta])* $name:ident, $min_align:expr) => {
+        geometry! {
+            $(#[$doc])*
+            pub struct $name {
+                slice_size: 4096, max_block: 32 * 1024, page_size: 64 * 1024, page_words: 12,
+                pages_per_group: if usize::BITS == 64 { 58 } else { 30 }, room_words: 80,
+                // An odd number of cache lines for each magazine: their counts lie in different sets of a core's cache.
+                magazine_slots: 183, magazine_bytes: 64 * 1024,
+                arena_size: if usize::BITS == 64 { 1 << 30 } else { 64 << 20 }, arena_map: if usize::BITS == 64 { 1024 } else { 64 },
+                grow_size: 1 << 20, min_align: $min_align,
+            }
+        }
+    };
+}
+
+server! {
     /// Hosted programs and kernels with virtual memory: 4 KiB slices, pages of about 64 KiB, magazines of up to 183 blocks.
-    pub struct Server {
-        slice_size: 4096, max_block: 32 * 1024, page_size: 64 * 1024, page_words: 12,
-        pages_per_group: if usize::BITS == 64 { 58 } else { 30 }, room_words: 80,
-        // An odd number of cache lines for each magazine: their counts lie in different sets of a core's cache.
-        magazine_slots: 183, magazine_bytes: 64 * 1024,
-        arena_size: if usize::BITS == 64 { 1 << 30 } else { 64 << 20 }, arena_map: if usize::BITS == 64 { 1024 } else { 64 },
-        grow_size: 1 << 20,
-    }
+    Server, 1
+}
+
+server! {
+    /// [`Server`] for programs that expect every block of 16 bytes or more at a multiple of 16, whatever they ask for.
+    AlignedServer, 16
 }
 
 geometry! {

@@ -166,7 +166,7 @@ cfg_if::cfg_if! {
 pub use block::{Block, Blocks};
 pub use core_heap::{CoreHeap, CoreSlot};
 pub use core_local::{CoreLocal, CoreNumber, SingleCore, TryFlag};
-pub use geometry::{Compact, Geometry, Server, Tiny};
+pub use geometry::{AlignedServer, Compact, Geometry, Server, Tiny};
 pub use lease::{Leased, Threads};
 pub use magazine::Magazine;
 pub use size_class::SizeClass;

@@ -4,7 +4,8 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
-use coreheap::{Server, Stats};
+use coreheap::Stats;
+use coreheap_os::HostGeometry;
 
 use crate::allocator::COREHEAP;
 use crate::corpus;
@@ -62,7 +63,7 @@ pub fn run(folder: &Path, shown: &[String]) -> io::Result<()> {
 }
 
 /// The heap report: its first lines, and of the size classes those that hold most.
-fn report_heap(stats: &Stats<Server>) {
+fn report_heap(stats: &Stats<HostGeometry>) {
     let mut classes: Vec<_> = stats.classes().collect();
     classes.sort_by_key(|class| std::cmp::Reverse(class.used * class.block_size));
     let biggest: Vec<usize> = classes.iter().take(CLASSES_SHOWN).map(|class| class.block_size).collect();

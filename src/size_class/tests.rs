@@ -59,3 +59,15 @@ fn every_size_up_to_the_usable_size_has_the_same_class() {
         }
     }
 }
+
+#[test]
+fn a_geometry_can_align_more_than_is_asked_for() {
+    use crate::geometry::{AlignedServer, Geometry};
+    for size in (0..=AlignedServer::MAX_BLOCK).step_by(if cfg!(miri) { 997 } else { 1 }) {
+        let class = AlignedServer::class_of(size, 1).unwrap();
+        assert!(class.block_size() >= size);
+        assert!(size < 16 || class.block_size().is_multiple_of(16), "{size}");
+        // S4, over the border as well.
+        assert_eq!(AlignedServer::class_of(class.block_size(), 1), Some(class), "{size}");
+    }
+}

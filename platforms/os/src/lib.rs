@@ -43,7 +43,7 @@ use core::fmt;
 use core::ops::Deref;
 
 pub use coreheap;
-use coreheap::{Heap, PageSource, Server};
+use coreheap::{Heap, PageSource};
 
 mod cores;
 mod errno;
@@ -69,6 +69,16 @@ pub use mmap::Mmap;
 #[cfg(feature = "std")]
 pub use purger::Purger;
 
+cfg_if::cfg_if! {
+    if #[cfg(target_env = "musl")] {
+        /// How big everything is. On musl std's unwinder asks for its exception object at 8 bytes and uses it as if it lay at 16.
+        pub type HostGeometry = coreheap::AlignedServer;
+    } else {
+        /// How big everything is.
+        pub type HostGeometry = coreheap::Server;
+    }
+}
+
 /// The allocator for hosted programs, with memory from [`Mmap`]. Made to be a `static`.
 pub type Coreheap = OsHeap<Mmap>;
 
@@ -78,7 +88,7 @@ pub type Coreheap = OsHeap<Mmap>;
 /// It is a [`Heap`], whose functions it has. `new` needs no memory and runs nothing; everything is set up on first use, by
 /// whatever thread comes first.
 pub struct OsHeap<S: PageSource> {
-    heap: Heap<S, HostCores, Server>,
+    heap: Heap<S, HostCores, HostGeometry>,
 }
 
 impl Coreheap {
@@ -113,7 +123,7 @@ impl Default for Coreheap {
 }
 
 impl<S: PageSource> Deref for OsHeap<S> {
-    type Target = Heap<S, HostCores, Server>;
+    type Target = Heap<S, HostCores, HostGeometry>;
 
     #[inline(always)]
     fn deref(&self) -> &Self::Target {

@@ -53,4 +53,16 @@ cases! {
         let used: usize = HEAP.stats().classes().map(|class| class.used * class.block_size).sum();
         assert!(used < 1 << 20, "{used} bytes are still used");
     }
+
+    fn panics_unwind() {
+        std::panic::set_hook(Box::new(|_| ()));
+        for round in 0..200 {
+            let kept = vec![round as u8; round];
+            let thread = thread::spawn(move || {
+                assert!(kept.len() > 1000, "{kept:?}");
+            });
+            let panic = thread.join().expect_err("every one of them panics");
+            assert!(panic.downcast_ref::<String>().is_some_and(|message| message.starts_with('[')));
+        }
+    }
 }

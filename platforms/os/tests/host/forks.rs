@@ -5,7 +5,8 @@ use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use coreheap_os::coreheap::{CoreLocal, Server};
+use coreheap_os::HostGeometry;
+use coreheap_os::coreheap::CoreLocal;
 
 use crate::HEAP;
 use crate::parcel::{Exchange, Parcel, Random};
@@ -47,10 +48,10 @@ fn work_in_child(seed: u64) -> bool {
 fn no_core_heap_is_lost() -> bool {
     let cores = HEAP.cores();
     (0..cores.core_count()).all(|core| {
-        // SAFETY: `Server` is the geometry of the heap.
+        // SAFETY: `HostGeometry` is the geometry of the heap.
         unsafe {
-            cores.slot(core).heap::<Server>().is_none()
-                || cores.slot(core).peek::<Server>().is_some() && cores.alone_on::<Server, _>(core, |_| ()).is_some()
+            cores.slot(core).heap::<HostGeometry>().is_none()
+                || cores.slot(core).peek::<HostGeometry>().is_some() && cores.alone_on::<HostGeometry, _>(core, |_| ()).is_some()
         }
     })
 }

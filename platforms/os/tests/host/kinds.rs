@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use coreheap_os::coreheap::{CoreLocal, Server, SizeClass};
-use coreheap_os::{Coreheap, CoresKind};
+use coreheap_os::coreheap::{CoreLocal, Geometry};
+use coreheap_os::{Coreheap, CoresKind, HostGeometry};
 
 use crate::HEAP;
 use crate::support::{cases, expected_kind, portable_kind};
@@ -30,11 +30,11 @@ cases! {
     fn pops_and_pushes_go_through_the_magazine() {
         let heap = Coreheap::new();
         let layout = std::alloc::Layout::new::<[u64; 5]>();
-        let class = SizeClass::of(layout.size(), layout.align(), 32 * 1024).expect("a small block");
+        let class = HostGeometry::class_of(layout.size(), layout.align()).expect("a small block");
         let cores = heap.cores();
-        // SAFETY: `Server` is the geometry of this heap; what is popped is pushed again.
+        // SAFETY: `HostGeometry` is the geometry of this heap; what is popped is pushed again.
         unsafe {
-            let pop = || cores.pop::<Server>(class).or_else(|| cores.pop_otherwise::<Server>(class));
+            let pop = || cores.pop::<HostGeometry>(class).or_else(|| cores.pop_otherwise::<HostGeometry>(class));
             assert!(pop().is_none(), "there is no core heap before the first use");
             let block = heap.allocate(layout).expect("memory");
             heap.deallocate(block, layout);
@@ -46,8 +46,8 @@ cases! {
                 }
                 popped
             });
-            let pushed = cores.push::<Server>(class, popped.expect("a block in the magazine"));
-            let pushed = pushed.or_else(|block| cores.push_otherwise::<Server>(class, block));
+            let pushed = cores.push::<HostGeometry>(class, popped.expect("a block in the magazine"));
+            let pushed = pushed.or_else(|block| cores.push_otherwise::<HostGeometry>(class, block));
             pushed.expect("room for what was there before");
         }
         let stats = heap.stats();
@@ -65,14 +65,14 @@ cases! {
         let blocks: Vec<_> = (0..200).map(|_| heap.allocate(layout).expect("memory")).collect();
         let mut most = 0;
         for core in 0..heap.cores().core_count() {
-            // SAFETY: `Server` is the geometry of this heap; each block is freed once.
+            // SAFETY: `HostGeometry` is the geometry of this heap; each block is freed once.
             unsafe {
-                heap.cores().alone_on::<Server, _>(core, |core_heap| {
+                heap.cores().alone_on::<HostGeometry, _>(core, |core_heap| {
                     // As a signal handler would: the magazines are out of reach, the heap works.
                     let blocks = || core_heap.magazines().iter().flat_map(|magazine| magazine.addresses()).collect::<Vec<_>>();
                     let before = blocks();
                     let more: Vec<_> = (0..1000).map(|_| heap.allocate(layout).expect("memory")).collect();
-                    assert!(heap.cores().alone_on::<Server, _>(core, |_| ()).is_none(), "two alone on one core heap");
+                    assert!(heap.cores().alone_on::<HostGeometry, _>(core, |_| ()).is_none(), "two alone on one core heap");
                     more.into_iter().for_each(|block| heap.deallocate(block, layout));
                     assert_eq!(before, blocks());
                     most += 1;
@@ -90,7 +90,7 @@ cases! {
     fn nobody_comes_in_while_one_is_alone() {
         static DONE: AtomicBool = AtomicBool::new(false);
         let layout = std::alloc::Layout::new::<[u64; 9]>();
-        let class = SizeClass::of(layout.size(), layout.align(), 32 * 1024).expect("a small block");
+        let class = HostGeometry::class_of(layout.size(), layout.align()).expect("a small block");
         let worker = std::thread::spawn(move || {
             while !DONE.load(Ordering::Relaxed) {
                 for _ in 0..1000 {
@@ -102,9 +102,9 @@ cases! {
         let (mut alone, started) = (0, Instant::now());
         let cores = HEAP.cores().core_count().min(16);
         for core in (0..cores).cycle().take_while(|_| started.elapsed() < Duration::from_secs(2)) {
-            // SAFETY: `Server` is the geometry of the heap.
+            // SAFETY: `HostGeometry` is the geometry of the heap.
             let changed = unsafe {
-                HEAP.cores().alone_on::<Server, _>(core, |core_heap| {
+                HEAP.cores().alone_on::<HostGeometry, _>(core, |core_heap| {
                     let count = core_heap.magazine(class).count();
                     (0..300).any(|_| core_heap.magazine(class).count() != count)
                 })
