@@ -18,6 +18,7 @@ const SIZE: usize = if cfg!(miri) { 16 * KIB } else { 3000 * KIB };
 type FourCores = TryFlag<Wandering, { if cfg!(miri) { 2 } else { 4 } }>;
 
 #[test]
+#[cfg_attr(miri, ignore = "long; the other sources show it")]
 fn fixed_region() {
     let mut memory = vec![0xa5u8; SIZE];
     let start = memory.as_mut_ptr();

@@ -11,7 +11,7 @@ use coreheap_tests::rng::Rng;
 use coreheap_tests::seed::each_seed;
 use coreheap_tests::sources::TestSource;
 
-const STEPS: usize = if cfg!(miri) { 25 } else { 3000 };
+const STEPS: usize = if cfg!(miri) { 20 } else { 3000 };
 /// Under Miri each test takes one combination of abilities in four, from `first` on.
 const EVERY: usize = if cfg!(miri) { 4 } else { 1 };
 

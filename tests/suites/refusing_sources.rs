@@ -147,7 +147,7 @@ fn a_source_may_use_the_heap_it_serves() {
     let inside = |start, size| heap.source().contains(start, size);
     let mut driver = Driver::new_shared(&*heap, &inside);
     let limits = Limits { size: SIZE / 4, align: 8192, live: 300 };
-    driver.run(&mut Rng::new(4), &limits, if cfg!(miri) { 25 } else { 10_000 });
+    driver.run(&mut Rng::new(4), &limits, if cfg!(miri) { 12 } else { 10_000 });
     driver.finish();
     assert!(CALLED_BACK.load(Ordering::Relaxed) > 10, "the source was never called, or never served");
     HELD.take().into_iter().for_each(|(block, size)| free(&heap, block, size, 0x66));

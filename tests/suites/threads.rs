@@ -116,7 +116,7 @@ fn exchange<S: PageSource, C: CoreLocal, G: Geometry>(heap: &Heap<S, C, G>, thre
 
 /// Steps for each thread, `all` of them together.
 fn share(all: usize, threads: u64) -> usize {
-    (if cfg!(miri) { 36 } else { all }) / threads as usize
+    (if cfg!(miri) { 32 } else { all }) / threads as usize
 }
 
 fn cores<N: CoreNumber, const CORES: usize, G: Geometry>(threads: u64) {
@@ -152,8 +152,10 @@ fn many_threads_four_cores() {
 
 #[test]
 fn without_magazines() {
-    cores::<ThreadNumber, 2, Compact>(if cfg!(miri) { 2 } else { 8 });
     cores::<ThreadNumber, 2, Tiny>(if cfg!(miri) { 2 } else { 4 });
+    if !cfg!(miri) {
+        cores::<ThreadNumber, 2, Compact>(8);
+    }
 }
 
 #[test]
@@ -191,8 +193,10 @@ fn threads_that_run_dry_together() {
             let (heap, refused) = (&heap, &refused);
             scope.spawn(move || {
                 let mut rng = Rng::new(thread);
-                for _ in 0..if cfg!(miri) { 2 } else { 60 } {
-                    let layout = Layout::from_size_align(1 + rng.below(if cfg!(miri) { 2000 } else { 30_000 }), 16).unwrap();
+                for _ in 0..if cfg!(miri) { 1 } else { 60 } {
+                    let layout =
+                        Layout::from_size_align(if cfg!(miri) { 500 + rng.below(2000) } else { 1 + rng.below(30_000) }, 16)
+                            .unwrap();
                     let blocks: Vec<_> = core::iter::from_fn(|| heap.allocate(layout)).take(2000).collect();
                     refused.fetch_add(1, Ordering::Relaxed);
                     for block in blocks {

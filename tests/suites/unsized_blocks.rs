@@ -11,7 +11,7 @@ use coreheap_tests::sources::TestSource;
 
 const KIB: usize = 1024;
 /// Bytes that the heaps have.
-const REGION: usize = if cfg!(miri) { KIB * KIB } else { 16 * KIB * KIB };
+const REGION: usize = if cfg!(miri) { 256 * KIB } else { 16 * KIB * KIB };
 
 type OneCore<G> = Heap<TestSource<0>, SingleCore, G>;
 
@@ -23,23 +23,27 @@ fn layout(size: usize, align: usize) -> Layout {
     Layout::from_size_align(size, align).expect("a layout")
 }
 
+/// How many blocks are live at a time, and the size of the biggest.
+const LIVE: usize = if cfg!(miri) { 8 } else { 30 };
+const LARGE: usize = if cfg!(miri) { 10 * KIB } else { 100 * KIB };
+
 /// Resizes blocks at random, with random alignments, and looks after what is in them.
 fn resized<G: Geometry>(rounds: usize) {
     let heap = heap::<G>();
     let mut rng = Rng::new(7);
     let mut blocks = Vec::new();
     for round in 0..rounds {
-        let most = [10, 300, 5000, 100 * KIB][rng.below(4)];
+        let most = [10, 300, 5000, LARGE][rng.below(4)];
         let (size, align) = (rng.below(most) + 1, 1 << rng.below(if round % 50 == 0 { 14 } else { 5 }));
         let byte = round as u8;
         // SAFETY: blocks of this heap, with the sizes that they were given last.
         unsafe {
-            if blocks.len() < 30 {
+            if blocks.len() < LIVE {
                 let block = heap.allocate(layout(size, align)).expect("room");
                 block.write_bytes(byte, size);
                 blocks.push((block, size, byte));
             } else {
-                let (block, old_size, old_byte) = blocks.swap_remove(rng.below(30));
+                let (block, old_size, old_byte) = blocks.swap_remove(rng.below(LIVE));
                 let moved = heap.reallocate_unsized(block, layout(size, align)).expect("room");
                 assert!(moved.addr().get().is_multiple_of(align));
                 let usable = heap.usable_size(moved.as_ptr()).expect("a block");
@@ -64,7 +68,7 @@ fn resized<G: Geometry>(rounds: usize) {
 
 #[test]
 fn resized_by_address() {
-    resized::<Hosted>(if cfg!(miri) { 50 } else { 20_000 });
+    resized::<Hosted>(if cfg!(miri) { 30 } else { 20_000 });
     if !cfg!(miri) {
         resized::<Compact>(20_000);
         resized::<Tiny>(20_000);
@@ -130,7 +134,7 @@ fn ready_blocks<S: PageSource, G: Geometry>(heap: &Heap<S, SingleCore, G>, at_on
         heap.deallocate_unsized(ready.as_ptr());
         heap.deallocate_unsized(block.as_ptr());
         // What is no small block is left to that as well.
-        let large = heap.allocate(layout(100 * KIB, 8)).expect("room");
+        let large = heap.allocate(layout(LARGE, 8)).expect("room");
         assert!(!heap.deallocate_ready(large.as_ptr()) && !heap.deallocate_ready(core::ptr::null_mut()));
         heap.deallocate_unsized(large.as_ptr());
     }
