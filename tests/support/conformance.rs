@@ -262,13 +262,19 @@ fn all_memory_comes_back_as_one<S: PageSource, C: CoreLocal, G: Geometry>(heap: 
     let (biggest, reserved) = (biggest_block(heap), heap.stats().reserved);
     assert!(biggest > 0 && biggest < reserved);
     for _ in 0..if cfg!(miri) { 1 } else { 3 } {
-        let free = heap.stats().largest_free_run;
+        let (biggest, before) = (biggest_block(heap), heap.stats());
+        let free = before.largest_free_run;
         assert!(biggest == free || S::COMMITS && biggest < free, "{biggest} bytes of {free} free ones are the biggest block");
-        // Small blocks everywhere leave no trace.
+        // Small blocks everywhere leave no trace. But page headers stay, if there never were so many pages before: made when memory is
+        // nearly full, they lie where there is room.
         free_all(heap, run_dry(heap));
         heap.purge();
-        assert_eq!(biggest_block(heap), biggest, "everything was freed");
-        assert_eq!((heap.stats().largest_free_run, heap.stats().reserved), (free, reserved));
+        let after = heap.stats();
+        let headers = after.metadata - before.metadata;
+        let least = |bytes: usize| if headers == 0 { bytes } else { bytes / 3 * 2 };
+        assert!(biggest_block(heap) >= least(biggest), "everything was freed, {headers} bytes became metadata");
+        assert!(after.largest_free_run >= least(free) && after.reserved == reserved);
+        assert!(headers <= reserved / 64, "{headers} bytes became metadata");
     }
 }
 
