@@ -139,7 +139,7 @@ fn memory_in_use_is_not_decommitted_by_time() {
     let heap: OneCore<_> = heap(TestSource::<{ COMMITS | DECOMMITS }>::new(&[SIZE]));
     heap.source().advance_ms(1);
     free(&heap, allocate(&heap, 300 * KIB, 1), 300 * KIB, 1);
-    for _ in 0..if cfg!(miri) { 8 } else { 200 } {
+    for _ in 0..if cfg!(miri) { 5 } else { 200 } {
         heap.source().advance_ms(40);
         free(&heap, allocate(&heap, 300 * KIB, 1), 300 * KIB, 1);
     }

@@ -110,10 +110,8 @@ fn a_trace_says_what_was_done() {
 
 /// Replays `trace` on a heap of each geometry.
 fn replay(trace: &str) {
-    if !cfg!(miri) {
-        replay_on::<Tiny>(trace);
-        replay_on::<Compact>(trace);
-    }
+    replay_on::<Tiny>(trace);
+    replay_on::<Compact>(trace);
     replay_on::<Hosted>(trace);
 }
 
@@ -132,6 +130,7 @@ fn trace_strings() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "long")]
 fn trace_zero_sized() {
     replay(include_str!("../traces/zero_sized.txt"));
 }

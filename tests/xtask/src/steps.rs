@@ -180,7 +180,11 @@ pub const STEPS: &[Step] = &[
         name: "miri-tree",
         shows: "Miri: Tree Borrows, strict provenance",
         needs: MIRI,
-        env: &[("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-strict-provenance -Zmiri-tree-borrows"), NO_BACKTRACE],
+        // Trees are kept small: a third faster than with Miri's own choice of 10,000.
+        env: &[
+            ("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-strict-provenance -Zmiri-tree-borrows -Zmiri-provenance-gc=1000"),
+            NO_BACKTRACE,
+        ],
         command: "cargo +nightly miri test -p coreheap -p coreheap-tests --lib --tests --no-fail-fast",
         has_tests: true,
     },
