@@ -33,7 +33,7 @@ const STRICT: u8 = 2;
 /// | discard | `MADV_DONTNEED`, on Linux |
 /// | release | `munmap` |
 /// | remap | `mremap`, on Linux 5.7 and later, not in strict mode |
-/// | huge pages | `MADV_HUGEPAGE` on Linux, from 8 MiB into a region on |
+/// | huge pages | `MADV_HUGEPAGE` on 64-bit Linux, from 8 MiB into a region on |
 /// | zero | fresh and decommitted memory reads as zero |
 #[derive(Debug)]
 pub struct Mmap {
@@ -239,9 +239,10 @@ unsafe fn give_up(start: *mut c_void, size: usize, (protection, flags): Access) 
 cfg_if::cfg_if! {
     if #[cfg(all(target_os = "linux", not(miri)))] {
         /// Asks for huge pages, but not at a region's ends. A heap fills a region from the start, and keeps its books at both ends:
-        /// a small program has no use for pages of 2 MiB, a big one is faster with them.
+        /// a small program has no use for pages of 2 MiB, a big one is faster with them. Where addresses are scarce regions are too small for
+        /// that, and a block across the border, which is two mappings, could not be moved without a copy.
         fn prefer_huge_pages(region: &Region) {
-            let Some(middle) = region.size.checked_sub(2 * SMALL_PAGES_AT_ENDS).filter(|size| *size > 0) else { return };
+            let Some(middle) = region.size.checked_sub(2 * SMALL_PAGES_AT_ENDS).filter(|size| *size > 0 && usize::BITS == 64) else { return };
             // SAFETY: a part of a fresh mapping; says how to back it, and may be refused.
             unsafe { libc::madvise(region.start.as_ptr().add(SMALL_PAGES_AT_ENDS).cast(), middle, libc::MADV_HUGEPAGE) };
         }
