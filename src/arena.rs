@@ -17,11 +17,12 @@ use core::ptr::NonNull;
 
 use crate::geometry::Geometry;
 use crate::page::{Page, PageGroup};
+use crate::page_entry::PageEntry;
 use crate::page_source::{PageSource, Region};
 use crate::page_table::PageTable;
 use crate::size_class::SizeClass;
 use crate::slices::{Slices, run_for};
-use crate::sync::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use crate::sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 /// One region under management.
 pub struct Arena<G: Geometry> {
@@ -49,11 +50,11 @@ impl<G: Geometry> Arena<G> {
     const REACH: usize = 8;
 
     /// Where the page table's entries begin, in bytes from the arena. The same in every arena, for [`class_in`](Self::class_in).
-    const ENTRIES: usize = size_of::<Self>().next_multiple_of(align_of::<AtomicU32>());
+    const ENTRIES: usize = size_of::<Self>().next_multiple_of(align_of::<G::PageEntry>());
 
     /// For a region of so many slices, those that lie under the tables included, and a part of one at either end.
     const fn plan(slices: usize) -> Plan {
-        let bitmaps = (Self::ENTRIES + (slices + 2) * size_of::<AtomicU32>()).next_multiple_of(align_of::<AtomicUsize>());
+        let bitmaps = (Self::ENTRIES + (slices + 2) * size_of::<G::PageEntry>()).next_multiple_of(align_of::<AtomicUsize>());
         let groups = bitmaps + Slices::<G>::table_words(slices) * size_of::<AtomicUsize>();
         let end = groups + PageTable::<G>::group_capacity(slices) * size_of::<AtomicUsize>();
         Plan { capacity: slices, bitmaps, groups, end }
@@ -76,6 +77,12 @@ impl<G: Geometry> Arena<G> {
     /// What slice 0 is aligned to, in bytes.
     const fn first_align<S: PageSource>() -> usize {
         if S::OS_PAGE_SIZE > G::SLICE_SIZE { S::OS_PAGE_SIZE } else { G::SLICE_SIZE }
+    }
+
+    /// What the headers take when so many slices are all in pages of the smallest blocks.
+    fn header_slices<S: PageSource>(slices: usize) -> usize {
+        let pages = slices / Self::page_slices::<S>(SizeClass::from_index(0));
+        pages.div_ceil(size_of::<G::PageGroup<u8>>()) * run_for::<S, G>(size_of::<PageGroup<G>>())
     }
 
     /// Makes an arena in `region`; `None` if that is too small for a single slice, or the source refuses to commit the tables.
@@ -105,7 +112,13 @@ impl<G: Geometry> Arena<G> {
             (*arena).region_size = AtomicUsize::new(region.size);
             let before = (start + front) / G::SLICE_SIZE - (start + inset) / G::SLICE_SIZE;
             let capacity = plan.capacity - before;
-            (&raw mut (*arena).slices).write(Slices::new(region.start.add(front), capacity, base.add(plan.bitmaps).cast()));
+            let set_aside = if S::GROWS { 0 } else { Self::header_slices::<S>(capacity) };
+            (&raw mut (*arena).slices).write(Slices::new(
+                region.start.add(front),
+                capacity,
+                set_aside,
+                base.add(plan.bitmaps).cast(),
+            ));
             let (entries, groups) = (base.add(Self::ENTRIES).cast(), base.add(plan.groups).cast());
             PageTable::init(&raw mut (*arena).table, entries, groups, capacity, before);
             (*arena).slices.extend_to::<S>((size - front) / G::SLICE_SIZE);
@@ -166,7 +179,7 @@ impl<G: Geometry> Arena<G> {
         // SAFETY: the caller's promise; the entries are where `plan` puts them.
         unsafe {
             let is_inside = index < (*arena.cast::<Self>()).table.entry_count();
-            if is_inside { PageTable::<G>::class_in(&*arena.add(Self::ENTRIES).cast::<AtomicU32>().add(index)) } else { None }
+            if is_inside { (*arena.add(Self::ENTRIES).cast::<G::PageEntry>().add(index)).class(G::CLASS_COUNT) } else { None }
         }
     }
 

@@ -14,6 +14,11 @@ use core::ops::Range;
 
 use crate::sync::{AtomicUsize, Ordering, WORD_BITS};
 
+/// Most runs that a claim compares.
+const CANDIDATES: usize = 32;
+/// A run that is longer than needed by so many bits is as good as any.
+const AMPLE: usize = 256;
+
 /// How many words hold `bits` bits.
 pub const fn words_for(bits: usize) -> usize {
     bits.div_ceil(WORD_BITS)
@@ -85,24 +90,20 @@ impl<'a> Bitmap<'a> {
         Bitmap { words, len }
     }
 
-    /// Claims the first run of `len` free bits at or after `from` whose start, plus `offset`, is a multiple of `align` (a power
-    /// of two).
+    /// The first `len` bits.
+    pub fn first(self, len: usize) -> Self {
+        Bitmap { len: len.min(self.len), ..self }
+    }
+
+    /// Claims `len` free bits, from a start at or after `from` that is, plus `offset`, a multiple of `align` (a power of two): those of a
+    /// run that is hardly longer, so that long runs stay long. See [`fitting_start`].
     pub fn claim_run(&self, from: usize, len: usize, align: usize, offset: usize) -> Option<Range<usize>> {
-        let word = |index| self.word(index);
-        let mut at = from;
+        // A run that another context claims first is shorter when it is looked at again.
         loop {
-            at = next_set(self.len, at, &word)?;
-            at = at.checked_add(offset)?.checked_next_multiple_of(align)? - offset;
-            if at.checked_add(len)? > self.len {
-                return None;
+            let start = fitting_start(self.len, from, len, |at| align_up(at, align, offset), |index| self.word(index))?;
+            if self.claim(start..start + len) {
+                return Some(start..start + len);
             }
-            let run = run_at(at, len, &word);
-            if run < len {
-                at += run + 1;
-            } else if self.claim(at..at + len) {
-                return Some(at..at + len);
-            }
-            // A claim lost to another context shows as a shorter run when it is measured again.
         }
     }
 
@@ -169,6 +170,40 @@ impl<'a> Bitmap<'a> {
 pub fn next_run(len: usize, from: usize, word: impl Fn(usize) -> usize) -> Option<Range<usize>> {
     let start = next_set(len, from, &word)?;
     Some(start..start + run_at(start, len - start, &word).max(1))
+}
+
+/// Where in a bitmap of `bits` bits to take `len` set bits at or after `from`, with the start moved up by `align`: of the first
+/// [`CANDIDATES`] runs that are long enough the shortest. The search ends at a run that fits exactly, and at one so long that taking a part
+/// of it does no harm.
+fn fitting_start(
+    bits: usize,
+    from: usize,
+    len: usize,
+    align: impl Fn(usize) -> Option<usize>,
+    word: impl Fn(usize) -> usize,
+) -> Option<usize> {
+    let ample = len.checked_add(AMPLE)?;
+    let (mut at, mut best, mut shortest, mut candidates) = (from, None, usize::MAX, 0);
+    while let Some(start) = next_set(bits, at, &word).and_then(&align).filter(|start| *start < bits) {
+        let run = run_at(start, ample.min(bits - start), &word);
+        at = start + run + 1;
+        if run < len {
+            continue;
+        }
+        if run < shortest {
+            (best, shortest) = (Some(start), run);
+        }
+        candidates += 1;
+        if run == len || run == ample || candidates == CANDIDATES {
+            break;
+        }
+    }
+    best
+}
+
+/// The first multiple of `align` (a power of two), minus `offset`, at or after `at`.
+fn align_up(at: usize, align: usize, offset: usize) -> Option<usize> {
+    Some(at.checked_add(offset)?.checked_next_multiple_of(align)? - offset)
 }
 
 fn next_set(len: usize, from: usize, word: &impl Fn(usize) -> usize) -> Option<usize> {

@@ -5,6 +5,7 @@
 
 #![deny(unsafe_code)]
 
+use crate::page_entry::PageEntry;
 use crate::size_class::SizeClass;
 use crate::sync::{AtomicPtr, AtomicUsize, WORD_BITS};
 
@@ -39,6 +40,9 @@ pub trait Geometry: Sized + Send + Sync + 'static {
     type RoomWords: AsRef<[AtomicUsize]> + Send + Sync;
     /// The page headers that are made at a time; at most as many as a word has bits.
     type PageGroup<T: Send + Sync>: AsRef<[T]> + Send + Sync;
+    /// What the page table has for each slice. 16 bits save memory where slices are small, serve at most some 60,000 pages and large blocks
+    /// in an arena, and are for heaps without magazines; all others take 32.
+    type PageEntry: PageEntry;
     /// The arenas by address, direct-mapped: a power of two many.
     type ArenaMap: AsRef<[AtomicPtr<u8>]> + Send + Sync;
     /// A `T` for each size class, by index.
@@ -70,6 +74,10 @@ pub trait Geometry: Sized + Send + Sync + 'static {
         );
         assert!(Self::ARENA_SIZE.is_power_of_two(), "arenas lie at multiples of their size, a power of two");
         assert!(Self::MAX_BLOCK <= 1 << 20, "blocks of a class have at most 1 MiB: the reciprocal is exact to there");
+        assert!(
+            !Self::HAS_MAGAZINES || Self::PageEntry::HAS_CLASS,
+            "a free by address into a magazine needs 32-bit page entries"
+        );
         let group = size_of::<Self::PageGroup<u8>>();
         assert!(group >= 1 && group <= WORD_BITS, "a group has as many pages as a word has bits, at most");
         assert!(Self::PAGE_BLOCKS >= WORD_BITS && Self::PAGE_BLOCKS <= MOST_PAGE_BLOCKS, "a page has 1 word of blocks or more");
@@ -115,6 +123,7 @@ pub(crate) const NONE: u8 = 255;
 macro_rules! geometry {
     ($(#[$doc:meta])* $vis:vis struct $name:ident {
         slice_size: $slice:expr, max_block: $max:expr, page_size: $page:expr, page_words: $words:expr, pages_per_group: $group:expr, room_words: $rooms:expr,
+        page_entry_bits: $entry:tt,
         magazine_slots: $slots:expr, magazine_bytes: $bytes:expr,
         arena_size: $arena:expr, arena_map: $map:expr, grow_size: $grow:expr $(, min_align: $min_align:expr)? $(,)?
     }) => {
@@ -135,12 +144,24 @@ macro_rules! geometry {
             type MagazineSlots = [$crate::__private::AtomicUsize; $slots];
             type RoomWords = [$crate::__private::AtomicUsize; $rooms];
             type PageGroup<T: Send + Sync> = [T; $group];
+            type PageEntry = $crate::__page_entry!($entry);
             type ArenaMap = [$crate::__private::AtomicPtr<u8>; $map];
             fn per_class<T: Send + Sync>(make: impl FnMut(usize) -> T) -> Self::PerClass<T> {
                 ::core::array::from_fn(make)
             }
             $crate::__empty_map!($map);
         }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __page_entry {
+    (16) => {
+        $crate::__private::AtomicU16
+    };
+    (32) => {
+        $crate::__private::AtomicU32
     };
 }
 
@@ -168,7 +189,7 @@ macro_rules! server {
             $(#[$doc])*
             pub struct $name {
                 slice_size: 4096, max_block: 32 * 1024, page_size: 64 * 1024, page_words: 12,
-                pages_per_group: if usize::BITS == 64 { 58 } else { 30 }, room_words: 80,
+                pages_per_group: if usize::BITS == 64 { 58 } else { 30 }, room_words: 80, page_entry_bits: 32,
                 // An odd number of cache lines for each magazine: their counts lie in different sets of a core's cache.
                 magazine_slots: 183, magazine_bytes: 64 * 1024,
                 arena_size: if usize::BITS == 64 { 1 << 30 } else { 64 << 20 }, arena_map: if usize::BITS == 64 { 1024 } else { 64 },
@@ -189,9 +210,11 @@ server! {
 }
 
 geometry! {
-    /// A few hundred KiB to some MiB without magazines: every operation works on the page bitmaps.
+    /// Some ten KiB to 64 MiB without magazines: every operation works on bitmaps, and blocks of more than 1 KiB are runs of slices, so that
+    /// little memory waits in pages for its own class. In a bigger region pages and large blocks must be 2 KiB on average.
     pub struct Compact {
-        slice_size: 1024, max_block: 4096, page_size: 8 * 1024, page_words: 4, pages_per_group: 16, room_words: 8,
+        slice_size: 512, max_block: 1024, page_size: 8 * 1024, page_words: 128 / usize::BITS as usize,
+        pages_per_group: usize::BITS as usize - 2, room_words: 8, page_entry_bits: 16,
         magazine_slots: 0, magazine_bytes: 0,
         arena_size: 1 << 20, arena_map: 1, grow_size: 64 * 1024,
     }
@@ -200,7 +223,7 @@ geometry! {
 geometry! {
     /// A few KiB: a page is one word of bits and a few blocks.
     pub struct Tiny {
-        slice_size: 128, max_block: 512, page_size: 512, page_words: 1, pages_per_group: 8, room_words: 1,
+        slice_size: 128, max_block: 512, page_size: 512, page_words: 1, pages_per_group: 8, room_words: 1, page_entry_bits: 16,
         magazine_slots: 0, magazine_bytes: 0,
         arena_size: 16 * 1024, arena_map: 1, grow_size: 4096,
     }

@@ -166,10 +166,9 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         self.give(class, unsafe { Block::from_address(address) });
     }
 
-    /// Gives a block back whose layout is not known, if this core has room ready for it; else it does nothing, and says so. It is what
-    /// [`deallocate_unsized`](Self::deallocate_unsized) comes down to mostly where arenas lie at multiples of their size, for callers who want to
-    /// leave the rest to a function of theirs. A
-    /// debug build leaves all to that.
+    /// Gives a block back whose layout is not known, if this core has room ready for it; else it does nothing, and says so. Where arenas lie at
+    /// multiples of their size it is what [`deallocate_unsized`](Self::deallocate_unsized) mostly comes down to, for callers who leave the rest
+    /// to a function of theirs; in a debug build that is everything.
     ///
     /// # Safety
     /// As there, if true comes back.

@@ -89,6 +89,7 @@
 //! | `batch.rs` | between the bits of a word and its blocks |
 //! | `bitmap.rs` | claiming and releasing bits |
 //! | `page_source.rs` | the trait that memory comes through |
+//! | `page_entry.rs` | what a page table says of a slice |
 //! | `geometry.rs` | how big everything is |
 //! | `magazine.rs` | a core's ready blocks of one class |
 //! | `page.rs` | page headers: free blocks as bits, listed pages as bits |
@@ -136,6 +137,7 @@ mod geometry;
 mod lease;
 mod magazine;
 mod page;
+mod page_entry;
 mod size_class;
 mod sync;
 
@@ -169,12 +171,13 @@ pub use core_local::{CoreLocal, CoreNumber, SingleCore, TryFlag};
 pub use geometry::{AlignedServer, Compact, Geometry, Server, Tiny};
 pub use lease::{Leased, Threads};
 pub use magazine::Magazine;
+pub use page_entry::PageEntry;
 pub use size_class::SizeClass;
 
 /// What [`geometry!`] writes out.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::sync::{AtomicPtr, AtomicUsize};
+    pub use crate::sync::{AtomicPtr, AtomicU16, AtomicU32, AtomicUsize};
 }
 
 #[cfg(test)]

@@ -14,22 +14,18 @@ use core::ptr::{NonNull, null_mut};
 
 use crate::geometry::{Geometry, LARGE};
 use crate::page::{Page, PageGroup};
+use crate::page_entry::PageEntry;
 use crate::size_class::SizeClass;
-use crate::sync::{AtomicPtr, AtomicU16, AtomicU32, AtomicUsize, Ordering, WORD_BITS};
+use crate::sync::{AtomicPtr, AtomicU16, AtomicUsize, Ordering, WORD_BITS};
 
 /// Most groups that a search for a listed page looks at: what bounds a refill.
 const SEARCH_GROUPS: usize = 32;
 
-/// How many bits of an entry are the number of a header, from 1; those above are the class, from 1 as well.
-const ID_BITS: u32 = 24;
-/// More groups than this would have numbers too long for an entry.
-const MOST_GROUPS: usize = (1 << ID_BITS) / WORD_BITS - 1;
-
 /// The headers of an arena's pages, by slice.
 pub struct PageTable<G: Geometry> {
-    /// For each slice: class and number of its page's header, or 0. They begin with the slice that the arena itself lies in, so that
+    /// For each slice. They begin with the slice that the arena itself lies in, so that
     /// an address leads here without a look at where slice 0 is.
-    entries: NonNull<AtomicU32>,
+    entries: NonNull<G::PageEntry>,
     entry_count: usize,
     /// The entry of slice 0.
     first: usize,
@@ -43,10 +39,13 @@ pub struct PageTable<G: Geometry> {
 }
 
 impl<G: Geometry> PageTable<G> {
+    /// More groups than this would have numbers too long for an entry.
+    const MOST_GROUPS: usize = (1 << G::PageEntry::ID_BITS) / WORD_BITS - 1;
+
     /// How many pointers to groups are needed for `slices` slices, each of which might be a page.
     pub const fn group_capacity(slices: usize) -> usize {
         let groups = slices.div_ceil(size_of::<G::PageGroup<u8>>());
-        if groups < MOST_GROUPS { groups } else { MOST_GROUPS }
+        if groups < Self::MOST_GROUPS { groups } else { Self::MOST_GROUPS }
     }
 
     /// Makes the table in place.
@@ -56,7 +55,7 @@ impl<G: Geometry> PageTable<G> {
     /// `first` entries more.
     pub unsafe fn init(
         table: *mut Self,
-        entries: NonNull<AtomicU32>,
+        entries: NonNull<G::PageEntry>,
         groups: NonNull<AtomicPtr<PageGroup<G>>>,
         capacity: usize,
         first: usize,
@@ -74,22 +73,18 @@ impl<G: Geometry> PageTable<G> {
     /// The header of the page, or large block, that lies at this slice.
     #[inline]
     pub fn page_at(&self, slice: usize) -> Option<&Page<G>> {
-        let entry = self.entries(slice..slice + 1)[0].load(Ordering::Acquire);
-        let id = (entry as usize & ((1 << ID_BITS) - 1)).checked_sub(1)?;
+        let id = self.entries(slice..slice + 1)[0].id()?;
         Some(self.group(id / WORD_BITS)?.page(id % WORD_BITS))
     }
 
     /// The class of the page that lies at this slice; `None` for a large block, and where nothing lies.
     #[inline]
     pub fn class_at(&self, slice: usize) -> Option<SizeClass> {
-        Self::class_in(&self.entries(slice..slice + 1)[0])
-    }
-
-    /// The class that an entry says.
-    #[inline(always)]
-    pub fn class_in(entry: &AtomicU32) -> Option<SizeClass> {
-        let class = ((entry.load(Ordering::Acquire) >> ID_BITS) as usize).wrapping_sub(1);
-        (class < G::CLASS_COUNT).then(|| SizeClass::from_index(class))
+        if G::PageEntry::HAS_CLASS {
+            self.entries(slice..slice + 1)[0].class(G::CLASS_COUNT)
+        } else {
+            self.page_at(slice)?.class()
+        }
     }
 
     /// How many entries there are, those before slice 0 included.
@@ -100,17 +95,13 @@ impl<G: Geometry> PageTable<G> {
 
     /// Enters (T1) the page with this number at a run of slices; or, without a class, a large block.
     pub fn enter(&self, run: Range<usize>, id: usize, class: Option<SizeClass>) {
-        let class = class.map_or(LARGE as usize, SizeClass::index);
-        for entry in self.entries(run) {
-            entry.store(((class + 1) << ID_BITS | (id + 1)) as u32, Ordering::Release);
-        }
+        let class = class.map_or(LARGE, |class| class.index() as u8);
+        self.entries(run).iter().for_each(|entry| entry.enter(id, class));
     }
 
     /// Removes the entries of a run of slices.
     pub fn remove(&self, run: Range<usize>) {
-        for entry in self.entries(run) {
-            entry.store(0, Ordering::Release);
-        }
+        self.entries(run).iter().for_each(|entry| entry.store(0));
     }
 
     /// Claims an unused header; with its number. `None` if there is none in any group.
@@ -165,7 +156,7 @@ impl<G: Geometry> PageTable<G> {
 
     /// The entries of a run of slices.
     #[inline]
-    fn entries(&self, run: Range<usize>) -> &[AtomicU32] {
+    fn entries(&self, run: Range<usize>) -> &[G::PageEntry] {
         // SAFETY: `init` was given that many.
         let all = unsafe { core::slice::from_raw_parts(self.entries.as_ptr(), self.entry_count()) };
         &all[self.first + run.start..self.first + run.end]

@@ -41,6 +41,8 @@ pub struct Slices<G: Geometry> {
     capacity: usize,
     /// How many there is memory for.
     count: AtomicUsize,
+    /// How many at the end are left to metadata, as long as there are others.
+    set_aside: usize,
     /// Where to start looking for a free one: a hint.
     lowest_free: AtomicUsize,
     /// How often the source refused to commit a run that was free.
@@ -67,9 +69,9 @@ impl<G: Geometry> Slices<G> {
 
     /// # Safety
     /// `first` is slice 0 of a region, aligned to the slice size and the OS page; `tables` are `table_words(capacity)` zeroed words that stay.
-    pub unsafe fn new(first: NonNull<u8>, capacity: usize, tables: NonNull<AtomicUsize>) -> Self {
+    pub unsafe fn new(first: NonNull<u8>, capacity: usize, set_aside: usize, tables: NonNull<AtomicUsize>) -> Self {
         let (count, lowest_free, refusals) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
-        Slices { first, capacity, count, lowest_free, refusals, tables, geometry: PhantomData }
+        Slices { first, capacity, set_aside, count, lowest_free, refusals, tables, geometry: PhantomData }
     }
 
     /// Adds memory for slices up to `count`; only one context at a time, with no less than before.
@@ -116,12 +118,11 @@ impl<G: Geometry> Slices<G> {
         let offset = (self.start() / G::SLICE_SIZE) & (align - 1);
         let hint = self.lowest_free.load(Ordering::Relaxed);
         let free = self.free();
-        let run = match free.claim_run(hint, len, align, offset) {
-            Some(run) => run,
-            // The hint may have passed slices that were released since.
-            None if hint > 0 => free.claim_run(0, len, align, offset)?,
-            None => return None,
-        };
+        let run = free
+            .first(self.count().saturating_sub(self.set_aside))
+            .claim_run(hint, len, align, offset)
+            // There is more at the end, and the hint may have passed slices that were released since.
+            .or_else(|| free.claim_run(0, len, align, offset))?;
         if run.start == hint {
             let _ = self.lowest_free.compare_exchange(hint, run.end, Ordering::Relaxed, Ordering::Relaxed);
         }

@@ -80,6 +80,28 @@ fn runs_are_claimed_across_words_and_given_back() {
 }
 
 #[test]
+fn the_run_that_fits_best_is_claimed() {
+    let len = 12 * WORD_BITS.max(64);
+    let words = full(len);
+    let bitmap = Bitmap::new(&words, len);
+    for gap in [9, 15, 20, 24] {
+        bitmap.clear(gap..gap + 1);
+    }
+    // Free are 0..9, 10..15, 16..20, 21..24, and all from 25 on.
+    assert_eq!(bitmap.claim_run(0, 4, 1, 0), Some(16..20), "exactly as long");
+    assert_eq!(bitmap.claim_run(0, 4, 1, 0), Some(10..14), "a bit longer");
+    assert_eq!(bitmap.claim_run(0, 4, 1, 0), Some(0..4), "before the last run, which is longer");
+    assert_eq!(bitmap.claim_run(0, 6, 1, 0), Some(25..31));
+    assert!(bitmap.release(10..14));
+    assert_eq!(bitmap.claim_run(0, 2, 4, 0), Some(12..14), "the aligned part counts");
+    bitmap.clear(0..len);
+    bitmap.release(0..AMPLE + 2);
+    bitmap.release(len - 2..len);
+    assert_eq!(bitmap.claim_run(0, 2, 1, 0), Some(0..2), "a long run ends the search");
+    assert_eq!(bitmap.claim_run(0, 2, 1, 0), Some(len - 2..len), "it is one bit too short for that now");
+}
+
+#[test]
 fn no_run_reaches_beyond_the_length() {
     // The words have room for more bits than the bitmap, and all of them are set.
     let words = full(2 * WORD_BITS);
@@ -196,9 +218,11 @@ fn every_operation_agrees_with_a_list_of_bits() {
                 free[run].fill(false);
             }
             _ => {
-                let first = (0..len + 1 - run.len()).find(|at| free[*at..at + run.len()].iter().all(|bit| *bit));
+                let starts = (0..len).filter(|at| free[*at] && (*at == 0 || !free[at - 1]));
+                let runs = starts.map(|at| (free[at..].iter().take_while(|bit| **bit).count(), at));
+                let shortest = runs.filter(|(bits, _)| *bits >= run.len()).take(CANDIDATES).min();
                 let found = bitmap.claim_run(0, run.len(), 1, 0);
-                assert_eq!(found.as_ref().map(|found| found.start), first);
+                assert_eq!(found.as_ref().map(|found| found.start), shortest.map(|(_, at)| at));
                 found.into_iter().for_each(|found| free[found].fill(false));
             }
         }

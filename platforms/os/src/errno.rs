@@ -12,6 +12,12 @@ impl Errno {
         // SAFETY: the address of this thread's own variable.
         Errno(unsafe { location().read() })
     }
+
+    /// Whether the last system call that failed did so for this reason.
+    pub fn is(error: libc::c_int) -> bool {
+        // SAFETY: as above.
+        unsafe { location().read() == error }
+    }
 }
 
 impl Drop for Errno {

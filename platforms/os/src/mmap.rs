@@ -240,22 +240,49 @@ cfg_if::cfg_if! {
     if #[cfg(all(target_os = "linux", not(miri)))] {
         /// Asks for huge pages, but not at a region's ends. A heap fills a region from the start, and keeps its books at both ends:
         /// a small program has no use for pages of 2 MiB, a big one is faster with them. Where addresses are scarce regions are too small for
-        /// that, and a block across the border, which is two mappings, could not be moved without a copy.
+        /// that.
         fn prefer_huge_pages(region: &Region) {
             let Some(middle) = region.size.checked_sub(2 * SMALL_PAGES_AT_ENDS).filter(|size| *size > 0 && usize::BITS == 64) else { return };
             // SAFETY: a part of a fresh mapping; says how to back it, and may be refused.
             unsafe { libc::madvise(region.start.as_ptr().add(SMALL_PAGES_AT_ENDS).cast(), middle, libc::MADV_HUGEPAGE) };
         }
 
-        /// Moves pages in two steps. One step (`MREMAP_FIXED` from here to there) would do, but a kernel that then finds that `from`
-        /// is no single mapping any more, because part of it was moved before, has unmapped `to` already.
+        /// Moves pages. A range that is several mappings, because it crosses the border of huge pages or because part of it was moved before,
+        /// is moved in parts, and a short part that is still several is copied. False if nothing was moved.
         ///
         /// # Safety
         /// Whole pages of regions of ours that belong to the caller.
         unsafe fn move_pages(from: *mut c_void, to: *mut c_void, size: usize) -> bool {
+            const COPIED: usize = 64 << 10;
+            // SAFETY: the caller's promise.
+            if unsafe { move_mapping(from, to, size) } {
+                return true;
+            }
+            if !Errno::is(libc::EFAULT) || size <= COPIED {
+                return false;
+            }
+            let half = (size / 2).next_multiple_of(page_size());
+            for part in [0..half, half..size] {
+                // SAFETY: parts of both ranges. What could not be moved lies where it lay.
+                unsafe {
+                    let (from, to) = (from.byte_add(part.start), to.byte_add(part.start));
+                    if !move_pages(from, to, part.len()) {
+                        to.cast::<u8>().copy_from_nonoverlapping(from.cast(), part.len());
+                    }
+                }
+            }
+            true
+        }
+
+        /// Moves pages of a single mapping in two steps. One step (`MREMAP_FIXED` from here to there) would do, but a kernel that then finds that `from`
+        /// is no single mapping has unmapped `to` already. A failure changes nothing.
+        ///
+        /// # Safety
+        /// As for [`move_pages`].
+        unsafe fn move_mapping(from: *mut c_void, to: *mut c_void, size: usize) -> bool {
             let keep_addresses = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;
             // The plain system call, because some C libraries pass rubbish for the new address, which is here where to begin to look.
-            // SAFETY: the contents go to an address that the system picks; `from` stays mapped. A failure changes nothing.
+            // SAFETY: the contents go to an address that the system picks; `from` stays mapped.
             let on_the_way = unsafe { libc::syscall(libc::SYS_mremap, from, size, size, keep_addresses, 0usize) };
             if on_the_way == -1 {
                 return false;
@@ -268,7 +295,7 @@ cfg_if::cfg_if! {
                 map(to, size, (FULL_ACCESS.0, FULL_ACCESS.1 | libc::MAP_FIXED_NOREPLACE));
                 // SAFETY: two ranges that belong to us; the first is then used by nobody.
                 unsafe {
-                    to.copy_from_nonoverlapping(on_the_way, size);
+                    to.cast::<u8>().copy_from_nonoverlapping(on_the_way.cast(), size);
                     libc::munmap(on_the_way, size);
                 }
             }

@@ -264,24 +264,28 @@ fn remapping_moves_pages_without_touching_them() {
 }
 
 #[test]
-fn a_remap_that_the_system_refuses_changes_nothing() {
+fn several_mappings_are_moved_in_parts() {
     let source = Mmap::new();
     let region = reserve(&source, 64 * MIB);
-    let size = Mmap::REMAPS_FROM;
-    // After this move the second half of [8 MiB, 8 MiB + size) is a mapping of its own: the system moves no two at once.
-    fill(region.start, size, 1);
+    // Pages are huge from 8 MiB on, and what is moved here becomes a mapping of its own.
+    fill(region.start, MIB, 7);
+    let odd = at(region, 10 * MIB + 5 * PAGE);
     // SAFETY: ranges of the region, not overlapping, used by nobody else.
-    assert!(unsafe { source.remap(region.start, at(region, 8 * MIB + size / 2), size) });
-    let (from, to) = (at(region, 8 * MIB), at(region, 32 * MIB));
-    fill(from, size / 2, 2);
-    fill(to, size, 3);
+    assert!(unsafe { source.remap(region.start, odd, MIB) });
+    let size = 8 * MIB + PAGE;
+    let (from, to) = (at(region, 4 * MIB), at(region, 32 * MIB));
+    (0..size / PAGE).for_each(|page| fill(at(region, 4 * MIB + page * PAGE), PAGE, page as u8));
+    let before = minor_faults();
     // SAFETY: as above.
-    assert!(!unsafe { source.remap(from, to, size) });
-    assert!(holds_only(from, size / 2, 2) && holds_only(at(region, 8 * MIB + size / 2), size / 2, 1));
-    assert!(holds_only(to, size, 3));
+    assert!(unsafe { source.remap(from, to, size) });
+    let faults = minor_faults() - before;
+    assert!(faults < 200, "{faults} page faults for {} pages: copied", size / PAGE);
+    assert!((0..size / PAGE).all(|page| holds_only(at(region, 32 * MIB + page * PAGE), PAGE, page as u8)));
+    fill(from, size, 5);
+    assert!(holds_only(from, size, 5) && holds_only(to, PAGE, 0), "two places, two memories");
     // SAFETY: as above; used by nobody in the end.
     unsafe {
-        assert!(!source.remap(at(region, 1), to, size), "no whole pages");
+        assert!(!source.remap(at(region, 1), to, MIB), "no whole pages");
         source.release(region);
     }
 }

@@ -40,6 +40,7 @@ const C_PROGRAMS: &[Need] = &[
     Program("perl", "perl"),
     Program("python3", "python3"),
     Program("sqlite3", "sqlite3"),
+    Program("valgrind", "valgrind"),
 ];
 /// For Miri, which runs the suites in small: fewer steps, smaller regions, and a small geometry in the place of `Server`.
 const MIRI: &[Need] = &[Nightly, Component("nightly", "rust-src"), Component("nightly", "miri")];

@@ -5,6 +5,7 @@
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
+mod fast_paths;
 mod functions;
 mod processes;
 mod programs;

@@ -1,0 +1,129 @@
+//! The fast paths stay short: how many instructions they take is held here.
+//!
+//! Restartable sequences cannot be run step by step, so their code is read: the longest way through the function that calls nothing.
+//! Leases are counted as they run, under callgrind, which knows no sequences. A count that falls is to be lowered here too.
+
+#![cfg(all(target_arch = "x86_64", not(debug_assertions)))]
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::path::Path;
+use std::process::Command;
+
+use coreheap_os::Coreheap;
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction};
+use object::{Object, ObjectSection, ObjectSymbol};
+
+use crate::support::{compile, folder, is_installed, library, run};
+
+static HEAP: Coreheap = Coreheap::new();
+const LAYOUT: Layout = Layout::new::<[u64; 6]>();
+
+/// What `Box::new` of 48 bytes comes down to.
+#[unsafe(no_mangle)]
+extern "C" fn fast_path_of_alloc() -> *mut u8 {
+    // SAFETY: the size is not 0.
+    unsafe { HEAP.alloc(LAYOUT) }
+}
+
+/// What dropping it comes down to.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn fast_path_of_dealloc(block: *mut u8) {
+    // SAFETY: the caller's promise.
+    unsafe { HEAP.dealloc(block, LAYOUT) }
+}
+
+/// Another version of the compiler may need so many more.
+const SLACK: usize = 2;
+
+#[track_caller]
+fn assert_at_most(what: &str, count: usize, most: usize) {
+    println!("{what}: {count} instructions");
+    assert!(count <= most + SLACK, "{what}: {count} instructions; there were {most}");
+}
+
+#[test]
+fn restartable_sequences() {
+    let this = std::env::current_exe().expect("a path");
+    assert_at_most("GlobalAlloc::alloc", longest_way(&this, "fast_path_of_alloc"), 28);
+    assert_at_most("GlobalAlloc::dealloc", longest_way(&this, "fast_path_of_dealloc"), 29);
+    assert_at_most("malloc", longest_way(&library().shared, "malloc"), 32);
+    assert_at_most("free", longest_way(&library().shared, "free"), 54);
+}
+
+#[test]
+fn leases() {
+    if !is_installed("valgrind") {
+        return;
+    }
+    let this = std::env::current_exe().expect("a path");
+    let rust = each(|pairs| {
+        let mut command = callgrind(&this);
+        command.args(["--exact", "fast_paths::pairs", "--ignored", "--test-threads=1"]).env("PAIRS", pairs.to_string());
+        command
+    });
+    assert_at_most("alloc and dealloc, leased", rust, 108);
+    let program = compile("pairs.c", "pairs", &[]);
+    let c = each(|pairs| {
+        let mut command = callgrind(&program);
+        command.arg(pairs.to_string()).env("LD_PRELOAD", &library().shared);
+        command
+    });
+    assert_at_most("malloc and free, leased", c, 227);
+}
+
+/// What [`leases`] counts the instructions of.
+#[test]
+#[ignore = "not a test by itself"]
+fn pairs() {
+    let pairs: usize = std::env::var("PAIRS").expect("how many").parse().expect("a number");
+    for _ in 0..pairs {
+        // SAFETY: allocated with the same layout.
+        unsafe { fast_path_of_dealloc(black_box(fast_path_of_alloc())) };
+    }
+}
+
+fn callgrind(program: &Path) -> Command {
+    let mut command = Command::new("valgrind");
+    command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(program).current_dir(folder());
+    command
+}
+
+/// Instructions for each pair, the loop's own included: from two runs, so that what starting and ending take falls out.
+fn each(command: impl Fn(usize) -> Command) -> usize {
+    const PAIRS: usize = 100_000;
+    let [less, more] = [PAIRS, 2 * PAIRS].map(|pairs| {
+        let ended = run(&mut command(pairs));
+        assert!(ended.status.success(), "{}", ended.errors);
+        let count = ended.errors.lines().find_map(|line| line.split_once("Collected :"));
+        count.and_then(|(_, count)| count.trim().parse::<usize>().ok()).expect("callgrind says how many it counted")
+    });
+    (more - less + PAIRS / 2) / PAIRS
+}
+
+/// The most instructions on a way from the function's start to a return, without any call and without going back.
+fn longest_way(file: &Path, function: &str) -> usize {
+    let bytes = std::fs::read(file).expect("a file that was just built");
+    let file = object::File::parse(&*bytes).expect("an object file");
+    let symbol = file.symbols().chain(file.dynamic_symbols()).find(|symbol| symbol.name() == Ok(function)).expect("its symbol");
+    let section = file.section_by_index(symbol.section_index().expect("it is defined")).expect("its section");
+    let code = section.data_range(symbol.address(), symbol.size()).expect("section data").expect("inside the section");
+    let instructions: HashMap<u64, Instruction> =
+        Decoder::with_ip(64, code, symbol.address(), DecoderOptions::NONE).iter().map(|each| (each.ip(), each)).collect();
+    longest_from(symbol.address(), &instructions).expect("a way that calls nothing")
+}
+
+fn longest_from(at: u64, instructions: &HashMap<u64, Instruction>) -> Option<usize> {
+    // What lies outside is another function, called by a jump.
+    let instruction = instructions.get(&at)?;
+    let onward = |target: u64| if target > at { longest_from(target, instructions) } else { None };
+    let rest = match instruction.flow_control() {
+        FlowControl::Return => Some(0),
+        FlowControl::Next => onward(instruction.next_ip()),
+        FlowControl::UnconditionalBranch => onward(instruction.near_branch_target()),
+        FlowControl::ConditionalBranch => onward(instruction.next_ip()).max(onward(instruction.near_branch_target())),
+        _ => None,
+    };
+    rest.map(|rest| rest + 1)
+}
