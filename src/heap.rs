@@ -3,9 +3,9 @@
 //! *Role*: the interface, and the fast path: [`Heap::allocate`] and [`Heap::deallocate`] are a class and a pop or a push. The slow path
 //! is in [`refill`](crate::refill), [`large`](crate::large) and [`reclaim`](crate::reclaim).
 //!
-//! *Invariant* H1: the class of a block is always the class of the `Layout` its owner holds now. So a free with a `Layout`
-//! needs no look-up, and `reallocate` stays in place only within a class (or a run of slices). Owners who hold no `Layout` use the
-//! functions named `_unsized`, which look the class up.
+//! *Invariant* H1: a block is of the class of the `Layout` its owner holds now, or stands in for one (S5). So a free with a `Layout`
+//! needs no look-up: the block goes to the magazine of that class, and finds its page by address when it is flushed. Owners who hold no
+//! `Layout` use the functions named `_unsized`, which look the class up.
 //!
 //! *Concurrency*: no lock anywhere. Every function may be called from any context that the [`CoreLocal`] allows, also while
 //! another call on the same core is interrupted: nothing is held that it could wait for.
@@ -82,8 +82,8 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     /// A debug build panics when the block is not this heap's, not of this layout, or free already.
     ///
     /// # Safety
-    /// `pointer` came from this heap and is not used any more; `layout` fits it: the alignment it was allocated with, and a size
-    /// from the requested to the usable one.
+    /// `pointer` came from this heap and is not used any more; `layout` fits it: the alignment it was allocated with, and the requested
+    /// size or the usable one.
     #[inline(always)]
     pub unsafe fn deallocate(&self, pointer: NonNull<u8>, layout: Layout) {
         let Some(class) = G::class_of(layout.size(), layout.align()) else { return self.deallocate_large(pointer.addr().get()) };
@@ -183,8 +183,8 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         unsafe { self.cores.push::<G>(class, Block::from_address(address)) }.is_ok()
     }
 
-    /// Changes a block's size, in place where it can: within a size class always, large blocks by slices, or by moving memory
-    /// pages if the source can; else by a copy. `None` leaves the old block as it was.
+    /// Changes a block's size, in place where it can: within a size class always, from 1 KiB on where less than a third becomes waste, large
+    /// blocks by slices, or by moving memory pages if the source can; else by a copy. `None` leaves the old block as it was.
     ///
     /// # Safety
     /// As for [`deallocate`](Self::deallocate). After success the old pointer is not used any more, and the block has the new size.
@@ -201,7 +201,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     pub unsafe fn change_layout(&self, pointer: NonNull<u8>, layout: Layout, new_layout: Layout) -> Option<NonNull<u8>> {
         let class_of = |layout: Layout| G::class_of(layout.size(), layout.align());
         match (class_of(layout), class_of(new_layout)) {
-            (Some(old), Some(new)) if old == new && pointer.addr().get().is_multiple_of(new_layout.align()) => {
+            (Some(old), Some(new)) if self.can_stay(pointer.addr().get(), old, new, new_layout.align()) => {
                 return Some(self.pointer_at(pointer.addr().get()));
             }
             (None, None) if pointer.addr().get().is_multiple_of(new_layout.align()) => {
@@ -219,6 +219,12 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             self.deallocate(pointer, layout);
         }
         Some(target)
+    }
+
+    /// Whether a block of class `old`, or that stands in for one, can be one of class `new` where it is.
+    fn can_stay(&self, address: usize, old: SizeClass, new: SizeClass, align: usize) -> bool {
+        let stands_in = || self.arenas.class_of(address).is_some_and(|own| own.stands_in_for(new));
+        address.is_multiple_of(align) && (old == new || stands_in())
     }
 
     /// [`change_layout`](Self::change_layout) of a block whose layout is not known: C's `realloc`. The block stays where it is if it is aligned

@@ -135,14 +135,12 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         self.slices_peak.load(Ordering::Relaxed) * G::SLICE_SIZE
     }
 
-    /// Tells `count` how many blocks each core's magazine of each class holds.
-    pub(crate) fn count_magazines(&self, mut count: impl FnMut(SizeClass, usize)) {
-        for core in 0..self.cores.core_count() {
-            // SAFETY: `G` is this heap's geometry.
-            if let Some(core_heap) = unsafe { self.cores.slot(core).heap::<G>() } {
-                Self::classes().zip(core_heap.magazines()).for_each(|(class, magazine)| count(class, magazine.count()));
-            }
-        }
+    /// The class of each block in a magazine: its own, also where it stands in for another.
+    pub(crate) fn classes_in_magazines(&self) -> impl Iterator<Item = SizeClass> {
+        // SAFETY: `G` is this heap's geometry.
+        let core_heaps = (0..self.cores.core_count()).filter_map(|core| unsafe { self.cores.slot(core).heap::<G>() });
+        let addresses = core_heaps.flat_map(|core_heap| core_heap.magazines().iter().flat_map(|magazine| magazine.addresses()));
+        addresses.filter_map(|address| self.arenas.class_of(address))
     }
 
     /// All size classes.
@@ -156,7 +154,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     pub(crate) fn check_free(&self, address: usize, class: SizeClass) -> bool {
         let wrong = match self.page_of(address) {
             None => Some(Misuse::Foreign),
-            Some(page) if page.class() != Some(class) => Some(Misuse::WrongLayout),
+            Some(page) if page.class().is_none_or(|own| !own.stands_in_for(class)) => Some(Misuse::WrongLayout),
             Some(page) => match page.locate(address) {
                 None => Some(Misuse::Foreign),
                 Some((word, bit)) if page.is_free(word, bit) => Some(Misuse::DoubleFree),
@@ -190,7 +188,8 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
                 assert!(magazine.count() <= magazine.limit() && magazine.limit() <= G::MAGAZINE_SLOTS, "M1");
                 magazine.addresses().for_each(|address| {
                     let page = self.page_of(address).expect("M1: a block in a magazine has a page");
-                    assert_eq!(page.class(), Some(class), "M1: a block in a magazine of another class");
+                    let own = page.class().expect("M1: it is no large block");
+                    assert!(own.stands_in_for(class), "H1: a block of {own:?} in a magazine of {class:?}");
                     let (word, bit) = page.locate(address).expect("M1: a block starts here");
                     assert!(!page.is_free(word, bit), "K1: a block both in a magazine and free in its page");
                 });

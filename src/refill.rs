@@ -119,7 +119,9 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         while let Some(block) = blocks.remove() {
             let address = block.address();
             let found = self.arenas.of(address).and_then(|arena| Some((arena, arena.page_of(address)?)));
-            let Some((arena, page)) = found.filter(|(_, page)| page.class() == Some(class)) else {
+            let found = found.and_then(|(arena, page)| Some((arena, page, page.class()?)));
+            // A block that stands in for one of `class` goes back to its own page (H1).
+            let Some((arena, page, class)) = found.filter(|(_, _, own)| own.stands_in_for(class)) else {
                 self.misuses.report(Misuse::Foreign, address);
                 continue;
             };

@@ -10,11 +10,15 @@
 //!   at 16 is a block of 48).
 //! - S4: every size from the requested to the block size, at the same alignment, has the same class. So a free that knows
 //!   the `Layout` knows the class, whichever of these sizes its owner uses.
+//! - S5: a block may [stand in](SizeClass::stands_in_for) for one of a smaller class that is aligned no better, if little of it is waste then.
 
 #![deny(unsafe_code)]
 
 /// Smallest block size, and the step between the smallest classes, in bytes.
 pub const GRANULE: usize = 8;
+
+/// No block stands in for one smaller than this: it is copied in a moment.
+const LEAST_STAND_IN: usize = 1024;
 
 /// Classes to each doubling of the size.
 const STEPS: usize = 8;
@@ -72,6 +76,14 @@ impl SizeClass {
     pub const fn block_size(self) -> usize {
         let index = self.0;
         if index < 2 * STEPS { (index + 1) * GRANULE } else { ((index % STEPS + STEPS + 1) << (index / STEPS - 1)) * GRANULE }
+    }
+
+    /// Whether blocks of this class can be used, freed and allocated again as blocks of `class`: if that is their class; or, from
+    /// [`LEAST_STAND_IN`] on, if they are less than half as big again. Spares a copy where a block shrinks a little.
+    pub const fn stands_in_for(self, class: SizeClass) -> bool {
+        let (own, size) = (self.block_size(), class.block_size());
+        let is_near = size >= LEAST_STAND_IN && size < own && own < size + size / 2;
+        self.0 == class.0 || is_near && own.trailing_zeros() >= size.trailing_zeros()
     }
 
     /// How many classes there are when the biggest block has `max_block` bytes.

@@ -96,7 +96,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
                 }
             }
         }
-        self.count_magazines(|class, blocks| classes[class.index()].in_magazines += blocks);
+        self.classes_in_magazines().for_each(|class| classes[class.index()].in_magazines += 1);
         for entry in classes {
             entry.used = entry.used.saturating_sub(entry.in_magazines);
             stats.used += entry.used * entry.block_size;

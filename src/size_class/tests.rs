@@ -71,3 +71,17 @@ fn a_geometry_can_align_more_than_is_asked_for() {
         assert_eq!(AlignedServer::class_of(class.block_size(), 1), Some(class), "{size}");
     }
 }
+
+#[test]
+fn stand_ins_are_aligned_and_little_bigger() {
+    let stands_in = |own: usize, size: usize| {
+        let (own, class) = (class(own, 1), class(size, 1));
+        assert_eq!((own.block_size() % 64, class.block_size()), (0, size));
+        own.stands_in_for(class)
+    };
+    assert!(stands_in(1536, 1152) && stands_in(1536, 1280) && stands_in(1536, 1536) && stands_in(4096, 3072));
+    assert!(!stands_in(1152, 1536), "too small");
+    assert!(!stands_in(1536, 1024), "half as big again");
+    assert!(!stands_in(1408, 1280), "at a multiple of 128 only, not 256");
+    assert!(!stands_in(640, 576), "small blocks are copied");
+}
