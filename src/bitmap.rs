@@ -14,8 +14,6 @@ use core::ops::Range;
 
 use crate::sync::{AtomicUsize, Ordering, WORD_BITS};
 
-/// Most runs that a claim compares.
-const CANDIDATES: usize = 32;
 /// A run that is longer than needed by so many bits is as good as any.
 const AMPLE: usize = 256;
 
@@ -97,10 +95,11 @@ impl<'a> Bitmap<'a> {
 
     /// Claims `len` free bits, from a start at or after `from` that is, plus `offset`, a multiple of `align` (a power of two): those of a
     /// run that is hardly longer, so that long runs stay long. See [`fitting_start`].
-    pub fn claim_run(&self, from: usize, len: usize, align: usize, offset: usize) -> Option<Range<usize>> {
+    pub fn claim_run(&self, from: usize, len: usize, align: usize, offset: usize, candidates: usize) -> Option<Range<usize>> {
         // A run that another context claims first is shorter when it is looked at again.
         loop {
-            let start = fitting_start(self.len, from, len, |at| align_up(at, align, offset), |index| self.word(index))?;
+            let start =
+                fitting_start(self.len, from, len, candidates, |at| align_up(at, align, offset), |index| self.word(index))?;
             if self.claim(start..start + len) {
                 return Some(start..start + len);
             }
@@ -142,6 +141,18 @@ impl<'a> Bitmap<'a> {
         next_run(self.len, from, |index| self.word(index))
     }
 
+    /// Where the first of `len` set bits in a row is, all at or after `from`.
+    pub fn next_run_of(&self, from: usize, len: usize) -> Option<usize> {
+        next_run_of(self.len, from, len, &|index| self.word(index))
+    }
+
+    /// `run`, whose bits are set, with up to `most` set bits before it and after it.
+    pub fn around(&self, run: Range<usize>, most: usize) -> Range<usize> {
+        let word = |index| self.word(index);
+        let after = run_at(run.end, most.min(self.len - run.end), &word);
+        run.start - run_before(run.start, most, &word)..run.end + after
+    }
+
     /// The word at this index, a snapshot.
     pub fn snapshot(&self, index: usize) -> usize {
         self.words[index].load(Ordering::Acquire)
@@ -173,28 +184,32 @@ pub fn next_run(len: usize, from: usize, word: impl Fn(usize) -> usize) -> Optio
 }
 
 /// Where in a bitmap of `bits` bits to take `len` set bits at or after `from`, with the start moved up by `align`: of the first
-/// [`CANDIDATES`] runs that are long enough the shortest. The search ends at a run that fits exactly, and at one so long that taking a part
+/// `candidates` runs that are long enough the shortest. The search ends at a run that fits exactly, and at one so long that taking a part
 /// of it does no harm.
 fn fitting_start(
     bits: usize,
     from: usize,
     len: usize,
+    candidates: usize,
     align: impl Fn(usize) -> Option<usize>,
     word: impl Fn(usize) -> usize,
 ) -> Option<usize> {
     let ample = len.checked_add(AMPLE)?;
-    let (mut at, mut best, mut shortest, mut candidates) = (from, None, usize::MAX, 0);
-    while let Some(start) = next_set(bits, at, &word).and_then(&align).filter(|start| *start < bits) {
-        let run = run_at(start, ample.min(bits - start), &word);
-        at = start + run + 1;
-        if run < len {
+    let (mut at, mut best, mut shortest, mut compared) = (from, None, usize::MAX, 0);
+    while let Some(first) = next_run_of(bits, at, len, &word) {
+        let end = first + run_at(first, ample.min(bits - first), &word);
+        let Some(start) = align(first) else { break };
+        // Of a run that is longer than was measured only the front is done with.
+        at = if end - first == ample { start } else { end };
+        if start.checked_add(len).is_none_or(|needed| needed > end) {
             continue;
         }
+        let run = end - start;
         if run < shortest {
             (best, shortest) = (Some(start), run);
         }
-        candidates += 1;
-        if run == len || run == ample || candidates == CANDIDATES {
+        compared += 1;
+        if run == len || end - first == ample || compared >= candidates {
             break;
         }
     }
@@ -219,12 +234,66 @@ fn next_set(len: usize, from: usize, word: &impl Fn(usize) -> usize) -> Option<u
     None
 }
 
+/// The first of `len` set bits in a row, all at or after `from` and below `bits`.
+fn next_run_of(bits: usize, from: usize, len: usize, word: &impl Fn(usize) -> usize) -> Option<usize> {
+    let mut keep = usize::MAX << (from % WORD_BITS);
+    // Set bits at the end of the words before.
+    let mut run = 0;
+    for index in from / WORD_BITS..words_for(bits) {
+        let current = word(index) & keep;
+        keep = usize::MAX;
+        if current == 0 {
+            run = 0;
+            continue;
+        }
+        let at = index * WORD_BITS;
+        let inside = if run + current.trailing_ones() as usize >= len { Some(0) } else { run_inside(current, len) };
+        if let Some(inside) = inside {
+            let start = if inside == 0 { at - run } else { at + inside };
+            return (start + len <= bits).then_some(start);
+        }
+        run = if current == usize::MAX { run + WORD_BITS } else { current.leading_ones() as usize };
+    }
+    None
+}
+
+/// Where in a word `len` set bits in a row begin.
+fn run_inside(word: usize, len: usize) -> Option<usize> {
+    if len >= WORD_BITS {
+        return None;
+    }
+    // Bits that are followed by so many more.
+    let (mut starts, mut known) = (word, 1);
+    while known < len {
+        let step = known.min(len - known);
+        starts &= starts >> step;
+        known += step;
+    }
+    (starts != 0).then(|| starts.trailing_zeros() as usize)
+}
+
 /// How many bits from `start` on are set, counted up to `most`.
 fn run_at(start: usize, most: usize, word: &impl Fn(usize) -> usize) -> usize {
     let mut run = 0;
     while run < most {
         let (index, shift) = ((start + run) / WORD_BITS, (start + run) % WORD_BITS);
         let ones = ((word(index) >> shift).trailing_ones() as usize).min(WORD_BITS - shift);
+        run += ones;
+        if ones < WORD_BITS - shift {
+            break;
+        }
+    }
+    run.min(most)
+}
+
+/// How many bits before `end` are set, counted up to `most`.
+fn run_before(end: usize, most: usize, word: &impl Fn(usize) -> usize) -> usize {
+    let most = most.min(end);
+    let mut run = 0;
+    while run < most {
+        let last = end - run - 1;
+        let (index, shift) = (last / WORD_BITS, WORD_BITS - 1 - last % WORD_BITS);
+        let ones = ((word(index) << shift).leading_ones() as usize).min(WORD_BITS - shift);
         run += ones;
         if ones < WORD_BITS - shift {
             break;

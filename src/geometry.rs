@@ -19,6 +19,9 @@ pub trait Geometry: Sized + Send + Sync + 'static {
     const PAGE_SIZE: usize;
     /// Most bytes that one magazine may hold back.
     const MAGAZINE_BYTES: usize;
+    /// How many free runs of slices that are long enough are compared, to take the shortest. 1 is fast, and for memory that is mapped where it is
+    /// used; some dozens fill a region of fixed size best.
+    const FIT_CANDIDATES: usize;
     /// Bytes to ask the page source for when an arena is needed, a power of two; doubled with every few arenas.
     const ARENA_SIZE: usize;
     /// Bytes that a growing arena should grow by at a time.
@@ -122,7 +125,7 @@ pub(crate) const NONE: u8 = 255;
 #[macro_export]
 macro_rules! geometry {
     ($(#[$doc:meta])* $vis:vis struct $name:ident {
-        slice_size: $slice:expr, max_block: $max:expr, page_size: $page:expr, page_words: $words:expr, pages_per_group: $group:expr, room_words: $rooms:expr,
+        slice_size: $slice:expr, fit_candidates: $candidates:expr, max_block: $max:expr, page_size: $page:expr, page_words: $words:expr, pages_per_group: $group:expr, room_words: $rooms:expr,
         page_entry_bits: $entry:tt,
         magazine_slots: $slots:expr, magazine_bytes: $bytes:expr,
         arena_size: $arena:expr, arena_map: $map:expr, grow_size: $grow:expr $(, min_align: $min_align:expr)? $(,)?
@@ -132,6 +135,7 @@ macro_rules! geometry {
         $vis struct $name;
         impl $crate::Geometry for $name {
             const SLICE_SIZE: usize = $slice;
+            const FIT_CANDIDATES: usize = $candidates;
             const MAX_BLOCK: usize = $max;
             const PAGE_SIZE: usize = $page;
             const MAGAZINE_BYTES: usize = $bytes;
@@ -188,10 +192,10 @@ macro_rules! server {
         geometry! {
             $(#[$doc])*
             pub struct $name {
-                slice_size: 4096, max_block: 32 * 1024, page_size: 64 * 1024, page_words: 12,
+                slice_size: 4096, fit_candidates: 1, max_block: 32 * 1024, page_size: 64 * 1024, page_words: 12,
                 pages_per_group: if usize::BITS == 64 { 58 } else { 30 }, room_words: 80, page_entry_bits: 32,
                 // An odd number of cache lines for each magazine: their counts lie in different sets of a core's cache.
-                magazine_slots: 183, magazine_bytes: 64 * 1024,
+                magazine_slots: 183, magazine_bytes: 128 * 1024,
                 arena_size: if usize::BITS == 64 { 1 << 30 } else { 64 << 20 }, arena_map: if usize::BITS == 64 { 1024 } else { 64 },
                 grow_size: 1 << 20, min_align: $min_align,
             }
@@ -213,7 +217,7 @@ geometry! {
     /// Some ten KiB to 64 MiB without magazines: every operation works on bitmaps, and blocks of more than 1 KiB are runs of slices, so that
     /// little memory waits in pages for its own class. In a bigger region pages and large blocks must be 2 KiB on average.
     pub struct Compact {
-        slice_size: 512, max_block: 1024, page_size: 8 * 1024, page_words: 128 / usize::BITS as usize,
+        slice_size: 512, fit_candidates: 32, max_block: 1024, page_size: 8 * 1024, page_words: 128 / usize::BITS as usize,
         pages_per_group: usize::BITS as usize - 2, room_words: 8, page_entry_bits: 16,
         magazine_slots: 0, magazine_bytes: 0,
         arena_size: 1 << 20, arena_map: 1, grow_size: 64 * 1024,
@@ -223,7 +227,7 @@ geometry! {
 geometry! {
     /// A few KiB: a page is one word of bits and a few blocks.
     pub struct Tiny {
-        slice_size: 128, max_block: 512, page_size: 512, page_words: 1, pages_per_group: 8, room_words: 1, page_entry_bits: 16,
+        slice_size: 128, fit_candidates: 32, max_block: 512, page_size: 512, page_words: 1, pages_per_group: 8, room_words: 1, page_entry_bits: 16,
         magazine_slots: 0, magazine_bytes: 0,
         arena_size: 16 * 1024, arena_map: 1, grow_size: 4096,
     }

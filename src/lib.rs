@@ -123,7 +123,7 @@
 //!
 //! A page header takes 128 bytes on a 64-bit host, for up to 768 blocks: 0.2 % of a page of 64 KiB, 1 % of a page of 16-byte blocks (12 KiB).
 //! Each slice of 4 KiB takes 4 bytes in the page table and 3 bits in bitmaps. A core heap takes 1.5 KiB for each class that the core uses.
-//! Magazines hold back at most 183 blocks and 64 KiB for each class and core.
+//! Magazines hold back at most 183 blocks and 128 KiB for each class and core.
 
 #![no_std]
 #![cfg_attr(feature = "allocator_api", feature(allocator_api))]

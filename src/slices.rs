@@ -20,6 +20,9 @@ use crate::geometry::Geometry;
 use crate::page_source::PageSource;
 use crate::sync::{AtomicUsize, Ordering};
 
+/// How many hints there are for where to look: for runs of 1, 2, 4 slices and so on.
+const HINTS: usize = 8;
+
 /// Most slices that a purge claims at a time, so that others find the rest meanwhile.
 const PURGE_STEP: usize = 1024;
 
@@ -43,8 +46,8 @@ pub struct Slices<G: Geometry> {
     count: AtomicUsize,
     /// How many at the end are left to metadata, as long as there are others.
     set_aside: usize,
-    /// Where to start looking for a free one: a hint.
-    lowest_free: AtomicUsize,
+    /// For each power of two: no free run of so many slices starts before this one. Hints.
+    lowest: [AtomicUsize; HINTS],
     /// How often the source refused to commit a run that was free.
     refusals: AtomicUsize,
     /// `free`, `committed` and `aged`, one after the other.
@@ -70,8 +73,8 @@ impl<G: Geometry> Slices<G> {
     /// # Safety
     /// `first` is slice 0 of a region, aligned to the slice size and the OS page; `tables` are `table_words(capacity)` zeroed words that stay.
     pub unsafe fn new(first: NonNull<u8>, capacity: usize, set_aside: usize, tables: NonNull<AtomicUsize>) -> Self {
-        let (count, lowest_free, refusals) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
-        Slices { first, capacity, set_aside, count, lowest_free, refusals, tables, geometry: PhantomData }
+        let (count, lowest, refusals) = (AtomicUsize::new(0), [const { AtomicUsize::new(0) }; HINTS], AtomicUsize::new(0));
+        Slices { first, capacity, set_aside, count, lowest, refusals, tables, geometry: PhantomData }
     }
 
     /// Adds memory for slices up to `count`; only one context at a time, with no less than before.
@@ -79,7 +82,7 @@ impl<G: Geometry> Slices<G> {
         let count = count.min(self.capacity) / unit::<S, G>() * unit::<S, G>();
         let old = self.count.swap(count, Ordering::AcqRel);
         self.free().release(old..count);
-        self.lowest_free.fetch_min(old, Ordering::Relaxed);
+        self.note_free(old..count);
     }
 
     /// How many slices there is memory for.
@@ -116,17 +119,32 @@ impl<G: Geometry> Slices<G> {
     pub fn claim<S: PageSource>(&self, source: &S, len: usize, align: usize) -> Option<ClaimedRun> {
         let align = (align / G::SLICE_SIZE).max(unit::<S, G>());
         let offset = (self.start() / G::SLICE_SIZE) & (align - 1);
-        let hint = self.lowest_free.load(Ordering::Relaxed);
         let free = self.free();
         let run = free
             .first(self.count().saturating_sub(self.set_aside))
-            .claim_run(hint, len, align, offset)
-            // There is more at the end, and the hint may have passed slices that were released since.
-            .or_else(|| free.claim_run(0, len, align, offset))?;
-        if run.start == hint {
-            let _ = self.lowest_free.compare_exchange(hint, run.end, Ordering::Relaxed, Ordering::Relaxed);
-        }
+            .claim_run(self.search_from(len), len, align, offset, G::FIT_CANDIDATES)
+            // There is more at the end, and a hint may have passed slices that were released since.
+            .or_else(|| free.claim_run(0, len, align, offset, G::FIT_CANDIDATES))?;
         self.make_usable(source, run)
+    }
+
+    /// Where to begin to look for a run of `len` slices.
+    fn search_from(&self, len: usize) -> usize {
+        let shift = (len.max(1).ilog2() as usize).min(HINTS - 1);
+        let hint = self.lowest[shift].load(Ordering::Relaxed);
+        let Some(found) = self.free().next_run_of(hint, 1 << shift) else { return hint };
+        let _ = self.lowest[shift].compare_exchange(hint, found, Ordering::Relaxed, Ordering::Relaxed);
+        found
+    }
+
+    /// Notes that these slices are free now, and make one run with those around them.
+    fn note_free(&self, run: Range<usize>) {
+        let around = self.free().around(run, 1 << HINTS);
+        for (shift, lowest) in self.lowest.iter().enumerate() {
+            if around.len() >> shift != 0 && lowest.load(Ordering::Relaxed) > around.start {
+                lowest.fetch_min(around.start, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Claims the run of `len` slices at the highest address, else like [`claim`](Self::claim). Looks at every free run.
@@ -157,9 +175,8 @@ impl<G: Geometry> Slices<G> {
 
     /// Gives an owned run back; false if part of it was free already.
     pub fn release(&self, run: Range<usize>) -> bool {
-        let first = run.start;
-        let owned = self.free().release(run);
-        self.lowest_free.fetch_min(first, Ordering::Relaxed);
+        let owned = self.free().release(run.clone());
+        self.note_free(run);
         owned
     }
 
@@ -224,8 +241,8 @@ impl<G: Geometry> Slices<G> {
         if S::COMMITS {
             let mut at = run.start;
             while at < run.end {
-                let next = committed.next_run(at).unwrap_or(run.end..run.end);
-                let gap = at..next.start.min(run.end);
+                let next = committed.first(run.end).next_run(at).unwrap_or(run.end..run.end);
+                let gap = at..next.start;
                 if !gap.is_empty() && !self.commit(source, gap.clone()) {
                     self.refusals.fetch_add(1, Ordering::Relaxed);
                     self.release(run);

@@ -1,6 +1,8 @@
 use super::*;
 use std::vec::Vec;
 
+const CANDIDATES: usize = 16;
+
 /// Words with all of the first `len` bits set.
 fn full(len: usize) -> Vec<AtomicUsize> {
     let bits = |index: usize| mask(0, len.saturating_sub(index * WORD_BITS).min(WORD_BITS));
@@ -66,15 +68,15 @@ fn runs_are_claimed_across_words_and_given_back() {
     let len = 3 * WORD_BITS + 5;
     let words = full(len);
     let bitmap = Bitmap::new(&words, len);
-    let first = bitmap.claim_run(0, WORD_BITS + 3, 1, 0).unwrap();
+    let first = bitmap.claim_run(0, WORD_BITS + 3, 1, 0, CANDIDATES).unwrap();
     assert_eq!(first, 0..WORD_BITS + 3);
     assert!(bitmap.is_clear(first.clone()) && !bitmap.is_clear(0..first.end + 1));
-    let second = bitmap.claim_run(0, 2 * WORD_BITS + 2, 1, 0).unwrap();
+    let second = bitmap.claim_run(0, 2 * WORD_BITS + 2, 1, 0, CANDIDATES).unwrap();
     assert_eq!(second, WORD_BITS + 3..len, "exactly what was left");
-    assert_eq!((bitmap.count(), bitmap.claim_run(0, 1, 1, 0)), (0, None));
+    assert_eq!((bitmap.count(), bitmap.claim_run(0, 1, 1, 0, CANDIDATES)), (0, None));
     assert!(bitmap.release(first.clone()));
-    assert_eq!(bitmap.claim_run(0, WORD_BITS + 4, 1, 0), None, "one bit too long");
-    assert_eq!(bitmap.claim_run(0, WORD_BITS + 3, 1, 0), Some(first));
+    assert_eq!(bitmap.claim_run(0, WORD_BITS + 4, 1, 0, CANDIDATES), None, "one bit too long");
+    assert_eq!(bitmap.claim_run(0, WORD_BITS + 3, 1, 0, CANDIDATES), Some(first));
     assert!(bitmap.release(0..len));
     assert_eq!(bitmap.count(), len);
 }
@@ -88,17 +90,17 @@ fn the_run_that_fits_best_is_claimed() {
         bitmap.clear(gap..gap + 1);
     }
     // Free are 0..9, 10..15, 16..20, 21..24, and all from 25 on.
-    assert_eq!(bitmap.claim_run(0, 4, 1, 0), Some(16..20), "exactly as long");
-    assert_eq!(bitmap.claim_run(0, 4, 1, 0), Some(10..14), "a bit longer");
-    assert_eq!(bitmap.claim_run(0, 4, 1, 0), Some(0..4), "before the last run, which is longer");
-    assert_eq!(bitmap.claim_run(0, 6, 1, 0), Some(25..31));
+    assert_eq!(bitmap.claim_run(0, 4, 1, 0, CANDIDATES), Some(16..20), "exactly as long");
+    assert_eq!(bitmap.claim_run(0, 4, 1, 0, CANDIDATES), Some(10..14), "a bit longer");
+    assert_eq!(bitmap.claim_run(0, 4, 1, 0, CANDIDATES), Some(0..4), "before the last run, which is longer");
+    assert_eq!(bitmap.claim_run(0, 6, 1, 0, CANDIDATES), Some(25..31));
     assert!(bitmap.release(10..14));
-    assert_eq!(bitmap.claim_run(0, 2, 4, 0), Some(12..14), "the aligned part counts");
+    assert_eq!(bitmap.claim_run(0, 2, 4, 0, CANDIDATES), Some(12..14), "the aligned part counts");
     bitmap.clear(0..len);
     bitmap.release(0..AMPLE + 2);
     bitmap.release(len - 2..len);
-    assert_eq!(bitmap.claim_run(0, 2, 1, 0), Some(0..2), "a long run ends the search");
-    assert_eq!(bitmap.claim_run(0, 2, 1, 0), Some(len - 2..len), "it is one bit too short for that now");
+    assert_eq!(bitmap.claim_run(0, 2, 1, 0, CANDIDATES), Some(0..2), "a long run ends the search");
+    assert_eq!(bitmap.claim_run(0, 2, 1, 0, CANDIDATES), Some(len - 2..len), "it is one bit too short for that now");
 }
 
 #[test]
@@ -106,13 +108,13 @@ fn no_run_reaches_beyond_the_length() {
     // The words have room for more bits than the bitmap, and all of them are set.
     let words = full(2 * WORD_BITS);
     let bitmap = Bitmap::new(&words, WORD_BITS + 1);
-    assert_eq!(bitmap.claim_run(0, WORD_BITS + 2, 1, 0), None);
-    assert_eq!(bitmap.claim_run(0, usize::MAX, 1, 0), None);
-    assert_eq!(bitmap.claim_run(WORD_BITS + 1, 1, 1, 0), None);
+    assert_eq!(bitmap.claim_run(0, WORD_BITS + 2, 1, 0, CANDIDATES), None);
+    assert_eq!(bitmap.claim_run(0, usize::MAX, 1, 0, CANDIDATES), None);
+    assert_eq!(bitmap.claim_run(WORD_BITS + 1, 1, 1, 0, CANDIDATES), None);
     assert!(!bitmap.claim(WORD_BITS..WORD_BITS + 2));
     assert_eq!(bitmap.next_run(WORD_BITS), Some(WORD_BITS..WORD_BITS + 1));
     assert_eq!(bitmap.next_run(WORD_BITS + 1), None);
-    assert_eq!(bitmap.claim_run(0, WORD_BITS + 1, 1, 0), Some(0..WORD_BITS + 1));
+    assert_eq!(bitmap.claim_run(0, WORD_BITS + 1, 1, 0, CANDIDATES), Some(0..WORD_BITS + 1));
 }
 
 #[test]
@@ -130,7 +132,7 @@ fn runs_are_aligned_with_an_offset() {
             // Whatever is in the way, runs are aligned, disjoint, and as many as fit.
             bitmap.clear(7..8);
             let mut found = 0;
-            while let Some(run) = bitmap.claim_run(0, run_len, align, offset) {
+            while let Some(run) = bitmap.claim_run(0, run_len, align, offset, CANDIDATES) {
                 assert_eq!(((run.start + offset) % align, run.len()), (0, run_len));
                 found += 1;
             }
@@ -146,7 +148,11 @@ fn runs_are_aligned_with_an_offset() {
         }
     }
     let words = full(len);
-    assert_eq!(Bitmap::new(&words, len).claim_run(0, 1, 1 << (usize::BITS - 1), 1), None, "no such start");
+    assert_eq!(Bitmap::new(&words, len).claim_run(0, 1, 1 << (usize::BITS - 1), 1, CANDIDATES), None, "no such start");
+    // Far into a run that is not measured to its end.
+    let words = full(8 * AMPLE);
+    let far = Bitmap::new(&words, 8 * AMPLE).claim_run(0, AMPLE / 2, 4 * AMPLE, AMPLE / 3, CANDIDATES);
+    assert_eq!(far.map(|run| run.start), Some(4 * AMPLE - AMPLE / 3));
 }
 
 #[test]
@@ -193,6 +199,30 @@ fn runs_are_found_in_order() {
 }
 
 #[test]
+fn runs_are_found_by_length_and_measured_around() {
+    let len = 4 * WORD_BITS;
+    let words = full(len);
+    let bitmap = Bitmap::new(&words, len);
+    for gap in [0, 4, 12, WORD_BITS + 8, WORD_BITS + 40, 3 * WORD_BITS] {
+        bitmap.clear(gap..gap + 1);
+    }
+    // Free are 1..4, 5..12, 13..W+8, W+9..W+40 or to the end of a short word, …
+    let list = |at: usize| !bitmap.is_clear(at..at + 1);
+    for from in 0..len {
+        for wanted in [1, 3, 4, 7, 8, 20, WORD_BITS - 5, WORD_BITS - 4, WORD_BITS, WORD_BITS + 1, 2 * WORD_BITS] {
+            let expected = (from..(len + 1).saturating_sub(wanted)).find(|start| (*start..start + wanted).all(list));
+            assert_eq!(bitmap.next_run_of(from, wanted), expected, "{wanted} from {from}");
+        }
+    }
+    for start in (0..len).filter(|at| list(*at)) {
+        let first = (0..=start).rev().take_while(|at| list(*at)).last().unwrap();
+        let end = (start..len).take_while(|at| list(*at)).last().unwrap() + 1;
+        assert_eq!(bitmap.around(start..start + 1, len), first..end);
+        assert_eq!(bitmap.around(start..start + 1, 2), first.max(start.saturating_sub(2))..end.min(start + 3));
+    }
+}
+
+#[test]
 fn every_operation_agrees_with_a_list_of_bits() {
     let len = 2 * WORD_BITS + 7;
     let words = full(len);
@@ -221,7 +251,7 @@ fn every_operation_agrees_with_a_list_of_bits() {
                 let starts = (0..len).filter(|at| free[*at] && (*at == 0 || !free[at - 1]));
                 let runs = starts.map(|at| (free[at..].iter().take_while(|bit| **bit).count(), at));
                 let shortest = runs.filter(|(bits, _)| *bits >= run.len()).take(CANDIDATES).min();
-                let found = bitmap.claim_run(0, run.len(), 1, 0);
+                let found = bitmap.claim_run(0, run.len(), 1, 0, CANDIDATES);
                 assert_eq!(found.as_ref().map(|found| found.start), shortest.map(|(_, at)| at));
                 found.into_iter().for_each(|found| free[found].fill(false));
             }
@@ -243,7 +273,7 @@ fn threads_never_claim_the_same_bit() {
             scope.spawn(move || {
                 for step in 0..if cfg!(miri) { 30 } else { 20_000 } {
                     let len = 1 + (step * thread) % (WORD_BITS + 9);
-                    let Some(run) = bitmap.claim_run(step % LEN, len, 1 << (step % 4), step % 2) else { continue };
+                    let Some(run) = bitmap.claim_run(step % LEN, len, 1 << (step % 4), step % 2, CANDIDATES) else { continue };
                     for bit in run.clone() {
                         assert_eq!(owners[bit].swap(thread, Ordering::Relaxed), 0, "bit {bit} has two owners");
                     }
