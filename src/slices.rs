@@ -139,7 +139,7 @@ impl<G: Geometry> Slices<G> {
 
     /// Notes that these slices are free now, and make one run with those around them.
     fn note_free(&self, run: Range<usize>) {
-        let around = self.free().around(run, 1 << HINTS);
+        let around = self.free().around(run, 1 << (HINTS - 1));
         for (shift, lowest) in self.lowest.iter().enumerate() {
             if around.len() >> shift != 0 && lowest.load(Ordering::Relaxed) > around.start {
                 lowest.fetch_min(around.start, Ordering::Relaxed);
