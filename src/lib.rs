@@ -65,8 +65,8 @@
 //! 7. Now we climb up again: `refill.rs` takes up to 64 blocks from one word of the page's bitmap, keeps the lowest, pushes the others
 //!    into the magazine, and the heap turns the [`Block`]'s address into a pointer.
 //!
-//! **The first free**: the layout gives the class, the block is pushed. A full magazine is flushed (`refill.rs`): the newest half is
-//! grouped by word and given back, one atomic operation each. A page that is empty then is retired at once: its slices are free for
+//! **The first free**: the layout gives the class, the block is pushed. A full magazine is flushed (`refill.rs`): its newest blocks,
+//! at most half of them, are grouped by word and given back, one atomic operation each. A page that is empty then is retired at once: its slices are free for
 //! any class. Slices that stay free for a while are decommitted (`reclaim.rs`).
 //!
 //! **Who waits for whom**: nobody. There is no lock in this crate. A magazine that is busy (an interrupt, a signal handler, another thread

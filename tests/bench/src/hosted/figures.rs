@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io;
+use std::path::Path;
 
 use coreheap_bench::figures::{Case, Figure};
 use coreheap_bench::numbers::median;
-use coreheap_bench::peers::PEERS;
+use coreheap_bench::peers::{PEERS, REFERENCE};
 use coreheap_bench::{latency, memory};
 
 use crate::arguments::{Arguments, Group};
+use crate::plot::Picture;
 use crate::process::{own_child, warm};
 
 /// Cases that allocators differ in by more than they do from run to run need no more rounds than this.
@@ -60,6 +62,16 @@ impl Figures {
             text.push('\n');
         }
         text
+    }
+
+    /// The ratios to the reference, for those figures that it has.
+    fn plot(&self, title: &str, path: &Path) -> io::Result<()> {
+        let rows =
+            self.names.iter().map(String::as_str).filter(|name| self.median(name, REFERENCE).is_some_and(|median| median > 0.0));
+        let rows: Vec<&str> = rows.collect();
+        let ratio =
+            |row: usize, column: usize| Some(self.median(rows[row], self.columns[column])? / self.median(rows[row], REFERENCE)?);
+        Picture { title, rows: rows.clone(), columns: &self.columns, ratio: &ratio }.save(path)
     }
 
     /// As CSV.
@@ -113,7 +125,9 @@ pub fn run(arguments: &Arguments, group: Group) -> io::Result<()> {
         );
     }
     println!();
-    std::fs::write(arguments.out_folder()?.join(format!("{}.csv", group.title())), figures.csv())
+    let folder = arguments.out_folder()?;
+    figures.plot(group.title(), &folder.join(format!("{}.svg", group.title())))?;
+    std::fs::write(folder.join(format!("{}.csv", group.title())), figures.csv())
 }
 
 #[cfg(test)]

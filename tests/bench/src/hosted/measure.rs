@@ -7,9 +7,10 @@ use coreheap_bench::numbers::Random;
 
 use crate::arguments::{Arguments, Group};
 use crate::plan::Plan;
+use crate::plot::Picture;
 use crate::process::{Sample, own_child, warm};
 use crate::report::{self, Measure, Results};
-use crate::{callgrind, figures, plot};
+use crate::{callgrind, figures};
 
 /// Measures what the arguments ask for, and reports it.
 pub fn run(arguments: &Arguments) -> io::Result<()> {
@@ -58,8 +59,14 @@ fn report(arguments: &Arguments, results: &Results, folder: &Path) -> io::Result
     println!("{}", report::losses(results, time));
     std::fs::write(folder.join("runs.csv"), report::runs_csv(results))?;
     std::fs::write(folder.join("summary.csv"), report::summary_csv(results, time))?;
-    plot::ratios(results, time, &folder.join("time.svg"))?;
-    plot::ratios(results, Measure::Peak, &folder.join("peak-rss.svg"))
+    plot(results, time, &folder.join("time.svg"))?;
+    plot(results, Measure::Peak, &folder.join("peak-rss.svg"))
+}
+
+fn plot(results: &Results, measure: Measure, path: &Path) -> io::Result<()> {
+    let rows = results.plan.rows.iter().map(|row| row.name.as_str()).collect();
+    let ratio = |row: usize, column: usize| results.ratio(measure, row, column);
+    Picture { title: measure.title(), rows, columns: &results.plan.columns, ratio: &ratio }.save(path)
 }
 
 fn measure(arguments: &Arguments, plan: Plan) -> Results {
