@@ -92,6 +92,7 @@ impl CoreSlot {
     }
 
     /// Whether no core heap was made yet.
+    #[allow(dead_code)] // Where no core heaps are leased.
     pub(crate) fn is_empty(&self) -> bool {
         self.address().is_null()
     }

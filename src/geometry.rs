@@ -144,12 +144,12 @@ macro_rules! geometry {
             $(const MIN_ALIGN: usize = $min_align;)?
             type PerClass<T: Send + Sync> = [T; $crate::SizeClass::count($max)];
             type PerMagazine<T: Send + Sync> = [T; if $slots == 0 { 0 } else { $crate::SizeClass::count($max) }];
-            type PageWords = [$crate::__private::AtomicUsize; $words];
-            type MagazineSlots = [$crate::__private::AtomicUsize; $slots];
-            type RoomWords = [$crate::__private::AtomicUsize; $rooms];
+            type PageWords = [$crate::atomic::AtomicUsize; $words];
+            type MagazineSlots = [$crate::atomic::AtomicUsize; $slots];
+            type RoomWords = [$crate::atomic::AtomicUsize; $rooms];
             type PageGroup<T: Send + Sync> = [T; $group];
             type PageEntry = $crate::__page_entry!($entry);
-            type ArenaMap = [$crate::__private::AtomicPtr<u8>; $map];
+            type ArenaMap = [$crate::atomic::AtomicPtr<u8>; $map];
             fn per_class<T: Send + Sync>(make: impl FnMut(usize) -> T) -> Self::PerClass<T> {
                 ::core::array::from_fn(make)
             }
@@ -162,10 +162,10 @@ macro_rules! geometry {
 #[macro_export]
 macro_rules! __page_entry {
     (16) => {
-        $crate::__private::AtomicU16
+        $crate::atomic::AtomicU16
     };
     (32) => {
-        $crate::__private::AtomicU32
+        $crate::atomic::AtomicU32
     };
 }
 
@@ -176,7 +176,7 @@ macro_rules! __page_entry {
 macro_rules! __empty_map {
     ($map:expr) => {
         #[allow(clippy::declare_interior_mutable_const)] // It is only ever moved into a heap.
-        const EMPTY_MAP: Self::ArenaMap = [const { $crate::__private::AtomicPtr::new(::core::ptr::null_mut()) }; $map];
+        const EMPTY_MAP: Self::ArenaMap = [const { $crate::atomic::AtomicPtr::new(::core::ptr::null_mut()) }; $map];
     };
 }
 

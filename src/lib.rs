@@ -28,7 +28,7 @@
 //! | what varies | who says it | ready made |
 //! |---|---|---|
 //! | where memory comes from | [`PageSource`] | [`sources`]; ports |
-//! | which core is this, and how is a context alone on its magazines | [`CoreLocal`] | [`SingleCore`], [`TryFlag`], [`Leased`]; ports |
+//! | which core is this, and how is a context alone on its magazines | [`CoreLocal`] | [`SingleCore`], [`NoMagazines`], [`TryFlag`], [`Leased`]; ports |
 //! | how big slices, pages, classes and magazines are | [`Geometry`] | [`Server`], [`Compact`], [`Tiny`], [`geometry!`] |
 //!
 //! # How it works
@@ -95,6 +95,7 @@
 //! | `page.rs` | page headers: free blocks as bits, listed pages as bits |
 //! | `core_heap.rs` | the magazines and current pages of one core |
 //! | `core_local.rs` | being alone on a core's magazines |
+//! | `any_context.rs` | the same where other cores, threads or interrupts come in between |
 //! | `lease.rs` | the same by leasing core heaps to threads |
 //! | `slices.rs` | free, committed and aged slices of an arena |
 //! | `page_table.rs` | from a slice to its page header |
@@ -134,12 +135,22 @@ mod block;
 mod core_heap;
 mod core_local;
 mod geometry;
-mod lease;
 mod magazine;
 mod page;
 mod page_entry;
 mod size_class;
 mod sync;
+
+// They need read-modify-writes that no interrupt can come between.
+cfg_if::cfg_if! {
+    if #[cfg(any(loom, target_has_atomic = "ptr", feature = "critical-section"))] {
+        mod any_context;
+        mod lease;
+
+        pub use any_context::{CoreNumber, NoMagazines, TryFlag};
+        pub use lease::{Leased, Threads};
+    }
+}
 
 // Models check the files above, whose state they can make without memory from a page source.
 cfg_if::cfg_if! {
@@ -167,17 +178,16 @@ cfg_if::cfg_if! {
 
 pub use block::{Block, Blocks};
 pub use core_heap::{CoreHeap, CoreSlot};
-pub use core_local::{CoreLocal, CoreNumber, SingleCore, TryFlag};
+pub use core_local::{CoreLocal, SingleCore};
 pub use geometry::{AlignedServer, Compact, Geometry, Server, Tiny};
-pub use lease::{Leased, Threads};
 pub use magazine::Magazine;
 pub use page_entry::PageEntry;
 pub use size_class::SizeClass;
 
-/// What [`geometry!`] writes out.
-#[doc(hidden)]
-pub mod __private {
-    pub use crate::sync::{AtomicPtr, AtomicU16, AtomicU32, AtomicUsize};
+/// Atomics that have all operations on every target: `core`'s, or this crate's where those can only load and store. For page sources,
+/// and for what [`geometry!`] writes out.
+pub mod atomic {
+    pub use crate::sync::{AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicUsize, Ordering};
 }
 
 #[cfg(test)]

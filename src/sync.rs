@@ -1,4 +1,4 @@
-//! Atomics: `core`'s, or `loom`'s when a model is being checked.
+//! Atomics: `core`'s, our own where those can only load and store, or `loom`'s when a model is being checked.
 //!
 //! *Role*: every other file takes its atomics from here.
 //!
@@ -9,10 +9,16 @@
 cfg_if::cfg_if! {
     if #[cfg(loom)] {
         pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
-    } else {
+    } else if #[cfg(target_has_atomic = "ptr")] {
         pub use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
+    } else {
+        pub use core::sync::atomic::Ordering;
+        pub use no_cas::{AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize};
     }
 }
+
+#[cfg(all(not(loom), any(test, not(target_has_atomic = "ptr"))))]
+mod no_cas;
 
 /// Bits in a bitmap word.
 pub const WORD_BITS: usize = usize::BITS as usize;
@@ -50,6 +56,7 @@ pub fn store_flag_in_total_order(flag: &AtomicBool, value: bool) {
 /// This side of a pair of fences whose other side is a barrier on all cores at once: keeps the compiler from moving a load before a
 /// store, and leaves the processor to the barrier. Models and Miri have no such barrier, and both sides are full fences there.
 #[inline(always)]
+#[allow(dead_code)] // Where no core heaps are leased.
 pub fn light_fence() {
     cfg_if::cfg_if! {
         if #[cfg(loom)] {
@@ -90,4 +97,5 @@ fn model_fence() {
 /// Keeps `T` on cache lines of its own, so that two cores never fight over one.
 #[derive(Debug, Default)]
 #[repr(align(128))]
+#[allow(dead_code)] // Where one context uses the heap.
 pub struct CachePadded<T>(pub T);

@@ -1,0 +1,62 @@
+//! The [coreheap] allocator on bare metal: firmware, kernels, consoles.
+//!
+//! Its memory is part of the static, so there is nothing to initialise:
+//!
+//! ```
+//! #[global_allocator]
+//! static HEAP: coreheap_bare::Coreheap<{ 256 * 1024 }> = coreheap_bare::Coreheap::new();
+//!
+//! # fn main() {
+//! let names: Vec<String> = (0..100).map(|number| format!("task {number}")).collect();
+//! assert_eq!(names[42], "task 42");
+//! assert!(HEAP.heap().stats().used > 100);
+//! # }
+//! ```
+//!
+//! *Role*: the port for systems without an operating system. It adds to the core crate where memory comes from and how contexts are kept
+//! apart:
+//!
+//! | memory | source |
+//! |---|---|
+//! | a number of bytes inside the static | [`StaticMemory`], which is what [`Coreheap`] has |
+//! | regions that are known when the program is built | [`coreheap::sources::Regions`] |
+//! | regions that are found out, and added, later | [`AddedRegions`] |
+//! | frames of a kernel's own, mapped where and while they are needed | [`Window`] over your [`Frames`] |
+//!
+//! # Interrupts
+//!
+//! | type | who may allocate and free | cost |
+//! |---|---|---|
+//! | [`Coreheap`] | any context: the main program, and interrupts at any moment | nothing is masked where the target has compare-and-swap |
+//! | [`ExclusiveHeap`] | the main program; an interrupt that tries, panics | nothing |
+//! | [`CoresHeap`] | any context on any core | magazines for each core, by your [`Cores`] |
+//!
+//! Targets without compare-and-swap (`thumbv6m`, `thumbv4t`, `riscv32i`) need the feature `critical-section` for the first and the third,
+//! and an implementation of that crate's functions. Interrupts are then masked for one load and one store at a time.
+
+#![no_std]
+#![deny(missing_docs)]
+
+#[cfg(test)]
+extern crate std;
+
+pub use coreheap;
+
+mod contexts;
+mod heap;
+mod memory;
+mod regions;
+mod window;
+
+#[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
+mod cores;
+
+pub use contexts::{AnyContext, Contexts, OneContext, Open};
+#[cfg(feature = "critical-section")]
+pub use cores::MaskedCore;
+#[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
+pub use cores::{Cores, CoresHeap, Pinned};
+pub use heap::{BareHeap, Coreheap, ExclusiveHeap};
+pub use memory::StaticMemory;
+pub use regions::AddedRegions;
+pub use window::{Frames, Window};

@@ -1,0 +1,166 @@
+//! Atomics for targets that can only load and store: a read-modify-write is a load and a store that nothing comes between.
+//!
+//! *Role*: what [`sync`](crate::sync) gives to all other files where `target_has_atomic` says no. The stretch is a few instructions long and
+//! the same for every operation. With the feature `critical-section` interrupts (and other cores) are kept off meanwhile. Without it nobody
+//! is: then only [`SingleCore`](crate::SingleCore) is there, whose contract leaves nobody who could come between.
+
+use core::sync::atomic::{self, Ordering, Ordering::Relaxed};
+
+/// Runs `work` with nothing in between.
+#[inline(always)]
+fn undisturbed<R>(work: impl FnOnce() -> R) -> R {
+    cfg_if::cfg_if! {
+        if #[cfg(feature = "critical-section")] {
+            // Orders memory on both sides, so the accesses inside are relaxed.
+            critical_section::with(|_| work())
+        } else {
+            work()
+        }
+    }
+}
+
+/// One type of atomic: `T` is what it holds, `Inner` is `core`'s.
+macro_rules! atomic {
+    ($name:ident $(<$parameter:ident>)?, $inner:ty, $value:ty) => {
+        /// `core`'s, with all operations.
+        #[derive(Debug)]
+        #[repr(transparent)]
+        pub struct $name $(<$parameter>)? ($inner);
+
+        impl $(<$parameter>)? $name $(<$parameter>)? {
+            /// Holds `value`.
+            #[allow(dead_code)] // Not every type is used in every way.
+            pub const fn new(value: $value) -> Self {
+                $name(<$inner>::new(value))
+            }
+
+            /// Reads.
+            #[inline(always)]
+            pub fn load(&self, order: Ordering) -> $value {
+                self.0.load(order)
+            }
+
+            /// Writes.
+            #[inline(always)]
+            pub fn store(&self, value: $value, order: Ordering) {
+                self.0.store(value, order);
+            }
+
+            /// Writes, and returns what was there.
+            #[inline]
+            #[allow(dead_code)] // As above.
+            pub fn swap(&self, value: $value, _: Ordering) -> $value {
+                self.replace(|_| value)
+            }
+
+            /// Writes if `current` is there.
+            #[inline]
+            pub fn compare_exchange(&self, current: $value, new: $value, _: Ordering, _: Ordering) -> Result<$value, $value> {
+                undisturbed(|| {
+                    let old = self.0.load(Relaxed);
+                    if old == current {
+                        self.0.store(new, Relaxed);
+                        Ok(old)
+                    } else {
+                        Err(old)
+                    }
+                })
+            }
+
+            /// The same.
+            #[inline]
+            #[allow(dead_code)] // As above.
+            pub fn compare_exchange_weak(&self, current: $value, new: $value, _: Ordering, _: Ordering) -> Result<$value, $value> {
+                self.compare_exchange(current, new, Relaxed, Relaxed)
+            }
+
+            #[inline(always)]
+            fn replace(&self, new: impl FnOnce($value) -> $value) -> $value {
+                undisturbed(|| {
+                    let old = self.0.load(Relaxed);
+                    self.0.store(new(old), Relaxed);
+                    old
+                })
+            }
+        }
+    };
+}
+
+/// What numbers can do besides.
+macro_rules! arithmetic {
+    ($name:ident, $value:ty: $($function:ident $compute:expr),* $(,)?) => {
+        #[allow(dead_code)] // As above.
+        impl $name {
+            $(
+                /// Changes the number; returns what was there.
+                #[inline]
+                pub fn $function(&self, operand: $value, _: Ordering) -> $value {
+                    let compute: fn($value, $value) -> $value = $compute;
+                    self.replace(|old| compute(old, operand))
+                }
+            )*
+
+            /// Writes what `change` makes of what is there, unless that is `None`.
+            #[inline]
+            pub fn fetch_update(
+                &self,
+                _: Ordering,
+                _: Ordering,
+                mut change: impl FnMut($value) -> Option<$value>,
+            ) -> Result<$value, $value> {
+                undisturbed(|| {
+                    let old = self.0.load(Relaxed);
+                    change(old).map(|new| self.0.store(new, Relaxed)).map(|()| old).ok_or(old)
+                })
+            }
+        }
+    };
+}
+
+macro_rules! number {
+    ($name:ident, $inner:ty, $value:ty) => {
+        atomic!($name, $inner, $value);
+        arithmetic!($name, $value:
+            fetch_or |old, bits| old | bits,
+            fetch_and |old, bits| old & bits,
+            fetch_add |old, more| old.wrapping_add(more),
+            fetch_sub |old, less| old.wrapping_sub(less),
+            fetch_min |old, other| old.min(other),
+            fetch_max |old, other| old.max(other),
+        );
+    };
+}
+
+atomic!(AtomicBool, atomic::AtomicBool, bool);
+atomic!(AtomicPtr<T>, atomic::AtomicPtr<T>, *mut T);
+number!(AtomicU8, atomic::AtomicU8, u8);
+number!(AtomicU16, atomic::AtomicU16, u16);
+number!(AtomicU32, atomic::AtomicU32, u32);
+number!(AtomicUsize, atomic::AtomicUsize, usize);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_are_those_of_core() {
+        let (ours, cores) = (AtomicUsize::new(6), atomic::AtomicUsize::new(6));
+        assert_eq!(ours.fetch_or(9, Relaxed), cores.fetch_or(9, Relaxed));
+        assert_eq!(ours.fetch_and(13, Relaxed), cores.fetch_and(13, Relaxed));
+        assert_eq!(ours.fetch_add(usize::MAX, Relaxed), cores.fetch_add(usize::MAX, Relaxed));
+        assert_eq!(ours.fetch_sub(20, Relaxed), cores.fetch_sub(20, Relaxed));
+        assert_eq!(ours.fetch_min(7, Relaxed), cores.fetch_min(7, Relaxed));
+        assert_eq!(ours.fetch_max(9, Relaxed), cores.fetch_max(9, Relaxed));
+        assert_eq!(ours.swap(3, Relaxed), cores.swap(3, Relaxed));
+        assert_eq!(ours.compare_exchange(4, 5, Relaxed, Relaxed), cores.compare_exchange(4, 5, Relaxed, Relaxed));
+        assert_eq!(ours.compare_exchange_weak(3, 5, Relaxed, Relaxed), Ok(3));
+        let halve = |old: usize| (old > 3).then_some(old / 2);
+        assert_eq!((ours.fetch_update(Relaxed, Relaxed, halve), ours.load(Relaxed)), (Ok(5), 2));
+        assert_eq!((ours.fetch_update(Relaxed, Relaxed, halve), ours.load(Relaxed)), (Err(2), 2));
+        let mut places = [1, 2];
+        let pointer = AtomicPtr::new(&raw mut places[0]);
+        assert_eq!(pointer.swap(&raw mut places[1], Relaxed), &raw mut places[0]);
+        let flag = AtomicBool::new(false);
+        assert!(!flag.swap(true, Relaxed) && flag.load(Relaxed));
+    }
+}
