@@ -1,0 +1,227 @@
+//! The port's parts on a host: sources under the conformance suite, rules about contexts, cores with a pin.
+
+#![cfg(unix)]
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use coreheap_bare::coreheap::{Heap, PageSource, Server, SingleCore, Tiny};
+use coreheap_bare::{AddedRegions, Coreheap, Cores, CoresHeap, ExclusiveHeap, Frames, Pinned, Window};
+use coreheap_tests::conformance::{conformance, conformance_with};
+use coreheap_tests::fuzz::single_core;
+
+const KIB: usize = 1024;
+
+#[test]
+fn regions_may_be_added_at_any_time() {
+    let mut memory = vec![0xa5u8; 6000 * KIB];
+    let start = memory.as_mut_ptr();
+    conformance(|| {
+        let regions = AddedRegions::<3>::new();
+        // SAFETY: parts of the memory, which nobody else uses; the heap before is gone.
+        unsafe {
+            assert!(!regions.add(std::ptr::null_mut(), 100));
+            assert!(
+                regions.add(start.add(7), 99)
+                    && regions.add(start.add(1003), 2000 * KIB + 1)
+                    && regions.add(start.add(3000 * KIB), 3000 * KIB)
+            );
+            assert!(!regions.add(start, 5), "there is no room for a fourth");
+        }
+        regions
+    });
+
+    let heap: Heap<AddedRegions<2>, SingleCore, Tiny> = Heap::new(AddedRegions::new(), single_core());
+    let layout = Layout::new::<[u8; 100]>();
+    assert_eq!(heap.allocate(layout), None, "there is no memory yet");
+    let mut one = vec![0u8; 4 * KIB];
+    // SAFETY: memory of the test's own, which outlives the heap.
+    assert!(unsafe { heap.source().add(one.as_mut_ptr(), one.len()) });
+    let mut blocks = 0;
+    while heap.allocate(layout).is_some() {
+        blocks += 1;
+    }
+    assert!(blocks > 10, "{blocks} blocks of 100 bytes in 4 KiB");
+    let mut other = vec![0u8; 4 * KIB];
+    // SAFETY: as above.
+    assert!(unsafe { heap.source().add(other.as_mut_ptr(), other.len()) });
+    assert!(heap.allocate(layout).is_some(), "the second region serves");
+}
+
+/// Page tables of a kernel, as far as a process can have such: pages without a frame cannot be touched.
+struct Mappings {
+    mapped: Mutex<HashSet<usize>>,
+    frames: usize,
+}
+
+impl Mappings {
+    /// A window of addresses, and at most `frames` frames for it.
+    fn window(size: usize, frames: usize) -> Window<Mappings> {
+        // SAFETY: fresh addresses, which stay the window's.
+        unsafe {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+            let start = libc::mmap(std::ptr::null_mut(), size, libc::PROT_NONE, flags, -1, 0);
+            assert_ne!(start, libc::MAP_FAILED);
+            Window::new(start.cast(), size, Mappings { mapped: Mutex::default(), frames })
+        }
+    }
+
+    fn in_use(&self) -> usize {
+        self.mapped.lock().unwrap().len()
+    }
+}
+
+// SAFETY: a mapped page is accessible; it was discarded when it was unmapped, so it reads as zero.
+unsafe impl Frames for Mappings {
+    fn map(&self, page: NonNull<u8>) -> bool {
+        let mut mapped = self.mapped.lock().unwrap();
+        if mapped.len() == self.frames {
+            return false;
+        }
+        assert!(mapped.insert(page.addr().get()), "{page:?} has a frame already");
+        // SAFETY: a page of the window.
+        unsafe { libc::mprotect(page.as_ptr().cast(), Self::PAGE_SIZE, libc::PROT_READ | libc::PROT_WRITE) == 0 }
+    }
+
+    unsafe fn unmap(&self, page: NonNull<u8>) {
+        assert!(self.mapped.lock().unwrap().remove(&page.addr().get()), "{page:?} has no frame");
+        // SAFETY: a page of the window, which nobody uses.
+        unsafe {
+            assert_eq!(libc::madvise(page.as_ptr().cast(), Self::PAGE_SIZE, libc::MADV_DONTNEED), 0);
+            assert_eq!(libc::mprotect(page.as_ptr().cast(), Self::PAGE_SIZE, libc::PROT_NONE), 0);
+        }
+    }
+}
+
+#[test]
+fn windows_have_frames_only_where_the_heap_needs_them() {
+    conformance(|| Mappings::window(64 << 20, 1000));
+
+    let heap: Heap<_, SingleCore, Server> = Heap::new(Mappings::window(1 << 30, 4000), single_core());
+    let layout = Layout::from_size_align(5000, 8).unwrap();
+    let blocks: Vec<_> = (0..1000).map(|_| heap.allocate(layout).unwrap()).collect();
+    let busy = heap.source().frames().in_use();
+    assert!(busy >= 1000 * 5000 / 4096);
+    // SAFETY: blocks of this heap.
+    blocks.into_iter().for_each(|block| unsafe { heap.deallocate(block, layout) });
+    heap.purge();
+    let idle = heap.source().frames().in_use();
+    assert!(idle * 3 < busy, "{busy} frames, {idle} after the purge: the books'");
+    let too_much = Layout::from_size_align(4000 * 4096, 8).unwrap();
+    assert_eq!(heap.allocate(too_much), None, "there are not so many frames");
+    assert_eq!(heap.source().frames().in_use(), idle, "none was lost over it");
+}
+
+static OPEN: Coreheap<{ 64 * KIB }> = Coreheap::new();
+// SAFETY: one test uses it, in one thread.
+static EXCLUSIVE: ExclusiveHeap<{ 8 * KIB }> = unsafe { ExclusiveHeap::<{ 8 * KIB }>::new() };
+
+#[test]
+fn a_static_is_all_that_it_takes() {
+    let layout = Layout::new::<[u64; 9]>();
+    // SAFETY: blocks of this heap, with their layout.
+    unsafe {
+        let blocks: Vec<_> = std::iter::repeat_with(|| OPEN.alloc(layout)).take_while(|block| !block.is_null()).collect();
+        assert!(blocks.len() * layout.size() > 50 * KIB, "{} blocks", blocks.len());
+        blocks.iter().for_each(|block| block.cast::<[u64; 9]>().write([7; 9]));
+        assert!(blocks.iter().all(|block| block.cast::<[u64; 9]>().read() == [7; 9]));
+        assert!(OPEN.alloc_zeroed(Layout::new::<[u8; 20 * KIB]>()).is_null(), "it is full");
+        blocks[1..].iter().for_each(|block| OPEN.dealloc(*block, layout));
+        let grown = OPEN.realloc(blocks[0], layout, 20 * KIB);
+        assert_eq!(grown.cast::<[u64; 9]>().read(), [7; 9]);
+        OPEN.dealloc(grown, Layout::from_size_align(20 * KIB, 8).unwrap());
+    }
+    OPEN.heap().assert_valid();
+    OPEN.heap().purge();
+    assert_eq!(OPEN.with(|heap| heap.stats().used), 0);
+}
+
+#[test]
+fn a_call_inside_a_call_panics_where_that_is_forbidden() {
+    let layout = Layout::new::<[u8; 40]>();
+    // SAFETY: blocks of this heap, with their layout.
+    unsafe {
+        let block = EXCLUSIVE.alloc(layout);
+        assert!(!block.is_null());
+        EXCLUSIVE.with(|_| {
+            // What an interrupt would do here.
+            let words = catch_unwind(AssertUnwindSafe(|| EXCLUSIVE.alloc(layout))).expect_err("it must not come in");
+            assert!(words.downcast_ref::<&str>().is_some_and(|words| words.contains("interrupt")));
+        });
+        EXCLUSIVE.dealloc(block, layout);
+    }
+    EXCLUSIVE.with(|heap| heap.assert_valid());
+}
+
+thread_local! {
+    static CORE: Cell<usize> = const { Cell::new(0) };
+    static IS_PINNED: Cell<bool> = const { Cell::new(false) };
+}
+
+static PINS: AtomicUsize = AtomicUsize::new(0);
+
+/// Four cores, one for each thread of the test.
+struct Kernel;
+
+impl Cores for Kernel {
+    fn core() -> usize {
+        CORE.get()
+    }
+
+    fn pinned<R>(work: impl FnOnce() -> R) -> R {
+        assert!(!IS_PINNED.replace(true), "pins do not nest");
+        PINS.fetch_add(1, Ordering::Relaxed);
+        let result = work();
+        IS_PINNED.set(false);
+        result
+    }
+}
+
+#[test]
+fn cores_exchange_blocks() {
+    conformance_with::<_, Pinned<Kernel, 4>, Server>(|| Mappings::window(64 << 20, 1000), Pinned::new);
+
+    let heap: CoresHeap<_, Kernel, 4, Server> = Heap::new(Mappings::window(1 << 30, 40_000), Pinned::new());
+    let queues: [Mutex<Vec<(usize, usize)>>; 4] = Default::default();
+    let before = PINS.load(Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        for core in 0..4 {
+            let (heap, queues) = (&heap, &queues);
+            scope.spawn(move || {
+                CORE.set(core);
+                for turn in 0..20_000 {
+                    let size = 16 + (turn * 37 + core * 101) % 2000;
+                    let layout = Layout::from_size_align(size, 8).unwrap();
+                    let block = heap.allocate(layout).expect("room");
+                    // SAFETY: the block's bytes.
+                    unsafe { block.write_bytes(core as u8 ^ turn as u8, size) };
+                    let mark = size << 8 | usize::from(core as u8 ^ turn as u8);
+                    queues[(core + 1 + turn % 3) % 4].lock().unwrap().push((block.expose_provenance().get(), mark));
+                    let Some((address, mark)) = queues[core].lock().unwrap().pop() else { continue };
+                    free(heap, address, mark);
+                }
+            });
+        }
+    });
+    queues.into_iter().flat_map(|queue| queue.into_inner().unwrap()).for_each(|(address, mark)| free(&heap, address, mark));
+    assert!(PINS.load(Ordering::Relaxed) - before >= 160_000, "each pop and push is pinned");
+    heap.assert_valid();
+    heap.purge();
+    assert_eq!(heap.stats().used, 0);
+}
+
+/// Checks a block's contents and frees it.
+fn free<S: PageSource>(heap: &CoresHeap<S, Kernel, 4, Server>, address: usize, mark: usize) {
+    let (size, byte) = (mark >> 8, mark as u8);
+    let block = NonNull::new(std::ptr::with_exposed_provenance_mut::<u8>(address)).expect("no block is null");
+    // SAFETY: a block of this heap that was handed over.
+    unsafe {
+        assert!(std::slice::from_raw_parts(block.as_ptr(), size).iter().all(|found| *found == byte));
+        heap.deallocate(block, Layout::from_size_align(size, 8).unwrap());
+    }
+}
