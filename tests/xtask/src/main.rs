@@ -35,7 +35,7 @@ enum Command {
         #[arg(short, long)]
         verbose: bool,
     },
-    /// Run an example in release mode: hosted, fixed_region, own_source
+    /// Run an example in release mode, those for other machines in an emulator: any name in `examples`
     Example {
         /// The example's name
         name: String,
@@ -71,6 +71,17 @@ fn main() -> ExitCode {
     })
 }
 
+/// Runs an example: one of the root package's, or a package of its own, for another machine.
+fn example(name: String, arguments: &[String]) -> io::Result<ExitCode> {
+    let folder = shell::root().join("examples").join(&name);
+    if !folder.join("Cargo.toml").is_file() {
+        return shell::hand_over("cargo run --release --example", &[name, "--".into()], arguments);
+    }
+    // From inside, where the package says which machine it is for.
+    let mut command = shell::command("cargo run --release --target-dir {target}/examples --");
+    Ok(shell::exit_code(command.args(arguments).current_dir(folder).status()?))
+}
+
 fn run(command: Command) -> io::Result<ExitCode> {
     match command {
         Command::Test { list: true, .. } => {
@@ -78,9 +89,7 @@ fn run(command: Command) -> io::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Test { names, verbose, .. } => runner::test(&names, verbose),
-        Command::Example { name, arguments } => {
-            shell::hand_over("cargo run --release --example", &[name, "--".into()], &arguments)
-        }
+        Command::Example { name, arguments } => example(name, &arguments),
         Command::Bench(Bench::Quick { arguments }) => {
             shell::hand_over("cargo run --release -p coreheap-bench --bin", &["quick".into(), "--".into()], &arguments)
         }
