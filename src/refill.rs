@@ -21,8 +21,9 @@ use crate::page_source::PageSource;
 use crate::size_class::SizeClass;
 use crate::slices::run_for;
 
-/// Most bytes that a flush gives back at a time. Few big blocks share a word or a page, so many of them at once would take long.
-const FLUSH_BYTES: usize = 16 << 10;
+/// Most bytes that a flush gives back at a time, beside the block that did not fit. Few big blocks share a word or a page, so many of them at
+/// once would take long.
+const FLUSH_BYTES: usize = 8 << 10;
 
 impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     const CORE_HEAP_SLICES: usize = run_for::<S, G>(size_of::<CoreHeap<G>>());
@@ -109,7 +110,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         blocks.add(block);
         if let (true, Some(core_heap)) = (G::HAS_MAGAZINES, self.core_heap()) {
             let half = self.open_magazine(core_heap, class).div_ceil(2);
-            let most = half.min(Blocks::CAPACITY).min(FLUSH_BYTES / class.block_size()).max(2);
+            let most = half.min(Blocks::CAPACITY).min(FLUSH_BYTES / class.block_size()).max(1);
             // SAFETY: `G` is this heap's geometry, the block is of this class.
             unsafe { self.cores.pop_many::<G>(class, &mut blocks, most) };
         }
