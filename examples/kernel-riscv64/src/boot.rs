@@ -38,15 +38,14 @@ unsafe extern "C" fn _start() -> ! {
 unsafe extern "C" fn start_hart() -> ! {
     naked_asm!(
         "la sp, {stacks}",
-        "li t0, {stack_size}",
-        "addi t1, a0, 1",
-        "mul t0, t0, t1",
+        "addi t0, a0, 1",
+        "slli t0, t0, {stack_shift}",
         "add sp, sp, t0",
         // Rust uses it for thread-locals, of which a kernel has none. Here it is the hart's number.
         "mv tp, a0",
         "call {enter}",
         stacks = sym STACKS,
-        stack_size = const STACK_SIZE,
+        stack_shift = const STACK_SIZE.ilog2(),
         enter = sym enter,
     )
 }

@@ -9,20 +9,27 @@ pub const FRAME_SIZE: usize = 4096;
 /// QEMU's `-m 128M`. A kernel for more than one machine reads it from the device tree, which lies in RAM as well, and keeps off there.
 const RAM_END: usize = 0x8000_0000 + (128 << 20);
 
-static FRAMES: Lock<Frames> = Lock::new(Frames { next: 0, free: 0, in_use: 0, peak: 0 });
+static FRAMES: Lock<Frames> = Lock::new(Frames { next: 0, free: 0, counts: Counts { in_use: 0, peak: 0, given_out: 0 } });
 
 struct Frames {
     /// No frame from here on was ever given out. 0: none at all.
     next: usize,
     /// The frame that came back last; 0: none. Each has the address of the one before in its first bytes.
     free: usize,
-    in_use: usize,
-    peak: usize,
+    counts: Counts,
 }
 
-/// How many frames are in use, and the most that ever were.
-pub fn counts() -> (usize, usize) {
-    FRAMES.with(|frames| (frames.in_use, frames.peak))
+/// How many frames are in use, the most that ever were, and how often one was given out.
+#[derive(Clone, Copy)]
+pub struct Counts {
+    pub in_use: usize,
+    pub peak: usize,
+    pub given_out: usize,
+}
+
+/// The counts as they are now.
+pub fn counts() -> Counts {
+    FRAMES.with(|frames| frames.counts)
 }
 
 /// How many frames there are.
@@ -47,8 +54,10 @@ pub fn allocate() -> Option<NonNull<u8>> {
             }
             address
         };
-        frames.in_use += 1;
-        frames.peak = frames.peak.max(frames.in_use);
+        let counts = &mut frames.counts;
+        counts.in_use += 1;
+        counts.peak = counts.peak.max(counts.in_use);
+        counts.given_out += 1;
         Some(address)
     })?;
     let frame = NonNull::new(with_exposed_provenance_mut::<u8>(address))?;
@@ -67,7 +76,7 @@ pub unsafe fn free(frame: NonNull<u8>) {
         // SAFETY: the caller's promise.
         unsafe { frame.cast::<usize>().write(frames.free) };
         frames.free = frame.as_ptr().expose_provenance();
-        frames.in_use -= 1;
+        frames.counts.in_use -= 1;
     });
 }
 

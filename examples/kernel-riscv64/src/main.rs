@@ -87,13 +87,14 @@ fn report() {
     println!("\nThe heap, with all blocks freed:\n{stats}\n");
     assert_eq!(stats.used, 0, "bytes that were not freed");
 
-    let (before, peak) = frames::counts();
+    let before = frames::counts();
     let purged = HEAP.purge();
-    let (after, _) = frames::counts();
-    println!("frames in use: {peak} at the peak, {before} at the end, {after} after a purge of {purged} bytes");
-    println!("({} are page tables, the rest the heap's own tables)", paging::tables());
+    let after = frames::counts().in_use;
+    println!("frames: {} at the peak, {} at the end, {after} after a purge,", before.peak, before.in_use);
+    println!("of which {} are page tables, and the rest has the heap's own tables", paging::tables());
+    println!("{} times a frame was given out, {} times one was taken back", before.given_out, before.given_out - after);
     let stats = HEAP.stats();
-    assert_eq!(before - after, purged / FRAME_SIZE, "a purge gives frames back");
+    assert_eq!(before.in_use - after, purged / FRAME_SIZE, "a purge gives frames back");
     assert_eq!((after - paging::tables()) * FRAME_SIZE, stats.committed, "the heap has the frames that it says it has");
     assert_eq!(stats.committed, stats.metadata, "only its tables are left");
 }

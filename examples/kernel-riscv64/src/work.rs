@@ -10,9 +10,12 @@ use crate::heap::HEAP;
 use crate::tasks;
 
 /// How many jobs there are.
-pub const JOBS: usize = 8000;
-/// How many may be under way.
-const MOST_AT_ONCE: usize = 200;
+pub const JOBS: usize = 6000;
+/// Load comes and goes: so many jobs are under way at a time, for so many jobs each.
+const MOST_AT_ONCE: [usize; 2] = [300, 20];
+const JOBS_IN_A_ROW: usize = 1000;
+/// After so many jobs the heap gives back what was free for that long.
+const JOBS_UNTIL_PURGE: usize = 500;
 
 static STARTED: AtomicUsize = AtomicUsize::new(0);
 static FINISHED: AtomicUsize = AtomicUsize::new(0);
@@ -20,8 +23,9 @@ static FINISHED: AtomicUsize = AtomicUsize::new(0);
 /// Works until all jobs are finished.
 pub fn run() {
     while FINISHED.load(Relaxed) < JOBS {
-        let under_way = STARTED.load(Relaxed).saturating_sub(FINISHED.load(Relaxed));
-        let has_started = under_way < MOST_AT_ONCE && start();
+        let started = STARTED.load(Relaxed);
+        let under_way = started.saturating_sub(FINISHED.load(Relaxed));
+        let has_started = under_way < MOST_AT_ONCE[started / JOBS_IN_A_ROW % 2] && start();
         if !has_started && !tasks::do_one() {
             // Until the next timer interrupt.
             riscv::asm::wfi();
@@ -47,8 +51,8 @@ fn start() -> bool {
 
 fn finish() {
     let finished = FINISHED.fetch_add(1, Relaxed) + 1;
-    if finished.is_multiple_of(JOBS / 16) {
-        // As a kernel does at intervals: what was free the last time already, and still is, goes back to the frames.
+    if finished.is_multiple_of(JOBS_UNTIL_PURGE) {
+        // While all others work on. A kernel would do it twice a second.
         HEAP.purge_aged();
     }
 }
