@@ -12,7 +12,7 @@ const RAM_END: usize = 0x8000_0000 + (128 << 20);
 static FRAMES: Lock<Frames> = Lock::new(Frames { next: 0, free: 0, counts: Counts { in_use: 0, peak: 0, given_out: 0 } });
 
 struct Frames {
-    /// No frame from here on was ever given out. 0: none at all.
+    /// No frame from here on was ever given out. 0: none was.
     next: usize,
     /// The frame that came back last; 0: none. Each has the address of the one before in its first bytes.
     free: usize,

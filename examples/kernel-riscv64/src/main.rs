@@ -90,9 +90,9 @@ fn report() {
     let before = frames::counts();
     let purged = HEAP.purge();
     let after = frames::counts().in_use;
-    println!("frames: {} at the peak, {} at the end, {after} after a purge,", before.peak, before.in_use);
-    println!("of which {} are page tables, and the rest has the heap's own tables", paging::tables());
-    println!("{} times a frame was given out, {} times one was taken back", before.given_out, before.given_out - after);
+    println!("frames: {} at the peak, {} at the end, {after} after a purge:", before.peak, before.in_use);
+    println!("{} for page tables, the others for the heap's own tables", paging::tables());
+    println!("frames were given out {} times, and taken back {} times", before.given_out, before.given_out - after);
     let stats = HEAP.stats();
     assert_eq!(before.in_use - after, purged / FRAME_SIZE, "a purge gives frames back");
     assert_eq!((after - paging::tables()) * FRAME_SIZE, stats.committed, "the heap has the frames that it says it has");
