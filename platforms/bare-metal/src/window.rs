@@ -21,6 +21,15 @@ pub unsafe trait Frames: Send + Sync {
     /// # Safety
     /// `page` was mapped by [`map`](Self::map), and nobody uses its contents.
     unsafe fn unmap(&self, page: NonNull<u8>);
+
+    /// Unmaps `count` pages from `page` on, of which the other cores need to be told but once (a TLB shootdown).
+    ///
+    /// # Safety
+    /// As for [`unmap`](Self::unmap), for each.
+    unsafe fn unmap_all(&self, page: NonNull<u8>, count: usize) {
+        // SAFETY: the caller's pages.
+        (0..count).for_each(|index| unsafe { self.unmap(page.add(index * Self::PAGE_SIZE)) });
+    }
 }
 
 /// A range of addresses whose pages have frames while the heap uses them: `purge` gives those of free memory back.
@@ -53,7 +62,7 @@ impl<F: Frames> Window<F> {
     }
 
     /// The pages of a range, from the first.
-    fn pages(start: NonNull<u8>, size: usize) -> impl DoubleEndedIterator<Item = NonNull<u8>> {
+    fn pages(start: NonNull<u8>, size: usize) -> impl Iterator<Item = NonNull<u8>> {
         // SAFETY: the caller's range.
         (0..size / F::PAGE_SIZE).map(move |page| unsafe { start.add(page * F::PAGE_SIZE) })
     }
@@ -79,13 +88,13 @@ unsafe impl<F: Frames> PageSource for Window<F> {
         }
         // All or nothing.
         // SAFETY: mapped just now, and used by nobody yet.
-        Self::pages(start, mapped * F::PAGE_SIZE).rev().for_each(|page| unsafe { self.frames.unmap(page) });
+        unsafe { self.frames.unmap_all(start, mapped) };
         false
     }
 
     unsafe fn decommit(&self, start: NonNull<u8>, size: usize) -> bool {
         // SAFETY: the caller's promise: committed, so mapped, and used by nobody.
-        Self::pages(start, size).for_each(|page| unsafe { self.frames.unmap(page) });
+        unsafe { self.frames.unmap_all(start, size / F::PAGE_SIZE) };
         true
     }
 }

@@ -1,0 +1,72 @@
+//! The heap: a window of addresses, in which pages have frames while the heap uses them, and magazines for each hart.
+
+use alloc::boxed::Box;
+use core::hint::black_box;
+use core::ptr::NonNull;
+
+use coreheap_bare::{Cores, CoresHeap, Frames, Pinned, Window, coreheap::Server};
+use riscv::interrupt::supervisor as interrupt;
+
+use crate::boot::{self, HARTS};
+use crate::{frames, paging};
+
+/// Twice the RAM is plenty. `Server` asks for 1 GiB and takes less; its tables are 0.1 % of the window.
+const WINDOW_SIZE: usize = 256 << 20;
+/// The upper half of the address space, far from RAM and devices. At a multiple of 1 GiB, which `Server` finds fastest.
+const WINDOW_START: *mut u8 = 0xffff_ffd0_0000_0000_usize as *mut u8;
+
+#[global_allocator]
+pub static HEAP: CoresHeap<Window<KernelFrames>, Harts, HARTS, Server> =
+    // SAFETY: nothing else is mapped there.
+    CoresHeap::new(unsafe { Window::new(WINDOW_START, WINDOW_SIZE, KernelFrames) }, Pinned::new());
+
+/// Has the heap take its window. To be called while there is one hart, and no interrupt: the window goes to the first who allocates, and
+/// until it is ready, others find no memory.
+pub fn init() {
+    // Which the compiler would leave out if it saw what becomes of it.
+    drop(black_box(Box::new(0_u8)));
+    assert!(HEAP.stats().reserved == WINDOW_SIZE, "the heap has no window");
+}
+
+/// This kernel's frames and page tables.
+pub struct KernelFrames;
+
+// SAFETY: a page is mapped to a zeroed frame that is nobody else's, for all harts.
+unsafe impl Frames for KernelFrames {
+    fn map(&self, page: NonNull<u8>) -> bool {
+        let Some(frame) = frames::allocate() else { return false };
+        let is_mapped = paging::map(page.addr().get(), frame);
+        if !is_mapped {
+            // SAFETY: it was not mapped.
+            unsafe { frames::free(frame) };
+        }
+        is_mapped
+    }
+
+    unsafe fn unmap(&self, page: NonNull<u8>) {
+        // SAFETY: the caller's promise.
+        unsafe { self.unmap_all(page, 1) };
+    }
+
+    // One fence for all the pages.
+    unsafe fn unmap_all(&self, page: NonNull<u8>, count: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { paging::unmap(page.addr().get(), count) };
+    }
+}
+
+/// What the heap needs to know of harts.
+pub struct Harts;
+
+impl Cores for Harts {
+    #[inline(always)]
+    fn core() -> usize {
+        boot::hart()
+    }
+
+    // With interrupts off for these few instructions, a handler finds its hart's magazines free.
+    #[inline(always)]
+    fn pinned<R>(work: impl FnOnce() -> R) -> R {
+        interrupt::free(work)
+    }
+}
