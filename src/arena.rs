@@ -15,6 +15,7 @@ use core::alloc::Layout;
 use core::ops::Range;
 use core::ptr::NonNull;
 
+use crate::events::event;
 use crate::geometry::Geometry;
 use crate::page::{Page, PageGroup};
 use crate::page_entry::PageEntry;
@@ -294,6 +295,7 @@ impl<G: Geometry> Arena<G> {
         // SAFETY: this arena's region, as grown; `growing` keeps others out.
         let added = unsafe { source.grow(region, wanted, wanted.max(G::GROW_SIZE)) };
         if added > 0 {
+            event!("{=usize} bytes more from the page source", added);
             self.region_size.store(region.size + added, Ordering::Relaxed);
             self.slices.extend_to::<S>((Self::usable_size(self.region()) - front) / G::SLICE_SIZE);
         }

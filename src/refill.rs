@@ -13,6 +13,7 @@ use crate::batch::Batch;
 use crate::block::{Block, Blocks};
 use crate::core_heap::CoreHeap;
 use crate::core_local::CoreLocal;
+use crate::events::event;
 use crate::geometry::Geometry;
 use crate::heap::Heap;
 use crate::misuse::Misuse;
@@ -74,6 +75,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
                 }
             }
             let page = self.arenas.iter().find_map(|arena| arena.fresh_page(&self.source, class))?;
+            event!("a fresh page for blocks of {=usize} bytes", class.block_size());
             self.note_used(slice_count as isize);
             take_from(page)
         })
@@ -95,8 +97,10 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
                 continue;
             }
             if core::mem::replace(&mut reclaimed, true) {
+                event!("refused: {=usize} slices", slice_count);
                 return None;
             }
+            event!("out of memory: reclaiming what nobody uses");
             self.purge();
         }
     }
@@ -167,6 +171,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     fn let_go_in(&self, arena: &Arena<G>, page: &Page<G>, class: SizeClass) {
         let slice_count = page.slice_count();
         if page.free_count() == page.block_count() && arena.retire(page, class) {
+            event!("retired a page of blocks of {=usize} bytes", class.block_size());
             self.note_used(-(slice_count as isize));
             self.purge_if_due();
         } else {
