@@ -194,9 +194,8 @@ impl<G: Geometry> Arena<G> {
         run_for::<S, G>(G::page_slices(class) * G::SLICE_SIZE)
     }
 
-    /// Opens a page of this class, held by the caller.
-    pub fn fresh_page<S: PageSource>(&self, source: &S, class: SizeClass) -> Option<&Page<G>> {
-        let slice_count = Self::page_slices::<S>(class);
+    /// Opens a page of this class with so many slices, held by the caller.
+    pub fn fresh_page<S: PageSource>(&self, source: &S, class: SizeClass, slice_count: usize) -> Option<&Page<G>> {
         // A block is aligned by nature if its page is, to the largest power of two in the block size.
         let align = 1 << class.block_size().trailing_zeros();
         let (id, page) = self.claim_header(source)?;

@@ -74,9 +74,15 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
                     }
                 }
             }
-            let page = self.arenas.iter().find_map(|arena| arena.fresh_page(&self.source, class))?;
-            event!("a fresh page for blocks of {=usize} bytes", class.block_size());
-            self.note_used(slice_count as isize);
+            let fresh_page = |slice_count: usize| {
+                let page = self.arenas.iter().find_map(|arena| arena.fresh_page(&self.source, class, slice_count))?;
+                event!("a fresh page for blocks of {=usize} bytes", class.block_size());
+                self.note_used(slice_count as isize);
+                Some(page)
+            };
+            // Where memory is short, a page of one block is better than none.
+            let least = run_for::<S, G>(class.block_size());
+            let page = fresh_page(slice_count).or_else(|| if thoroughly { fresh_page(least) } else { None })?;
             take_from(page)
         })
     }
