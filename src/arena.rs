@@ -15,6 +15,7 @@ use core::alloc::Layout;
 use core::ops::Range;
 use core::ptr::NonNull;
 
+use crate::events::event;
 use crate::geometry::Geometry;
 use crate::page::{Page, PageGroup};
 use crate::page_entry::PageEntry;
@@ -193,9 +194,8 @@ impl<G: Geometry> Arena<G> {
         run_for::<S, G>(G::page_slices(class) * G::SLICE_SIZE)
     }
 
-    /// Opens a page of this class, held by the caller.
-    pub fn fresh_page<S: PageSource>(&self, source: &S, class: SizeClass) -> Option<&Page<G>> {
-        let slice_count = Self::page_slices::<S>(class);
+    /// Opens a page of this class with so many slices, held by the caller.
+    pub fn fresh_page<S: PageSource>(&self, source: &S, class: SizeClass, slice_count: usize) -> Option<&Page<G>> {
         // A block is aligned by nature if its page is, to the largest power of two in the block size.
         let align = 1 << class.block_size().trailing_zeros();
         let (id, page) = self.claim_header(source)?;
@@ -294,6 +294,7 @@ impl<G: Geometry> Arena<G> {
         // SAFETY: this arena's region, as grown; `growing` keeps others out.
         let added = unsafe { source.grow(region, wanted, wanted.max(G::GROW_SIZE)) };
         if added > 0 {
+            event!("{=usize} bytes more from the page source", added);
             self.region_size.store(region.size + added, Ordering::Relaxed);
             self.slices.extend_to::<S>((Self::usable_size(self.region()) - front) / G::SLICE_SIZE);
         }

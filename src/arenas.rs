@@ -11,6 +11,7 @@
 use core::ptr::{NonNull, null_mut};
 
 use crate::arena::Arena;
+use crate::events::event;
 use crate::geometry::Geometry;
 use crate::page_source::{PageSource, Region, RegionRequest};
 use crate::size_class::SizeClass;
@@ -129,7 +130,10 @@ impl<G: Geometry> Arenas<G> {
         let Some(region) = self.take_spare().or_else(|| source.reserve(request)) else { return false };
         let arena = Arena::<G>::create(source, region);
         match arena {
-            Some(arena) => self.publish(arena),
+            Some(arena) => {
+                event!("{=usize} bytes from the page source", region.size);
+                self.publish(arena);
+            }
             // SAFETY: just handed out, and used by nobody.
             None if S::RELEASES => unsafe { source.release(region) },
             None => self.keep_spare(region),

@@ -83,6 +83,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `sync.rs` | atomics: `core`'s, or loom's |
+//! | `events.rs` | the slow paths, for a log |
 //! | `size_class.rs` | which block size serves a request |
 //! | `block.rs` | a block that a context owns |
 //! | `misuse.rs` | what a program can do wrong, and the answer |
@@ -157,6 +158,7 @@ cfg_if::cfg_if! {
     if #[cfg(not(loom))] {
         mod arena;
         mod arenas;
+        mod events;
         mod global;
         mod heap;
         mod large;

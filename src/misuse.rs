@@ -2,10 +2,12 @@
 //!
 //! *Role*: every check in the heap reports here. A debug build panics; a release build leaves the pointer alone and counts.
 
+use crate::events::event;
 use crate::sync::{AtomicUsize, Ordering};
 
 /// A mistake in a call that frees or resizes a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Misuse {
     /// No block of this heap starts at the address.
     Foreign,
@@ -31,6 +33,7 @@ impl Misuses {
     #[inline(never)]
     pub fn report(&self, misuse: Misuse, address: usize) {
         self.0.fetch_add(1, Ordering::Relaxed);
+        event!("misuse: {}, at {=usize:#x}", misuse, address);
         if cfg!(debug_assertions) {
             match misuse {
                 Misuse::Foreign => panic!("coreheap: {address:#x} is not a block of this heap, or was freed before"),

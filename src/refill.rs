@@ -13,6 +13,7 @@ use crate::batch::Batch;
 use crate::block::{Block, Blocks};
 use crate::core_heap::CoreHeap;
 use crate::core_local::CoreLocal;
+use crate::events::event;
 use crate::geometry::Geometry;
 use crate::heap::Heap;
 use crate::misuse::Misuse;
@@ -74,8 +75,15 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
                     }
                 }
             }
-            let page = self.arenas.iter().find_map(|arena| arena.fresh_page(&self.source, class))?;
-            self.note_used(slice_count as isize);
+            let fresh_page = |slice_count: usize| {
+                let page = self.arenas.iter().find_map(|arena| arena.fresh_page(&self.source, class, slice_count))?;
+                event!("a fresh page for blocks of {=usize} bytes", class.block_size());
+                self.note_used(slice_count as isize);
+                Some(page)
+            };
+            // Where memory is short, a page of one block is better than none.
+            let least = run_for::<S, G>(class.block_size());
+            let page = fresh_page(slice_count).or_else(|| if thoroughly { fresh_page(least) } else { None })?;
             take_from(page)
         })
     }
@@ -96,8 +104,10 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
                 continue;
             }
             if core::mem::replace(&mut reclaimed, true) {
+                event!("refused: {=usize} slices", slice_count);
                 return None;
             }
+            event!("out of memory: reclaiming what nobody uses");
             self.purge();
         }
     }
@@ -168,6 +178,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     fn let_go_in(&self, arena: &Arena<G>, page: &Page<G>, class: SizeClass) {
         let slice_count = page.slice_count();
         if page.free_count() == page.block_count() && arena.retire(page, class) {
+            event!("retired a page of blocks of {=usize} bytes", class.block_size());
             self.note_used(-(slice_count as isize));
             self.purge_if_due();
         } else {

@@ -120,3 +120,26 @@ impl<G: Geometry> fmt::Display for Stats<G> {
         write!(out, "{:>10} {:>7} {:>10} {:>10} {:>10}", "large", self.large.0, "", kib(self.large.1), "KiB")
     }
 }
+
+/// A line for the heap, and one for each size class that has pages. In bytes: heaps that log with `defmt` are small.
+#[cfg(feature = "defmt")]
+impl<G: Geometry> defmt::Format for Stats<G> {
+    fn format(&self, out: defmt::Formatter<'_>) {
+        let Stats { used, peak, committed, reserved, metadata, largest_free_run, large: (large, large_bytes), .. } = *self;
+        defmt::write!(out, "used {=usize} B, peak {=usize} B, committed {=usize} of {=usize} B", used, peak, committed, reserved);
+        defmt::write!(out, ", metadata {=usize} B, largest free run {=usize} B", metadata, largest_free_run);
+        self.classes().for_each(|class| defmt::write!(out, "\n  {}", class));
+        defmt::write!(out, "\n  large: {=usize} blocks, {=usize} B", large, large_bytes);
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for ClassStats {
+    fn format(&self, out: defmt::Formatter<'_>) {
+        let ClassStats { block_size, pages, blocks, used, in_magazines } = *self;
+        defmt::write!(out, "{=usize} B: {=usize} of {=usize} blocks used, {=usize} pages", block_size, used, blocks, pages);
+        if in_magazines > 0 {
+            defmt::write!(out, ", {=usize} in magazines", in_magazines);
+        }
+    }
+}

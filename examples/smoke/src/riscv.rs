@@ -1,0 +1,53 @@
+//! A 32-bit RISC-V with atomics, on QEMU's virt board.
+
+use core::cell::Cell;
+
+use critical_section::Mutex;
+use riscv::interrupt::Interrupt;
+use riscv::register::{mcause, mie, mstatus};
+
+pub use riscv_rt::entry;
+
+/// Half of the hart's time of the next interrupt, and of the time: 10 MHz.
+const MTIMECMP: *mut u32 = 0x0200_4000 as *mut u32;
+const MTIME: *const u32 = 0x0200_bff8 as *const u32;
+const PERIOD: u32 = 2_000;
+
+static HANDLER: Mutex<Cell<fn()>> = Mutex::new(Cell::new(|| {}));
+
+/// Calls `handler` from an interrupt again and again, as often as there is time for other work as well.
+pub fn start_timer(handler: fn()) {
+    critical_section::with(|token| HANDLER.borrow(token).set(handler));
+    set_alarm();
+    // SAFETY: the handler is there.
+    unsafe {
+        mie::set_mtimer();
+        mstatus::set_mie();
+    }
+}
+
+/// No more calls.
+pub fn stop_timer() {
+    // SAFETY: nobody relies on it any more.
+    unsafe { mie::clear_mtimer() };
+}
+
+/// A program runs for less than the seven minutes in which the lower half of the time is all of it.
+fn set_alarm() {
+    // SAFETY: the registers of this board's timer, which nothing else in this program uses.
+    unsafe {
+        MTIMECMP.write_volatile(MTIME.read_volatile().wrapping_add(PERIOD));
+        MTIMECMP.add(1).write_volatile(0);
+    }
+}
+
+#[riscv_rt::core_interrupt(Interrupt::MachineTimer)]
+fn timer() {
+    critical_section::with(|token| HANDLER.borrow(token).get())();
+    set_alarm();
+}
+
+#[unsafe(export_name = "ExceptionHandler")]
+fn exception(_: &riscv_rt::TrapFrame) -> ! {
+    panic!("exception {:#x} at {:#x}", mcause::read().bits(), riscv::register::mepc::read());
+}
