@@ -18,6 +18,8 @@ pub enum Need {
     Target(&'static str, &'static str),
     /// A program, and the Debian package that has it: (program, package).
     Program(&'static str, &'static str),
+    /// A program that cargo installs, named like its crate.
+    Crate(&'static str),
     /// An operating system and architecture that this must be: (name, name), as in `std::env::consts`.
     Host(&'static str, &'static str),
 }
@@ -41,7 +43,7 @@ impl Need {
             Need::Target(toolchain, triple) => {
                 has_line(&format!("rustup target list --installed --toolchain {toolchain}"), triple)
             }
-            Need::Program(name, _) => is_in_path(name),
+            Need::Program(name, _) | Need::Crate(name) => is_in_path(name),
             Need::Host(os, arch) => (std::env::consts::OS, std::env::consts::ARCH) == (os, arch),
         };
         if is_met() {
@@ -54,6 +56,7 @@ impl Need {
             Need::Program(_, package) => {
                 format!("apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=300 {package}")
             }
+            Need::Crate(name) => format!("cargo install --locked {name}"),
             Need::Host(..) => return Err(Missing::NotHere(format!("only on {self}"))),
         };
         if matches!(self, Need::Program(..)) && !is_debian_as_root() {
@@ -82,7 +85,7 @@ impl fmt::Display for Need {
             Need::Nightly => write!(f, "nightly"),
             Need::Component(toolchain, name) => write!(f, "{name} ({toolchain})"),
             Need::Target(toolchain, triple) => write!(f, "{triple} ({toolchain})"),
-            Need::Program(name, _) => write!(f, "{name}"),
+            Need::Program(name, _) | Need::Crate(name) => write!(f, "{name}"),
             Need::Host(os, arch) => write!(f, "{os} {arch}"),
         }
     }

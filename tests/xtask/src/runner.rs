@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::rig::Missing;
-use crate::shell::command;
+use crate::shell::{command, root};
 use crate::steps::{STEPS, Step};
 
 /// How long a step may take in CI: a test that hangs is to fail under its name, before CI gives up on everything.
@@ -74,6 +74,7 @@ fn run(step: &'static Step, in_ci: bool, verbose: bool) -> io::Result<Report> {
         }
     }
     let mut command = command(step.command);
+    command.current_dir(root().join(step.folder));
     command.envs(step.env.iter().copied());
     let (status, output) = match watch(command, in_ci.then_some(LIMIT), verbose) {
         Ok(end) => end,

@@ -3,7 +3,7 @@
 //! A command is one line of words between spaces; `{target}` is cargo's target folder. Steps share it where compiler and flags are
 //! the same, so that little is built twice.
 
-use crate::rig::Need::{self, Component, Host, Nightly, Program, Target};
+use crate::rig::Need::{self, Component, Crate, Host, Nightly, Program, Target};
 
 /// One thing that is checked.
 pub struct Step {
@@ -17,6 +17,8 @@ pub struct Step {
     pub env: &'static [(&'static str, &'static str)],
     /// What is run.
     pub command: &'static str,
+    /// Where, from the workspace's root: packages for other machines say inside which.
+    pub folder: &'static str,
     /// Whether it must run at least one test.
     pub has_tests: bool,
 }
@@ -25,6 +27,12 @@ const LINUX: Need = Host("linux", "x86_64");
 const I686: &str = "i686-unknown-linux-musl";
 const MUSL: &str = "x86_64-unknown-linux-musl";
 const THUMB: &str = "thumbv7em-none-eabihf";
+const THUMB_V6: &str = "thumbv6m-none-eabi";
+const RISCV32: &str = "riscv32imac-unknown-none-elf";
+const RISCV64: &str = "riscv64gc-unknown-none-elf";
+/// Debian's packages of QEMU; some images have a `qemu-utils` that is too new for them, which goes.
+const QEMU_ARM: &str = "qemu-system-arm qemu-utils-";
+const QEMU_MISC: &str = "qemu-system-misc opensbi qemu-utils-";
 /// Three quarters of the time that the optimised tests take to build is link-time optimisation; the code that is tested is
 /// generic, and is optimised as well without.
 const NO_LTO: &[(&str, &str)] = &[("CARGO_PROFILE_RELEASE_LTO", "off")];
@@ -55,6 +63,7 @@ pub const STEPS: &[Step] = &[
         needs: &[Component("stable", "rustfmt")],
         env: &[],
         command: "cargo fmt --all --check",
+        folder: "",
         has_tests: false,
     },
     Step {
@@ -63,6 +72,7 @@ pub const STEPS: &[Step] = &[
         needs: &[Component("stable", "clippy")],
         env: &[],
         command: "cargo clippy --workspace --all-targets -- -D warnings",
+        folder: "",
         has_tests: false,
     },
     Step {
@@ -71,6 +81,7 @@ pub const STEPS: &[Step] = &[
         needs: &[],
         env: &[("RUSTDOCFLAGS", "-D warnings")],
         command: "cargo doc --workspace --no-deps",
+        folder: "",
         has_tests: false,
     },
     Step {
@@ -79,6 +90,25 @@ pub const STEPS: &[Step] = &[
         needs: &[Target("stable", THUMB)],
         env: &[],
         command: "cargo build -p coreheap --lib --target thumbv7em-none-eabihf",
+        folder: "",
+        has_tests: false,
+    },
+    Step {
+        name: "no-cas",
+        shows: "the bare-metal port where there is no compare-and-swap",
+        needs: &[Target("stable", THUMB_V6), Component("stable", "clippy")],
+        env: &[],
+        command: "cargo clippy -p coreheap-bare --target thumbv6m-none-eabi -- -D warnings",
+        folder: "",
+        has_tests: false,
+    },
+    Step {
+        name: "masked",
+        shows: "the same with interrupts masked instead, and a log",
+        needs: &[Target("stable", THUMB_V6), Component("stable", "clippy")],
+        env: &[],
+        command: "cargo clippy -p coreheap-bare --features critical-section,defmt --target thumbv6m-none-eabi -- -D warnings",
+        folder: "",
         has_tests: false,
     },
     Step {
@@ -87,6 +117,7 @@ pub const STEPS: &[Step] = &[
         needs: &[],
         env: &[],
         command: "cargo test --workspace --exclude coreheap-c --no-fail-fast",
+        folder: "",
         has_tests: true,
     },
     Step {
@@ -95,6 +126,7 @@ pub const STEPS: &[Step] = &[
         needs: &[],
         env: NO_LTO,
         command: "cargo test --workspace --exclude coreheap-c --release --no-fail-fast",
+        folder: "",
         has_tests: true,
     },
     Step {
@@ -103,6 +135,7 @@ pub const STEPS: &[Step] = &[
         needs: C_PROGRAMS,
         env: &[],
         command: "cargo test -p coreheap-c --no-fail-fast",
+        folder: "",
         has_tests: true,
     },
     Step {
@@ -111,6 +144,7 @@ pub const STEPS: &[Step] = &[
         needs: C_PROGRAMS,
         env: &[],
         command: "cargo test -p coreheap-c --release --no-fail-fast",
+        folder: "",
         has_tests: true,
     },
     Step {
@@ -119,6 +153,7 @@ pub const STEPS: &[Step] = &[
         needs: &[LINUX, Target("stable", I686)],
         env: &[("CARGO_TARGET_I686_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld")],
         command: "cargo test --workspace --exclude coreheap-bench --exclude coreheap-c --exclude xtask --lib --tests --no-fail-fast --target i686-unknown-linux-musl",
+        folder: "",
         has_tests: true,
     },
     Step {
@@ -127,6 +162,7 @@ pub const STEPS: &[Step] = &[
         needs: &[LINUX, Target("stable", MUSL)],
         env: &[("CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld")],
         command: "cargo test --workspace --exclude coreheap-bench --exclude coreheap-c --exclude xtask --lib --tests --no-fail-fast --target x86_64-unknown-linux-musl",
+        folder: "",
         has_tests: true,
     },
     Step {
@@ -135,6 +171,7 @@ pub const STEPS: &[Step] = &[
         needs: &[],
         env: &[],
         command: "cargo test -p coreheap --features allocator-api2",
+        folder: "",
         has_tests: true,
     },
     Step {
@@ -143,6 +180,7 @@ pub const STEPS: &[Step] = &[
         needs: &[Nightly],
         env: &[],
         command: "cargo +nightly test -p coreheap --all-features --target-dir {target}/nightly",
+        folder: "",
         has_tests: true,
     },
     Step {
@@ -151,6 +189,7 @@ pub const STEPS: &[Step] = &[
         needs: &[],
         env: &[("COREHEAP_CORES", "portable")],
         command: "cargo test -p coreheap-os --no-fail-fast",
+        folder: "",
         has_tests: true,
     },
     Step {
@@ -159,6 +198,7 @@ pub const STEPS: &[Step] = &[
         needs: &[LINUX],
         env: &[("GLIBC_TUNABLES", "glibc.pthread.rseq=0")],
         command: "cargo test -p coreheap-os --no-fail-fast",
+        folder: "",
         has_tests: true,
     },
     Step {
@@ -167,6 +207,7 @@ pub const STEPS: &[Step] = &[
         needs: &[],
         env: &[("RUSTFLAGS", "--cfg loom")],
         command: "cargo test -p coreheap --lib --release --target-dir {target}/loom loom",
+        folder: "",
         has_tests: true,
     },
     Step {
@@ -175,6 +216,7 @@ pub const STEPS: &[Step] = &[
         needs: MIRI,
         env: &[("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-strict-provenance"), NO_BACKTRACE],
         command: "cargo +nightly miri test -p coreheap -p coreheap-tests --lib --tests --no-fail-fast",
+        folder: "",
         has_tests: true,
     },
     Step {
@@ -187,6 +229,7 @@ pub const STEPS: &[Step] = &[
             NO_BACKTRACE,
         ],
         command: "cargo +nightly miri test -p coreheap -p coreheap-tests --lib --tests --no-fail-fast",
+        folder: "",
         has_tests: true,
     },
     Step {
@@ -195,6 +238,7 @@ pub const STEPS: &[Step] = &[
         needs: &[],
         env: NO_LTO,
         command: "cargo test --release -p coreheap-tests --test fuzz_corpus",
+        folder: "",
         has_tests: true,
     },
     Step {
@@ -203,6 +247,7 @@ pub const STEPS: &[Step] = &[
         needs: &[Program("c++", "g++")],
         env: &[],
         command: "cargo check --manifest-path tests/fuzz/Cargo.toml --target-dir {target}/fuzz",
+        folder: "",
         has_tests: false,
     },
     Step {
@@ -211,6 +256,7 @@ pub const STEPS: &[Step] = &[
         needs: &[LINUX, Program("valgrind", "valgrind")],
         env: &[("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", "valgrind --quiet --error-exitcode=9 --trace-children=yes")],
         command: "cargo run --release --example hosted -- src",
+        folder: "",
         has_tests: false,
     },
     Step {
@@ -219,6 +265,7 @@ pub const STEPS: &[Step] = &[
         needs: &[],
         env: &[],
         command: "cargo run --release --example hosted -- src",
+        folder: "",
         has_tests: false,
     },
     Step {
@@ -227,6 +274,7 @@ pub const STEPS: &[Step] = &[
         needs: &[],
         env: &[],
         command: "cargo run --release --example fixed_region",
+        folder: "",
         has_tests: false,
     },
     Step {
@@ -235,6 +283,52 @@ pub const STEPS: &[Step] = &[
         needs: &[],
         env: &[],
         command: "cargo run --release --example own_source",
+        folder: "",
+        has_tests: false,
+    },
+    Step {
+        name: "kernel-riscv64",
+        shows: "example: a kernel on four harts, in QEMU",
+        needs: &[Target("stable", RISCV64), Program("qemu-system-riscv64", QEMU_MISC)],
+        env: &[],
+        command: "cargo run --release --target-dir {target}/examples",
+        folder: "examples/kernel-riscv64",
+        has_tests: false,
+    },
+    Step {
+        name: "firmware",
+        shows: "example: firmware on a Cortex-M4, in QEMU",
+        needs: &[Target("stable", THUMB), Program("qemu-system-arm", QEMU_ARM), Crate("qemu-run")],
+        env: &[],
+        command: "cargo run --release --target-dir {target}/examples",
+        folder: "examples/firmware",
+        has_tests: false,
+    },
+    Step {
+        name: "smoke-thumbv6m",
+        shows: "8 KiB on a Cortex-M0, interrupts that allocate, in QEMU",
+        needs: &[Target("stable", THUMB_V6), Program("qemu-system-arm", QEMU_ARM)],
+        env: &[],
+        command: "cargo run --release --target thumbv6m-none-eabi --bin any_context --target-dir {target}/examples",
+        folder: "examples/smoke",
+        has_tests: false,
+    },
+    Step {
+        name: "smoke-exclusive",
+        shows: "the same without interrupts",
+        needs: &[Target("stable", THUMB_V6), Program("qemu-system-arm", QEMU_ARM)],
+        env: &[],
+        command: "cargo run --release --no-default-features --target thumbv6m-none-eabi --bin exclusive --target-dir {target}/examples",
+        folder: "examples/smoke",
+        has_tests: false,
+    },
+    Step {
+        name: "smoke-riscv32",
+        shows: "8 KiB on 32-bit RISC-V, interrupts that allocate, in QEMU",
+        needs: &[Target("stable", RISCV32), Program("qemu-system-riscv32", QEMU_MISC)],
+        env: &[],
+        command: "cargo run --release --target riscv32imac-unknown-none-elf --bin any_context --target-dir {target}/examples",
+        folder: "examples/smoke",
         has_tests: false,
     },
 ];
