@@ -14,7 +14,7 @@ pub const JOBS: usize = 6000;
 /// Load comes and goes: so many jobs are under way at a time, for so many jobs each.
 const MOST_AT_ONCE: [usize; 2] = [300, 20];
 const JOBS_IN_A_ROW: usize = 1000;
-/// After so many jobs the heap gives back what was free for that long.
+/// After so many jobs the heap gives back what was free for that long. Not more often: to interrupt all harts takes QEMU milliseconds.
 const JOBS_UNTIL_PURGE: usize = 500;
 
 static STARTED: AtomicUsize = AtomicUsize::new(0);
@@ -52,7 +52,7 @@ fn start() -> bool {
 fn finish() {
     let finished = FINISHED.fetch_add(1, Relaxed) + 1;
     if finished.is_multiple_of(JOBS_UNTIL_PURGE) {
-        // While all others work on. A kernel would do it twice a second.
+        // While all others work on.
         HEAP.purge_aged();
     }
 }
