@@ -260,6 +260,22 @@ fn sixteen_kib_are_of_use() {
     assert!(best >= 10 * KIB, "only {best} bytes of 16 KiB can be live");
 }
 
+/// A page of 256-byte blocks has 2 KiB, if there are 2 KiB.
+#[test]
+fn the_last_slices_are_a_page_of_one_block() {
+    let heap = Heap::<_, SingleCore, Tiny>::new(TestSource::<0>::new(&[16 * KIB]), single_core());
+    warm_up(&heap);
+    let mut large = fill(&heap, || 640);
+    let last = large.pop().into_iter().collect();
+    free(&heap, last, &mut Rng::new(1));
+    let block = heap.allocate(layout(256)).expect("640 bytes are enough");
+    heap.assert_valid();
+    // SAFETY: allocated just now.
+    unsafe { heap.deallocate(block, layout(256)) };
+    free(&heap, large, &mut Rng::new(2));
+    assert!(heap.allocate(layout(8 * KIB)).is_some(), "the slices are free again");
+}
+
 #[test]
 fn the_smallest_memory_of_use() {
     let smallest = (64..16 * KIB).step_by(if cfg!(miri) { 640 } else { 64 }).find(|size| {

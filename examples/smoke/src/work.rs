@@ -5,12 +5,15 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
+/// Sizes of blocks. Few: each size class has a page of its own, and there are few kibibytes.
+pub const SIZES: [usize; 4] = [12, 32, 56, 80];
+
 /// Xorshift.
-pub struct Random(pub u32);
+struct Random(u32);
 
 impl Random {
     /// A number below `end`.
-    pub fn below(&mut self, end: u32) -> u32 {
+    fn below(&mut self, end: u32) -> u32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 17;
         self.0 ^= self.0 << 5;
@@ -63,8 +66,8 @@ impl Work {
     pub fn step(&mut self) {
         let index = self.random.below(12) as usize;
         check(&self.blocks[index]);
-        let limit = if self.random.below(16) == 0 { 1_000 } else { 120 };
-        let size = self.random.below(limit) as usize;
+        let most = if index == 0 { 700 } else { SIZES[self.random.below(SIZES.len() as u32) as usize] };
+        let size = most - self.random.below(4) as usize;
         if self.random.below(3) == 0 {
             self.refused += u32::from(!extend(&mut self.blocks[index], size));
         } else {

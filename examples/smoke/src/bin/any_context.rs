@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use coreheap_bare::Coreheap;
 use critical_section::Mutex;
 use semihosting::println;
-use smoke::{Random, Work, block, board, check, done};
+use smoke::{SIZES, Work, block, board, check, done};
 
 #[global_allocator]
 static HEAP: Watched = Watched { heap: Coreheap::new(), is_inside: AtomicBool::new(false) };
@@ -36,7 +36,7 @@ fn main() -> ! {
     while COUNT.load(Relaxed) < INTERRUPTS {
         work.step();
         steps += 1;
-        exchange(block(steps % 50).unwrap_or_default());
+        exchange(block(SIZES[steps % SIZES.len()]).unwrap_or_default());
     }
     board::stop_timer();
     exchange(Vec::new());
@@ -56,7 +56,7 @@ fn interrupt() {
     if HEAP.is_inside.load(Relaxed) {
         INSIDE.store(INSIDE.load(Relaxed) + 1, Relaxed);
     }
-    match block(Random(count).below(200) as usize) {
+    match block(SIZES[count as usize % SIZES.len()]) {
         Some(block) => exchange(block),
         None => REFUSED.store(REFUSED.load(Relaxed) + 1, Relaxed),
     }
