@@ -5,8 +5,9 @@
 //! *Invariant* N1: an arena that was published is on the list for good; the map holds arenas of the list, or nothing. The map
 //! may miss an arena (two that fall on one entry), the list never does.
 //!
-//! *Concurrency*: no lock. Contexts that run dry together wait a bounded time for the first of them to come back with a region,
-//! then ask the source themselves; so one that interrupted the first, or that the source called, is never stuck.
+//! *Concurrency*: no lock. Contexts that run dry together wait a short time for the first of them to come back with a region, then ask the
+//! source themselves. If it refuses, they wait longer: the first may have all there is. One on the core of the first, because it interrupted
+//! it or was called by the source, does not wait at all; so nobody is ever stuck.
 
 use core::ptr::{NonNull, null_mut};
 
@@ -15,10 +16,14 @@ use crate::events::event;
 use crate::geometry::Geometry;
 use crate::page_source::{PageSource, Region, RegionRequest};
 use crate::size_class::SizeClass;
-use crate::sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 
-/// How long a context waits for another one that is asking the source, in spins.
-const WAIT_SPINS: usize = if cfg!(miri) { 10 } else { 20_000 };
+/// How long a context waits for another core that is asking the source before it asks too, in spins.
+const SHORT_WAIT: usize = if cfg!(miri) { 10 } else { 20_000 };
+/// How long when the source has refused. Tables are committed meanwhile, on slow machines in milliseconds.
+const LONG_WAIT: usize = if cfg!(miri) { 100 } else { 50_000_000 };
+/// Nobody is asking the source; else 1 more than the core that is.
+const NOBODY: usize = 0;
 
 /// After this many arenas the next ones are twice as big.
 const ARENAS_PER_DOUBLING: usize = 4;
@@ -31,7 +36,8 @@ pub struct Arenas<G: Geometry> {
     count: AtomicUsize,
     /// How often memory came in.
     generation: AtomicUsize,
-    asking: AtomicBool,
+    /// The core that is asking the source, a hint, or [`NOBODY`].
+    asking: AtomicUsize,
     /// A region that could not be made an arena, because its tables were not committed, and that the source cannot take back.
     spare: AtomicPtr<u8>,
     spare_size: AtomicUsize,
@@ -43,7 +49,7 @@ impl<G: Geometry> Arenas<G> {
     pub const fn new() -> Self {
         let (count, generation) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let (spare, spare_size) = (AtomicPtr::new(null_mut()), AtomicUsize::new(0));
-        let (newest, asking) = (AtomicPtr::new(null_mut()), AtomicBool::new(false));
+        let (newest, asking) = (AtomicPtr::new(null_mut()), AtomicUsize::new(NOBODY));
         Arenas { newest, count, generation, asking, spare, spare_size, map: G::EMPTY_MAP }
     }
 
@@ -94,33 +100,29 @@ impl<G: Geometry> Arenas<G> {
         self.iter().map(|arena| arena.slices().refusals()).sum()
     }
 
-    /// Gets memory for one run of `slice_count` slices at `align` bytes, and `extra` slices of metadata. True if there may be some
-    /// now: also if others got some since the caller, about to search, saw `generation`.
-    pub fn grow<S: PageSource>(&self, source: &S, generation: usize, slice_count: usize, align: usize, extra: usize) -> bool {
-        let Some(needed) = Arena::<G>::slices_for_run::<S>(slice_count, align, extra) else { return false };
+    /// Gets memory for `needed` slices ([`Arena::slices_for_run`]). True if there may be some now: also if others got some since the caller,
+    /// which runs on `core` and is about to search, saw `generation`.
+    pub fn grow<S: PageSource>(&self, source: &S, core: usize, generation: usize, needed: usize) -> bool {
         let Some(min_size) = Arena::<G>::min_region_size::<S>(needed) else { return false };
-        if self.asking.swap(true, Ordering::Acquire) {
-            self.wait_for_other();
-        }
-        if self.generation() != generation {
-            self.asking.store(false, Ordering::Release);
-            return true;
-        }
-        let grown = S::GROWS && self.iter().any(|arena| arena.grow(source, needed)) || self.add(source, min_size);
-        if grown {
-            self.generation.fetch_add(1, Ordering::Release);
-        }
-        self.asking.store(false, Ordering::Release);
-        grown
-    }
-
-    fn wait_for_other(&self) {
-        for _ in 0..WAIT_SPINS {
-            if !self.asking.load(Ordering::Acquire) {
-                return;
+        let others = || ![NOBODY, core + 1].contains(&self.asking.load(Ordering::Acquire));
+        let wait =
+            |spins| (0..spins).take_while(|_| others() && self.generation() == generation).for_each(|_| core::hint::spin_loop());
+        wait(SHORT_WAIT);
+        let is_first = self.asking.compare_exchange(NOBODY, core + 1, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        let mut grown = self.generation() != generation;
+        if !grown {
+            grown = S::GROWS && self.iter().any(|arena| arena.grow(source, needed)) || self.add(source, min_size);
+            if grown {
+                self.generation.fetch_add(1, Ordering::Release);
+            } else {
+                wait(LONG_WAIT);
+                grown = self.generation() != generation;
             }
-            core::hint::spin_loop();
         }
+        if is_first {
+            self.asking.store(NOBODY, Ordering::Release);
+        }
+        grown
     }
 
     fn add<S: PageSource>(&self, source: &S, min_size: usize) -> bool {

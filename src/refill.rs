@@ -91,7 +91,6 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     /// Runs `attempt` until it succeeds or nothing more can be had: gets memory from the source in between, and once, when that
     /// refuses, reclaims what is unused everywhere. `attempt` is told when it should search thoroughly.
     pub(crate) fn until_exhausted<T>(&self, slice_count: usize, align: usize, attempt: impl Fn(bool) -> Option<T>) -> Option<T> {
-        let extra = Self::CORE_HEAP_SLICES;
         let mut reclaimed = false;
         loop {
             let (generation, refusals) = (self.arenas.generation(), self.arenas.refusals());
@@ -100,7 +99,8 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             }
             // If the source would not commit what is there, more of it is of no use.
             let wants_more = self.arenas.refusals() == refusals;
-            if wants_more && self.arenas.grow(&self.source, generation, slice_count, align, extra) {
+            let needed = Arena::<G>::slices_for_run::<S>(slice_count, align, Self::CORE_HEAP_SLICES);
+            if wants_more && needed.is_some_and(|needed| self.arenas.grow(&self.source, self.cores.core(), generation, needed)) {
                 continue;
             }
             if core::mem::replace(&mut reclaimed, true) {

@@ -4,6 +4,8 @@
 //! the same for every operation. With the feature `critical-section` interrupts (and other cores) are kept off meanwhile. Without it nobody
 //! is: then only [`SingleCore`](crate::SingleCore) is there, whose contract leaves nobody who could come between.
 
+#![allow(dead_code)] // Not every type is used in every way.
+
 use core::sync::atomic::{self, Ordering, Ordering::Relaxed};
 
 /// Runs `work` with nothing in between.
@@ -29,7 +31,6 @@ macro_rules! atomic {
 
         impl $(<$parameter>)? $name $(<$parameter>)? {
             /// Holds `value`.
-            #[allow(dead_code)] // Not every type is used in every way.
             pub const fn new(value: $value) -> Self {
                 $name(<$inner>::new(value))
             }
@@ -48,7 +49,6 @@ macro_rules! atomic {
 
             /// Writes, and returns what was there.
             #[inline]
-            #[allow(dead_code)] // As above.
             pub fn swap(&self, value: $value, _: Ordering) -> $value {
                 self.replace(|_| value)
             }
@@ -69,7 +69,6 @@ macro_rules! atomic {
 
             /// The same.
             #[inline]
-            #[allow(dead_code)] // As above.
             pub fn compare_exchange_weak(&self, current: $value, new: $value, _: Ordering, _: Ordering) -> Result<$value, $value> {
                 self.compare_exchange(current, new, Relaxed, Relaxed)
             }
@@ -89,7 +88,6 @@ macro_rules! atomic {
 /// What numbers can do besides.
 macro_rules! arithmetic {
     ($name:ident, $value:ty: $($function:ident $compute:expr),* $(,)?) => {
-        #[allow(dead_code)] // As above.
         impl $name {
             $(
                 /// Changes the number; returns what was there.

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use coreheap_bare::coreheap::{Heap, PageSource, Server, SingleCore, Tiny};
 use coreheap_bare::{AddedRegions, Coreheap, Cores, CoresHeap, ExclusiveHeap, Frames, Pinned, Window};
@@ -57,17 +58,23 @@ fn regions_may_be_added_at_any_time() {
 struct Mappings {
     mapped: Mutex<HashSet<usize>>,
     frames: usize,
+    /// How long it takes to map a page.
+    delay: Duration,
 }
 
 impl Mappings {
     /// A window of addresses, and at most `frames` frames for it.
     fn window(size: usize, frames: usize) -> Window<Mappings> {
+        Self::slow_window(size, frames, Duration::ZERO)
+    }
+
+    fn slow_window(size: usize, frames: usize, delay: Duration) -> Window<Mappings> {
         // SAFETY: fresh addresses, which stay the window's.
         unsafe {
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
             let start = libc::mmap(std::ptr::null_mut(), size, libc::PROT_NONE, flags, -1, 0);
             assert_ne!(start, libc::MAP_FAILED);
-            Window::new(start.cast(), size, Mappings { mapped: Mutex::default(), frames })
+            Window::new(start.cast(), size, Mappings { mapped: Mutex::default(), frames, delay })
         }
     }
 
@@ -79,6 +86,7 @@ impl Mappings {
 // SAFETY: a mapped page is accessible; it was discarded when it was unmapped, so it reads as zero.
 unsafe impl Frames for Mappings {
     fn map(&self, page: NonNull<u8>) -> bool {
+        std::thread::sleep(self.delay);
         let mut mapped = self.mapped.lock().unwrap();
         if mapped.len() == self.frames {
             return false;
@@ -213,6 +221,22 @@ fn cores_exchange_blocks() {
     heap.assert_valid();
     heap.purge();
     assert_eq!(heap.stats().used, 0);
+}
+
+#[test]
+fn cores_that_come_together_wait_for_the_first() {
+    // The first takes all there is, and then it has to make the tables: 20 pages or so.
+    let heap: CoresHeap<_, Kernel, 4, Server> =
+        Heap::new(Mappings::slow_window(16 << 20, 4000, Duration::from_micros(500)), Pinned::new());
+    std::thread::scope(|scope| {
+        for core in 0..4 {
+            let heap = &heap;
+            scope.spawn(move || {
+                CORE.set(core);
+                assert!(heap.allocate(Layout::new::<[u8; 100]>()).is_some(), "core {core} was refused");
+            });
+        }
+    });
 }
 
 /// Checks a block's contents and frees it.
