@@ -37,14 +37,12 @@ macro_rules! atomic {
 
             /// Reads.
             #[inline(always)]
-            #[allow(dead_code)] // As above.
             pub fn load(&self, order: Ordering) -> $value {
                 self.0.load(order)
             }
 
             /// Writes.
             #[inline(always)]
-            #[allow(dead_code)] // As above.
             pub fn store(&self, value: $value, order: Ordering) {
                 self.0.store(value, order);
             }

@@ -20,8 +20,8 @@ pub static HEAP: CoresHeap<Window<KernelFrames>, Harts, HARTS, Server> =
     // SAFETY: nothing else is mapped there.
     CoresHeap::new(unsafe { Window::new(WINDOW_START, WINDOW_SIZE, KernelFrames) }, Pinned::new());
 
-/// Has the heap take its window. To be called while there is one hart, and no interrupt: the window goes to the first who allocates, and
-/// until it is ready, others find no memory.
+/// Has the heap take its window. To be called before there are interrupts: the window goes to the first who allocates, and until it is ready,
+/// a handler that interrupts that finds no memory.
 pub fn init() {
     // Which the compiler would leave out if it saw what becomes of it.
     drop(black_box(Box::new(0_u8)));

@@ -14,7 +14,8 @@ pub trait Cores: Send + Sync + 'static {
     /// The core this runs on, from 0.
     fn core() -> usize;
 
-    /// Runs `work` without another task coming in on this core: with preemption off, or interrupts. A dozen instructions.
+    /// Runs `work` without another task coming in on this core: with preemption off, or interrupts, which are then as they were before. Some
+    /// dozen instructions.
     fn pinned<R>(work: impl FnOnce() -> R) -> R;
 }
 

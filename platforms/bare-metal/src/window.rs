@@ -5,10 +5,12 @@ use core::ptr::NonNull;
 use coreheap::atomic::{AtomicBool, Ordering};
 use coreheap::{PageSource, Region, RegionRequest};
 
-/// A kernel's frame allocator and page tables, as far as its heap needs them.
+/// A kernel's frame allocator and page tables, as far as its heap needs them. Called on any core, also from an interrupt that allocates or frees,
+/// perhaps in the middle of another call; so a lock in here masks interrupts.
 ///
 /// # Safety
-/// A page that [`map`](Self::map) said yes to can be read and written until it is unmapped, and reads as zero at first.
+/// A page that [`map`](Self::map) said yes to can be read and written on every core until it is unmapped, and reads as zero at first. Where a
+/// core may remember that the page had no frame, its page fault handler looks again.
 pub unsafe trait Frames: Send + Sync {
     /// Bytes in a page: a power of two.
     const PAGE_SIZE: usize = 4096;
@@ -16,7 +18,7 @@ pub unsafe trait Frames: Send + Sync {
     /// Maps a zeroed frame at `page`, which has none. False if there is no frame: the allocation is refused, and nothing is lost.
     fn map(&self, page: NonNull<u8>) -> bool;
 
-    /// Unmaps the frame at `page` and takes it back.
+    /// Unmaps the frame at `page` and takes it back, once no core can reach it any more: each has forgotten the page.
     ///
     /// # Safety
     /// `page` was mapped by [`map`](Self::map), and nobody uses its contents.
@@ -47,7 +49,8 @@ unsafe impl<F: Send> Send for Window<F> {}
 unsafe impl<F: Sync> Sync for Window<F> {}
 
 impl<F: Frames> Window<F> {
-    /// The `size` bytes of addresses from `start` on, both multiples of the page size.
+    /// The `size` bytes of addresses from `start` on, both multiples of the page size. Twice the RAM is enough; a start at a multiple of
+    /// [`Geometry::ARENA_SIZE`](coreheap::Geometry::ARENA_SIZE) is found fastest.
     ///
     /// # Safety
     /// `start` is not null, and nothing else lies at these addresses.
