@@ -21,7 +21,7 @@ use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 /// How long a context waits for another core that is asking the source before it asks too, in spins.
 const SHORT_WAIT: usize = if cfg!(miri) { 10 } else { 20_000 };
 /// How long when the source has refused. Tables are committed meanwhile, on slow machines in milliseconds.
-const LONG_WAIT: usize = if cfg!(miri) { 100 } else { 50_000_000 };
+const LONG_WAIT: usize = if cfg!(miri) { 100 } else { 5_000_000 };
 /// Nobody is asking the source; else 1 more than the core that is.
 const NOBODY: usize = 0;
 
@@ -104,10 +104,7 @@ impl<G: Geometry> Arenas<G> {
     /// which runs on `core` and is about to search, saw `generation`.
     pub fn grow<S: PageSource>(&self, source: &S, core: usize, generation: usize, needed: usize) -> bool {
         let Some(min_size) = Arena::<G>::min_region_size::<S>(needed) else { return false };
-        let others = || ![NOBODY, core + 1].contains(&self.asking.load(Ordering::Acquire));
-        let wait =
-            |spins| (0..spins).take_while(|_| others() && self.generation() == generation).for_each(|_| core::hint::spin_loop());
-        wait(SHORT_WAIT);
+        self.wait_for_other(core, SHORT_WAIT);
         let is_first = self.asking.compare_exchange(NOBODY, core + 1, Ordering::Acquire, Ordering::Relaxed).is_ok();
         let mut grown = self.generation() != generation;
         if !grown {
@@ -115,7 +112,7 @@ impl<G: Geometry> Arenas<G> {
             if grown {
                 self.generation.fetch_add(1, Ordering::Release);
             } else {
-                wait(LONG_WAIT);
+                self.wait_for_other(core, LONG_WAIT);
                 grown = self.generation() != generation;
             }
         }
@@ -123,6 +120,14 @@ impl<G: Geometry> Arenas<G> {
             self.asking.store(NOBODY, Ordering::Release);
         }
         grown
+    }
+
+    /// Waits for the core that is asking the source now, if it is another.
+    fn wait_for_other(&self, this: usize, spins: usize) {
+        let other = self.asking.load(Ordering::Acquire);
+        if other != NOBODY && other != this + 1 {
+            (0..spins).take_while(|_| self.asking.load(Ordering::Acquire) == other).for_each(|_| core::hint::spin_loop());
+        }
     }
 
     fn add<S: PageSource>(&self, source: &S, min_size: usize) -> bool {
