@@ -22,7 +22,7 @@ impl Drop for NoUnwind {
 
 /// Runs `work`; in a debug build a panic in it aborts.
 #[inline(always)]
-fn no_unwind<R>(work: impl FnOnce() -> R) -> R {
+pub(crate) fn no_unwind<R>(work: impl FnOnce() -> R) -> R {
     if !cfg!(debug_assertions) {
         return work();
     }

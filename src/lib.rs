@@ -31,6 +31,8 @@
 //! | which core is this, and how is a context alone on its magazines | [`CoreLocal`] | [`SingleCore`], [`NoMagazines`], [`TryFlag`], [`Leased`]; ports |
 //! | how big slices, pages, classes and magazines are | [`Geometry`] | [`Server`], [`Compact`], [`Tiny`], [`geometry!`] |
 //!
+//! For some KiB of memory there is a [`SmallHeap`], which has no size classes.
+//!
 //! # How it works
 //!
 //! Three levels of one idea, claiming bits in a bitmap, under a stack of ready blocks:
@@ -109,6 +111,7 @@
 //! | `reclaim.rs` | giving memory back |
 //! | `stats.rs` | the heap report |
 //! | `global.rs` | `GlobalAlloc` and `Allocator` |
+//! | `small_heap.rs` | the other heap, for some KiB |
 //!
 //! # Words
 //!
@@ -168,12 +171,14 @@ cfg_if::cfg_if! {
         mod reclaim;
         mod refill;
         mod slices;
+        mod small_heap;
         pub mod sources;
         mod stats;
 
         pub use heap::Heap;
         pub use misuse::Misuse;
         pub use page_source::{PageSource, Region, RegionRequest};
+        pub use small_heap::{SmallHeap, SmallStats};
         pub use stats::{ClassStats, Stats};
     }
 }

@@ -79,7 +79,7 @@ impl SizeClass {
     }
 
     /// Whether blocks of this class can be used, freed and allocated again as blocks of `class`: if that is their class; or, from
-    /// [`LEAST_STAND_IN`] on, if they are less than half as big again. Spares a copy where a block shrinks a little.
+    /// 1 KiB on, if they are less than half as big again. Spares a copy where a block shrinks a little.
     pub const fn stands_in_for(self, class: SizeClass) -> bool {
         let (own, size) = (self.block_size(), class.block_size());
         let is_near = size >= LEAST_STAND_IN && size < own && own < size + size / 2;

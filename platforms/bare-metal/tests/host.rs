@@ -60,6 +60,7 @@ struct Mappings {
     frames: usize,
     /// How long it takes to map a page.
     delay: Duration,
+    window: (usize, usize),
 }
 
 impl Mappings {
@@ -74,12 +75,20 @@ impl Mappings {
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
             let start = libc::mmap(std::ptr::null_mut(), size, libc::PROT_NONE, flags, -1, 0);
             assert_ne!(start, libc::MAP_FAILED);
-            Window::new(start.cast(), size, Mappings { mapped: Mutex::default(), frames, delay })
+            Window::new(start.cast(), size, Mappings { mapped: Mutex::default(), frames, delay, window: (start.addr(), size) })
         }
     }
 
+    /// How many pages have frames.
     fn in_use(&self) -> usize {
         self.mapped.lock().unwrap().len()
+    }
+}
+
+impl Drop for Mappings {
+    fn drop(&mut self) {
+        // SAFETY: the heap over the window goes with it.
+        unsafe { libc::munmap(std::ptr::without_provenance_mut(self.window.0), self.window.1) };
     }
 }
 
@@ -110,7 +119,7 @@ unsafe impl Frames for Mappings {
 fn windows_have_frames_only_where_the_heap_needs_them() {
     conformance(|| Mappings::window(64 << 20, 1000));
 
-    let heap: Heap<_, SingleCore, Server> = Heap::new(Mappings::window(1 << 30, 4000), single_core());
+    let heap: Heap<_, SingleCore, Server> = Heap::new(Mappings::window(1 << 28, 4000), single_core());
     let layout = Layout::from_size_align(5000, 8).unwrap();
     let blocks: Vec<_> = (0..1000).map(|_| heap.allocate(layout).unwrap()).collect();
     let busy = heap.source().frames().in_use();
@@ -194,7 +203,7 @@ impl Cores for Kernel {
 fn cores_exchange_blocks() {
     conformance_with::<_, Pinned<Kernel, 4>, Server>(|| Mappings::window(64 << 20, 1000), Pinned::new);
 
-    let heap: CoresHeap<_, Kernel, 4, Server> = Heap::new(Mappings::window(1 << 30, 40_000), Pinned::new());
+    let heap: CoresHeap<_, Kernel, 4, Server> = Heap::new(Mappings::window(1 << 28, 40_000), Pinned::new());
     let queues: [Mutex<Vec<(usize, usize)>>; 4] = Default::default();
     let before = PINS.load(Ordering::Relaxed);
     std::thread::scope(|scope| {
