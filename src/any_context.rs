@@ -1,7 +1,7 @@
 //! Heaps that any context may use: other cores, threads, interrupts.
 //!
-//! *Role*: the kinds of [`CoreLocal`] that keep contexts apart and need no port: [`TryFlag`] and, for geometries without magazines,
-//! [`NoMagazines`]. Not there where the target has no compare-and-swap, unless the feature `critical-section` lends one.
+//! *Role*: [`TryFlag`], the [`CoreLocal`] that keeps contexts apart and needs no port. Not there where the target has no compare-and-swap,
+//! unless the feature `critical-section` lends one.
 
 use core::marker::PhantomData;
 
@@ -118,60 +118,6 @@ unsafe impl<N: CoreNumber, const CORES: usize> CoreLocal for TryFlag<N, CORES> {
             }
             core::hint::spin_loop();
         }
-        None
-    }
-}
-
-/// One core, any context, and a geometry without magazines: every operation is one on the page bitmaps, which interrupts may
-/// interrupt and use.
-#[derive(Debug, Default)]
-pub struct NoMagazines {
-    slot: CoreSlot,
-}
-
-impl NoMagazines {
-    cfg_if::cfg_if! {
-        if #[cfg(loom)] {
-            /// With an empty slot.
-            pub fn new() -> Self {
-                Self::default()
-            }
-        } else {
-            /// With an empty slot.
-            pub const fn new() -> Self {
-                NoMagazines { slot: CoreSlot::new() }
-            }
-        }
-    }
-}
-
-// SAFETY: L1: there are no magazines to be alone on.
-unsafe impl CoreLocal for NoMagazines {
-    fn core_count(&self) -> usize {
-        1
-    }
-
-    fn slot(&self, _: usize) -> &CoreSlot {
-        &self.slot
-    }
-
-    #[inline(always)]
-    fn core(&self) -> usize {
-        0
-    }
-
-    #[inline(always)]
-    unsafe fn pop<G: Geometry>(&self, _: SizeClass) -> Option<Block> {
-        const { assert!(!G::HAS_MAGAZINES, "`NoMagazines` is for geometries without magazines") };
-        None
-    }
-
-    #[inline(always)]
-    unsafe fn push<G: Geometry>(&self, _: SizeClass, block: Block) -> Result<(), Block> {
-        Err(block)
-    }
-
-    unsafe fn alone_on<G: Geometry, R>(&self, _: usize, _: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R> {
         None
     }
 }

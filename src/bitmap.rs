@@ -146,6 +146,36 @@ impl<'a> Bitmap<'a> {
         next_run_of(self.len, from, len, &|index| self.word(index))
     }
 
+    /// The next set bit at or after `from`.
+    pub fn next_set(&self, from: usize) -> Option<usize> {
+        next_set(self.len, from, &|index| self.word(index))
+    }
+
+    /// How many bits from `start` on are set, counted up to `most`.
+    pub fn run_at(&self, start: usize, most: usize) -> usize {
+        run_at(start, most.min(self.len.saturating_sub(start)), &|index| self.word(index))
+    }
+
+    /// The bits of a word that begin a run of set bits, and the word.
+    pub fn starts_in(&self, index: usize) -> (usize, usize) {
+        let word = self.word(index);
+        let before = if index == 0 { 0 } else { self.word(index - 1) };
+        (word & !(word << 1 | before >> (WORD_BITS - 1)), word)
+    }
+
+    /// Sets a bit that is a hint: in no order with other memory, and without a write if it is set.
+    pub fn set_hint(&self, bit: usize) {
+        let (word, bit) = (&self.words[bit / WORD_BITS], 1 << (bit % WORD_BITS));
+        if word.load(Ordering::Relaxed) & bit == 0 {
+            word.fetch_or(bit, Ordering::Relaxed);
+        }
+    }
+
+    /// Clears a bit that is a hint.
+    pub fn clear_hint(&self, bit: usize) {
+        self.words[bit / WORD_BITS].fetch_and(!(1 << (bit % WORD_BITS)), Ordering::Relaxed);
+    }
+
     /// `run`, whose bits are set, with up to `most` set bits before it and after it.
     pub fn around(&self, run: Range<usize>, most: usize) -> Range<usize> {
         let word = |index| self.word(index);
@@ -161,6 +191,11 @@ impl<'a> Bitmap<'a> {
     /// How many bits are set.
     pub fn count(&self) -> usize {
         self.words.iter().map(|word| word.load(Ordering::Relaxed).count_ones() as usize).sum()
+    }
+
+    /// How many bits of `run` are set.
+    pub fn count_in(&self, run: Range<usize>) -> usize {
+        word_masks(run).map(|(index, bits)| (self.word(index) & bits).count_ones() as usize).sum()
     }
 
     fn update(&self, run: Range<usize>, each: impl Fn(&AtomicUsize, usize) -> bool) -> bool {

@@ -13,7 +13,7 @@ use crate::size_class::SizeClass;
 
 /// Which core is this, and how is a context alone on that core's magazines?
 ///
-/// Most ports need no implementation of their own: [`SingleCore`], `NoMagazines` and `TryFlag` (with a number as a hint) cover one core and
+/// Most ports need no implementation of their own: [`SingleCore`] and `TryFlag` (with a number as a hint) cover one core and
 /// many. Implement it where the platform has something better.
 ///
 /// # Safety

@@ -1,6 +1,6 @@
 //! The standard interfaces: `GlobalAlloc` for a static heap, `Allocator` for a reference to one.
 //!
-//! *Role*: thin: everything is [`Heap`]'s. The only thing added is that a misuse which panics in a debug build ends the process here:
+//! *Role*: thin: everything is the heaps' own. The only thing added is that a misuse which panics in a debug build ends the process here:
 //! these interfaces must not unwind.
 
 use core::alloc::{GlobalAlloc, Layout};
@@ -10,6 +10,7 @@ use crate::core_local::CoreLocal;
 use crate::geometry::Geometry;
 use crate::heap::Heap;
 use crate::page_source::PageSource;
+use crate::small_heap::SmallHeap;
 
 /// Ends the process when it is dropped by a panic: a panic during a panic.
 struct NoUnwind;
@@ -22,7 +23,7 @@ impl Drop for NoUnwind {
 
 /// Runs `work`; in a debug build a panic in it aborts.
 #[inline(always)]
-pub(crate) fn no_unwind<R>(work: impl FnOnce() -> R) -> R {
+fn no_unwind<R>(work: impl FnOnce() -> R) -> R {
     if !cfg!(debug_assertions) {
         return work();
     }
@@ -32,55 +33,63 @@ pub(crate) fn no_unwind<R>(work: impl FnOnce() -> R) -> R {
     result
 }
 
-// SAFETY: a heap hands out blocks that fit the layout, overlap no other, and stay until they are given back.
-unsafe impl<S: PageSource, C: CoreLocal, G: Geometry> GlobalAlloc for Heap<S, C, G> {
-    #[inline(always)]
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        no_unwind(|| self.allocate(layout)).map_or(null_mut(), NonNull::as_ptr)
-    }
+/// `GlobalAlloc` for a heap.
+macro_rules! implement_global_alloc {
+    ([$($parameters:tt)+] $heap:ty) => {
+        // SAFETY: a heap hands out blocks that fit the layout, overlap no other, and stay until they are given back.
+        unsafe impl<$($parameters)+> GlobalAlloc for $heap {
+            #[inline(always)]
+            unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+                no_unwind(|| self.allocate(layout)).map_or(null_mut(), NonNull::as_ptr)
+            }
 
-    #[inline(always)]
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise; a block is never at null.
-        no_unwind(|| unsafe { self.deallocate(NonNull::new_unchecked(pointer), layout) });
-    }
+            #[inline(always)]
+            unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+                // SAFETY: the caller's promise; a block is never at null.
+                no_unwind(|| unsafe { self.deallocate(NonNull::new_unchecked(pointer), layout) });
+            }
 
-    #[inline]
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        no_unwind(|| self.allocate_zeroed(layout)).map_or(null_mut(), NonNull::as_ptr)
-    }
+            #[inline]
+            unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+                no_unwind(|| self.allocate_zeroed(layout)).map_or(null_mut(), NonNull::as_ptr)
+            }
 
-    #[inline]
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // SAFETY: as in `dealloc`.
-        let moved = no_unwind(|| unsafe { self.reallocate(NonNull::new_unchecked(pointer), layout, new_size) });
-        moved.map_or(null_mut(), NonNull::as_ptr)
-    }
+            #[inline]
+            unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+                // SAFETY: as in `dealloc`.
+                let moved = no_unwind(|| unsafe { self.reallocate(NonNull::new_unchecked(pointer), layout, new_size) });
+                moved.map_or(null_mut(), NonNull::as_ptr)
+            }
+        }
+    };
 }
 
-/// `Allocator` for `&Heap`, once for each crate or feature that has such a trait.
+implement_global_alloc!([S: PageSource, C: CoreLocal, G: Geometry] Heap<S, C, G>);
+implement_global_alloc!([S: PageSource] SmallHeap<S>);
+
+/// `Allocator` for a reference to a heap, once for each crate or feature that has such a trait.
 #[allow(unused_macros)]
 macro_rules! implement_allocator {
-    ($($path:ident)::+) => {
-        // SAFETY: as for `GlobalAlloc`; copies of a reference are the same heap. Every size between the requested and the usable one
-        // has the same class (S4), so a block may be freed with any of them.
-        unsafe impl<S: PageSource, C: CoreLocal, G: Geometry> $($path)::+::Allocator for &Heap<S, C, G> {
+    ($($path:ident)::+ for [$($parameters:tt)+] $heap:ty) => {
+        // SAFETY: as for `GlobalAlloc`; copies of a reference are the same heap. A block has the size that was asked for, so that is what
+        // it is freed with.
+        unsafe impl<$($parameters)+> $($path)::+::Allocator for &$heap {
             #[inline]
             fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, $($path)::+::AllocError> {
-                let pointer = Heap::allocate(self, layout).ok_or($($path)::+::AllocError)?;
+                let pointer = <$heap>::allocate(self, layout).ok_or($($path)::+::AllocError)?;
                 Ok(NonNull::slice_from_raw_parts(pointer, layout.size()))
             }
 
             #[inline]
             fn allocate_zeroed(&self, layout: Layout) -> Result<NonNull<[u8]>, $($path)::+::AllocError> {
-                let pointer = Heap::allocate_zeroed(self, layout).ok_or($($path)::+::AllocError)?;
+                let pointer = <$heap>::allocate_zeroed(self, layout).ok_or($($path)::+::AllocError)?;
                 Ok(NonNull::slice_from_raw_parts(pointer, layout.size()))
             }
 
             #[inline]
             unsafe fn deallocate(&self, pointer: NonNull<u8>, layout: Layout) {
                 // SAFETY: the caller's promise.
-                unsafe { Heap::deallocate(self, pointer, layout) }
+                unsafe { <$heap>::deallocate(self, pointer, layout) }
             }
 
             #[inline]
@@ -125,8 +134,16 @@ macro_rules! implement_allocator {
     };
 }
 
+#[allow(unused_macros)]
+macro_rules! implement_for_all_heaps {
+    ($($path:ident)::+) => {
+        implement_allocator!($($path)::+ for [S: PageSource, C: CoreLocal, G: Geometry] Heap<S, C, G>);
+        implement_allocator!($($path)::+ for [S: PageSource] SmallHeap<S>);
+    };
+}
+
 #[cfg(feature = "allocator-api2")]
-implement_allocator!(allocator_api2::alloc);
+implement_for_all_heaps!(allocator_api2::alloc);
 
 #[cfg(feature = "allocator_api")]
-implement_allocator!(core::alloc);
+implement_for_all_heaps!(core::alloc);

@@ -28,7 +28,7 @@
 //! | what varies | who says it | ready made |
 //! |---|---|---|
 //! | where memory comes from | [`PageSource`] | [`sources`]; ports |
-//! | which core is this, and how is a context alone on its magazines | [`CoreLocal`] | [`SingleCore`], [`NoMagazines`], [`TryFlag`], [`Leased`]; ports |
+//! | which core is this, and how is a context alone on its magazines | [`CoreLocal`] | [`SingleCore`], [`TryFlag`], [`Leased`]; ports |
 //! | how big slices, pages, classes and magazines are | [`Geometry`] | [`Server`], [`Compact`], [`Tiny`], [`geometry!`] |
 //!
 //! For some KiB of memory there is a [`SmallHeap`], which has no size classes.
@@ -151,7 +151,7 @@ cfg_if::cfg_if! {
         mod any_context;
         mod lease;
 
-        pub use any_context::{CoreNumber, NoMagazines, TryFlag};
+        pub use any_context::{CoreNumber, TryFlag};
         pub use lease::{Leased, Threads};
     }
 }

@@ -1,28 +1,39 @@
-//! [`SmallHeap`]: for some KiB. No size classes, no pages, no magazines: a block is a run of granules in one bitmap.
+//! [`SmallHeap`]: for memory in KiB. No size classes, no pages: a block is a run of granules in one bitmap.
 //!
 //! *Role*: the other heap of this crate, for regions that pages, each for one block size, would use up. A free knows how long the block is by its
-//! `Layout`, so nothing is kept for a block; one bit for each 8 bytes is all the metadata (1.6 %).
+//! `Layout`, so nothing is kept for a block. All the metadata is one bit for each 8 bytes, and hints (together 1.8 % on 32-bit targets).
 //!
-//! *Invariants*
-//! - U1: whoever cleared a granule's bit owns the granule, until the bit is set again.
-//! - U2: a chunk lies at the start of its region, is published once and stays.
+//! | file | what it is |
+//! |---|---|
+//! | `small_heap/ready.rs` | small blocks that were freed last, ready to be allocated again |
+//! | `small_heap/chunk.rs` | a region, and which of its granules are free |
 //!
 //! *Concurrency*: no lock. Any context may call at any time, also while it interrupts another call.
 //!
-//! *Bounds*: an allocation looks at each word of the bitmaps twice at most; a free, or a resize in place, at those of the block.
+//! *Bounds*: most small blocks are ready: some 20 instructions. Else an allocation looks at the few words that have a hint, and, before it
+//! gives up, at all of them; a free, and a resize in place, at those of the block and of 2 KiB around it.
 
-use core::alloc::{GlobalAlloc, Layout};
+use core::alloc::Layout;
+use core::fmt;
+use core::num::NonZeroUsize;
+use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 
-use crate::bitmap::{Bitmap, words_for};
-use crate::global::no_unwind;
 use crate::misuse::{Misuse, Misuses};
-use crate::page_source::{PageSource, Region, RegionRequest};
+use crate::page_source::{PageSource, RegionRequest};
 use crate::size_class::GRANULE;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 
-/// Most free runs that an allocation compares, to take the shortest.
-const CANDIDATES: usize = 32;
+mod chunk;
+mod ready;
+
+use chunk::Chunk;
+use ready::Ready;
+
+/// Blocks of more than this part of the memory are never ready, so that what waits for its own size is little.
+const READY_PART: usize = 128;
+/// After memory was short no blocks are ready for so many frees, so that free granules come together.
+const SHORTAGE: usize = 1024;
 
 /// A heap without size classes, for regions of some KiB, with memory from `S`: plain memory, which needs no commit.
 ///
@@ -32,27 +43,20 @@ pub struct SmallHeap<S: PageSource> {
     source: S,
     /// The newest chunk; each leads to the one before.
     newest: AtomicPtr<Chunk>,
+    ready: Ready,
+    /// How many more frees memory is taken to be short for.
+    shortage: AtomicUsize,
     misuses: Misuses,
-}
-
-/// A region: this, the words of its bitmap, its granules.
-struct Chunk {
-    next: AtomicPtr<Chunk>,
-    words: NonNull<AtomicUsize>,
-    /// Address of granule 0.
-    start: usize,
-    count: usize,
-    /// No granule before this one is free: a hint.
-    lowest: AtomicUsize,
 }
 
 /// How a [`SmallHeap`] is doing, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct SmallStats {
     /// In the heap's regions, but for its metadata.
     pub capacity: usize,
-    /// In live blocks.
+    /// In blocks that the program holds.
     pub used: usize,
     /// In the longest run of free granules: the biggest block that could be had.
     pub largest_free_run: usize,
@@ -60,26 +64,27 @@ pub struct SmallStats {
     pub misuses: usize,
 }
 
+impl fmt::Display for SmallStats {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SmallStats { capacity, used, largest_free_run, misuses } = *self;
+        write!(out, "used {used} of {capacity} B, largest free run {largest_free_run} B, misuses {misuses}")
+    }
+}
+
 impl<S: PageSource> SmallHeap<S> {
     /// A heap that takes memory from `source`.
     pub const fn new(source: S) -> Self {
         const { assert!(!S::COMMITS, "`SmallHeap` is for memory that needs no commit") };
-        SmallHeap { source, newest: AtomicPtr::new(null_mut()), misuses: Misuses::new() }
+        let (newest, shortage) = (AtomicPtr::new(null_mut()), AtomicUsize::new(0));
+        SmallHeap { source, newest, ready: Ready::new(), shortage, misuses: Misuses::new() }
     }
 
     /// Allocates `layout.size()` bytes at `layout.align()`; `None` when there is no such run, and the source refuses. Size 0 is served like 1.
+    #[inline]
     pub fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
-        let len = granules(layout.size());
-        loop {
-            let newest = self.newest.load(Ordering::Acquire);
-            if let Some(address) = self.chunks().find_map(|chunk| chunk.claim(len, layout.align())) {
-                return NonNull::new(self.source.pointer_at(address));
-            }
-            // Another context may have added one meanwhile.
-            if !self.add_chunk(layout) && self.newest.load(Ordering::Acquire) == newest {
-                return None;
-            }
-        }
+        let ready = if layout.align() <= GRANULE { self.ready.take(layout.size()) } else { None };
+        let block = ready.or_else(|| self.search(layout))?;
+        NonNull::new(self.source.pointer_at(block.get()))
     }
 
     /// Like [`allocate`](Self::allocate), all bytes zero.
@@ -90,19 +95,18 @@ impl<S: PageSource> SmallHeap<S> {
         Some(pointer)
     }
 
-    /// Gives a block back. A block that is free already, and one of no region, is a misuse: a debug build panics, a release build leaves it alone
-    /// and counts it.
+    /// Gives a block back. A block that is free already, and one of no region, is a misuse: a debug build panics; a release build counts it when
+    /// the block is to go into the bitmap, and leaves it alone.
     ///
     /// # Safety
     /// `pointer` came from this heap with this alignment and size, or was reallocated to it, and is not used any more.
+    #[inline]
     pub unsafe fn deallocate(&self, pointer: NonNull<u8>, layout: Layout) {
-        let address = pointer.addr().get();
-        match self.chunk_of(address, granules(layout.size())) {
-            Some((chunk, first)) if chunk.free().is_clear(first..first + granules(layout.size())) => {
-                chunk.release(first, granules(layout.size()));
-            }
-            Some(_) => self.misuses.report(Misuse::DoubleFree, address),
-            None => self.misuses.report(Misuse::Foreign, address),
+        if cfg!(debug_assertions) {
+            self.check(pointer.addr(), layout.size());
+        }
+        if let Some(block) = self.ready.put(layout.size(), pointer.addr()) {
+            self.release(block, layout.size());
         }
     }
 
@@ -112,29 +116,49 @@ impl<S: PageSource> SmallHeap<S> {
     /// As for [`deallocate`](Self::deallocate). After success the old pointer is not used any more, and the block has the new size.
     pub unsafe fn reallocate(&self, pointer: NonNull<u8>, layout: Layout, new_size: usize) -> Option<NonNull<u8>> {
         let new_layout = Layout::from_size_align(new_size, layout.align()).ok()?;
-        let (old, new) = (granules(layout.size()), granules(new_size));
-        let Some((chunk, first)) = self.chunk_of(pointer.addr().get(), old) else {
-            self.misuses.report(Misuse::Foreign, pointer.addr().get());
-            return None;
-        };
-        if new < old {
-            chunk.release(first + new, old - new);
-        }
-        // The granules that follow; `claim` refuses what lies beyond the last.
-        if new <= old || chunk.free().claim(first + old..first + new) {
-            return NonNull::new(self.source.pointer_at(pointer.addr().get()));
+        // SAFETY: the caller's promise.
+        unsafe { self.change_layout(pointer, layout, new_layout) }
+    }
+
+    /// [`reallocate`](Self::reallocate) to any layout.
+    ///
+    /// # Safety
+    /// As there.
+    pub unsafe fn change_layout(&self, pointer: NonNull<u8>, layout: Layout, new_layout: Layout) -> Option<NonNull<u8>> {
+        let (old, new) = (granules(layout.size()), granules(new_layout.size()));
+        let (chunk, run) = self.claimed(pointer.addr(), layout.size())?;
+        if pointer.addr().get().is_multiple_of(new_layout.align()) {
+            if new < old {
+                chunk.release(run.start + new..run.end);
+            }
+            if new <= old || chunk.claim_exactly(run.end..run.start + new) {
+                return NonNull::new(self.source.pointer_at(pointer.addr().get()));
+            }
         }
         let target = self.allocate(new_layout)?;
         // SAFETY: two blocks that this context owns, each at least so long; then the old one is given up.
         unsafe {
-            target.copy_from_nonoverlapping(pointer, layout.size());
+            target.copy_from_nonoverlapping(pointer, layout.size().min(new_layout.size()));
             self.deallocate(pointer, layout);
         }
         Some(target)
     }
 
-    /// How the heap is doing. Takes time in proportion to its size.
+    /// Whether this is an address in the heap's memory.
+    pub fn contains(&self, pointer: *const u8) -> bool {
+        self.chunks().any(|chunk| chunk.run_at(pointer.addr() / GRANULE * GRANULE, 1).is_some())
+    }
+
+    /// How many of the bytes from `start` to `end` are in blocks, ready ones among them, or the heap's own: for a picture of the heap. Takes
+    /// time in proportion to their number.
+    pub fn used_between(&self, start: *const u8, end: *const u8) -> usize {
+        let free: usize = self.chunks().map(|chunk| chunk.free_between(start.addr(), end.addr())).sum();
+        end.addr().saturating_sub(start.addr()).saturating_sub(free * GRANULE)
+    }
+
+    /// How the heap is doing. Ready blocks go home first. Takes time in proportion to its size.
     pub fn stats(&self) -> SmallStats {
+        self.flush();
         let mut stats = SmallStats { misuses: self.misuses.count(), ..SmallStats::default() };
         for chunk in self.chunks() {
             let (mut from, mut free) = (0, 0);
@@ -143,10 +167,25 @@ impl<S: PageSource> SmallHeap<S> {
                 free += run.len();
                 from = run.end;
             }
-            stats.capacity += chunk.count * GRANULE;
-            stats.used += (chunk.count - free) * GRANULE;
+            stats.capacity += chunk.count() * GRANULE;
+            stats.used += (chunk.count() - free) * GRANULE;
         }
         stats
+    }
+
+    /// Panics if the heap's books are wrong: U3, U4. For tests, while no other context uses the heap.
+    pub fn assert_valid(&self) {
+        let mut ready = 0;
+        for (block, size) in self.ready.blocks() {
+            assert!(self.claimed(block, size).is_some(), "a ready block at {block:#x} is free as well");
+            let overlaps =
+                |other: &(NonZeroUsize, usize)| other.0.get() < block.get() + size && block.get() < other.0.get() + other.1;
+            assert_eq!(self.ready.blocks().filter(overlaps).count(), 1, "ready blocks overlap at {block:#x}");
+            ready += size;
+        }
+        let used = |chunk: &Chunk| (chunk.count() - chunk.free().count()) * GRANULE;
+        assert!(self.chunks().map(used).sum::<usize>() >= ready, "more blocks are ready than claimed");
+        self.chunks().for_each(Chunk::assert_valid);
     }
 
     /// The page source.
@@ -154,13 +193,59 @@ impl<S: PageSource> SmallHeap<S> {
         &self.source
     }
 
+    /// Claims a block's granules, and sees to it that there are some; returns the block's address.
+    #[cold]
+    #[inline(never)]
+    fn search(&self, layout: Layout) -> Option<NonZeroUsize> {
+        let (len, align) = (granules(layout.size()), layout.align());
+        loop {
+            let newest = self.newest.load(Ordering::Acquire);
+            let found = self.chunks().find_map(|chunk| chunk.claim(len, align)).or_else(|| {
+                self.shortage.store(SHORTAGE, Ordering::Relaxed);
+                self.ready.set_limit(0);
+                self.flush();
+                self.chunks().find_map(|chunk| chunk.claim_anywhere(len, align))
+            });
+            // Another context may have added a chunk meanwhile.
+            if found.is_some() || !self.add_chunk(layout) && self.newest.load(Ordering::Acquire) == newest {
+                return found;
+            }
+        }
+    }
+
+    /// Releases an owned block, if it is one.
+    #[inline(never)]
+    fn release(&self, block: NonZeroUsize, size: usize) {
+        if let Some((chunk, run)) = self.claimed(block, size) {
+            chunk.release(run);
+        }
+        let shortage = self.shortage.load(Ordering::Relaxed);
+        if shortage > 0 {
+            // A free that another context counts at the same moment does not matter.
+            self.shortage.store(shortage - 1, Ordering::Relaxed);
+            if shortage == 1 {
+                self.limit_ready();
+            }
+        }
+    }
+
+    /// Lets blocks be ready, in proportion to the memory there is.
+    fn limit_ready(&self) {
+        let granules: usize = self.chunks().map(Chunk::count).sum();
+        self.ready.set_limit(granules * GRANULE / READY_PART);
+    }
+
+    /// Sends all ready blocks home.
+    fn flush(&self) {
+        self.ready.drain().for_each(|(block, size)| self.release(block, size));
+    }
+
     /// Adds a region with room for a block of this layout, and perhaps others that are too small on the way; false if the source refuses.
     fn add_chunk(&self, layout: Layout) -> bool {
-        let bytes = granules(layout.size()).checked_mul(GRANULE).and_then(|bytes| bytes.checked_add(layout.align()));
-        // The bitmap, and what is lost at both ends.
-        let tables =
-            |bytes: usize| bytes.checked_add(bytes / 32)?.checked_add(size_of::<Chunk>() + 4 * align_of::<Chunk>() + GRANULE);
-        let Some(min_size) = bytes.and_then(tables).filter(|size| *size <= isize::MAX as usize) else { return false };
+        let min_size = Chunk::region_for(layout.size(), layout.align());
+        if min_size > isize::MAX as usize {
+            return false;
+        }
         let request = RegionRequest { min_size, preferred_size: min_size, preferred_align: GRANULE };
         let Some(chunk) = self.source.reserve(request).and_then(Chunk::create) else { return false };
         let mut newest = self.newest.load(Ordering::Relaxed);
@@ -168,7 +253,10 @@ impl<S: PageSource> SmallHeap<S> {
             // SAFETY: made just now, and not shared yet.
             unsafe { (*chunk.as_ptr()).next.store(newest, Ordering::Relaxed) };
             match self.newest.compare_exchange_weak(newest, chunk.as_ptr(), Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => return true,
+                Ok(_) => {
+                    self.limit_ready();
+                    return true;
+                }
                 Err(now) => newest = now,
             }
         }
@@ -180,92 +268,28 @@ impl<S: PageSource> SmallHeap<S> {
         core::iter::successors(follow(&self.newest), move |chunk| follow(&chunk.next))
     }
 
-    /// The chunk in which `len` granules lie from this address on, and the first of them.
-    fn chunk_of(&self, address: usize, len: usize) -> Option<(&Chunk, usize)> {
-        self.chunks().find_map(|chunk| {
-            let offset = address.wrapping_sub(chunk.start);
-            let first = offset / GRANULE;
-            let is_inside = offset.is_multiple_of(GRANULE) && first < chunk.count && len <= chunk.count - first;
-            is_inside.then_some((chunk, first))
-        })
+    /// The granules of a block, and the chunk that they are in. `None` is a misuse: it is free, or not of this heap.
+    fn claimed(&self, block: NonZeroUsize, size: usize) -> Option<(&Chunk, Range<usize>)> {
+        let found = self.chunks().find_map(|chunk| Some((chunk, chunk.run_at(block.get(), granules(size))?)));
+        let misuse = match &found {
+            Some((chunk, run)) if chunk.free().is_clear(run.clone()) => return found,
+            Some(_) => Misuse::DoubleFree,
+            None => Misuse::Foreign,
+        };
+        self.misuses.report(misuse, block.get());
+        None
+    }
+
+    /// Reports a block that the program cannot have.
+    fn check(&self, block: NonZeroUsize, size: usize) {
+        if self.claimed(block, size).is_some() && self.ready.blocks().any(|(ready, _)| ready == block) {
+            self.misuses.report(Misuse::DoubleFree, block.get());
+        }
     }
 }
 
 /// How many granules a block of so many bytes has.
+#[inline(always)]
 fn granules(size: usize) -> usize {
     size.max(1).div_ceil(GRANULE)
-}
-
-impl Chunk {
-    /// Makes a chunk in `region`; `None` if that is too small for a granule.
-    fn create(region: Region) -> Option<NonNull<Chunk>> {
-        let start = region.start.addr().get();
-        // Without its last byte where it ends at the end of the address space, so that no address wraps around.
-        let end = start + region.size.min(usize::MAX - start);
-        let table = start.checked_next_multiple_of(align_of::<Chunk>())?.checked_add(size_of::<Chunk>())?;
-        let words = words_for(end.checked_sub(table)? / GRANULE);
-        let first = table.checked_add(words * size_of::<AtomicUsize>())?.checked_next_multiple_of(GRANULE)?;
-        let count = end.checked_sub(first)? / GRANULE;
-        if count == 0 {
-            return None;
-        }
-        region.start.as_ptr().expose_provenance();
-        // SAFETY: all inside the region, which is the heap's, and aligned: words are no bigger than what a chunk is aligned to.
-        unsafe {
-            let words_start = region.start.add(table - start).cast::<AtomicUsize>();
-            words_start.write_bytes(0, words);
-            let chunk = words_start.cast::<Chunk>().sub(1);
-            let (next, lowest) = (AtomicPtr::new(null_mut()), AtomicUsize::new(0));
-            chunk.write(Chunk { next, words: words_start, start: first, count, lowest });
-            chunk.as_ref().free().release(0..count);
-            Some(chunk)
-        }
-    }
-
-    /// The free granules.
-    fn free(&self) -> Bitmap<'_> {
-        // SAFETY: `create` made so many, and they stay (U2).
-        Bitmap::new(unsafe { core::slice::from_raw_parts(self.words.as_ptr(), words_for(self.count)) }, self.count)
-    }
-
-    /// Claims `len` granules that start at a multiple of `align` bytes; returns their address.
-    fn claim(&self, len: usize, align: usize) -> Option<usize> {
-        let align = (align / GRANULE).max(1);
-        let offset = (self.start / GRANULE) & (align - 1);
-        let hint = self.lowest.load(Ordering::Relaxed);
-        let run = self.free().claim_run(hint, len, align, offset, CANDIDATES);
-        // The hint may have passed granules that were released since.
-        let run = run.or_else(|| if hint > 0 { self.free().claim_run(0, len, align, offset, CANDIDATES) } else { None })?;
-        if run.start == hint {
-            let _ = self.lowest.compare_exchange(hint, run.end, Ordering::Relaxed, Ordering::Relaxed);
-        }
-        Some(self.start + run.start * GRANULE)
-    }
-
-    /// Releases owned granules (U1).
-    fn release(&self, first: usize, len: usize) {
-        self.free().release(first..first + len);
-        self.lowest.fetch_min(first, Ordering::Relaxed);
-    }
-}
-
-// SAFETY: a heap hands out blocks that fit the layout, overlap no other, and stay until they are given back.
-unsafe impl<S: PageSource> GlobalAlloc for SmallHeap<S> {
-    #[inline]
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        no_unwind(|| self.allocate(layout)).map_or(null_mut(), NonNull::as_ptr)
-    }
-
-    #[inline]
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise; a block is never at null.
-        no_unwind(|| unsafe { self.deallocate(NonNull::new_unchecked(pointer), layout) });
-    }
-
-    #[inline]
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // SAFETY: as in `dealloc`.
-        let moved = no_unwind(|| unsafe { self.reallocate(NonNull::new_unchecked(pointer), layout, new_size) });
-        moved.map_or(null_mut(), NonNull::as_ptr)
-    }
 }

@@ -84,6 +84,7 @@ unsafe impl<S: PageSource> Subject for Recorded<S> {
     }
 
     fn assert_valid(&self) {
+        self.heap.assert_valid();
         let live: usize = self.layouts.borrow().values().map(|layout| layout.size().max(1).next_multiple_of(GRANULE)).sum();
         let stats = self.heap.stats();
         assert_eq!((stats.used, stats.misuses), (live, 0));
@@ -127,7 +128,7 @@ fn nearly_all_memory_holds_blocks_and_all_of_it_comes_back() {
             unsafe { heap.deallocate(probe, Layout::new::<u8>()) };
             heap.stats().largest_free_run
         };
-        assert!(whole * 100 >= kib * KIB * if kib == 1 { 90 } else { 96 }, "{whole} of {kib} KiB are for blocks");
+        assert!(whole * 100 >= kib * KIB * if kib == 1 { 75 } else { 92 }, "{whole} of {kib} KiB are for blocks");
         for _ in 0..if cfg!(miri) { 1 } else { 20 } {
             let mut blocks = Vec::new();
             let mut bytes = 0;

@@ -1,22 +1,15 @@
 //! [`Contexts`]: who may use a heap that has one core.
 
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
-
-use coreheap::{CoreLocal, SingleCore};
+use coreheap::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Who may use a heap: [`AnyContext`] or [`OneContext`].
 #[diagnostic::on_unimplemented(
     message = "the target has no compare-and-swap: enable coreheap-bare's feature `critical-section`, or use an `ExclusiveHeap`"
 )]
 pub trait Contexts: Send + Sync + Sized + 'static {
-    /// How the core heap is kept.
-    type Cores: CoreLocal;
     /// A new rule.
     #[allow(clippy::declare_interior_mutable_const)] // Only ever moved into a heap.
     const NEW: Self;
-    /// What goes with it.
-    #[allow(clippy::declare_interior_mutable_const)] // As above.
-    const CORES: Self::Cores;
 
     /// Runs one call into the heap.
     fn call<R>(&self, work: impl FnOnce() -> R) -> R;
@@ -31,10 +24,7 @@ pub struct AnyContext;
 
 #[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
 impl Contexts for AnyContext {
-    type Cores = coreheap::NoMagazines;
     const NEW: Self = AnyContext;
-    #[allow(clippy::declare_interior_mutable_const)] // See the trait.
-    const CORES: Self::Cores = coreheap::NoMagazines::new();
 
     #[inline(always)]
     fn call<R>(&self, work: impl FnOnce() -> R) -> R {
@@ -52,11 +42,7 @@ pub struct OneContext {
 }
 
 impl Contexts for OneContext {
-    type Cores = SingleCore;
     const NEW: Self = OneContext { is_inside: AtomicBool::new(false) };
-    #[allow(clippy::declare_interior_mutable_const)] // See the trait.
-    // SAFETY: `call` lets one context in at a time; whoever makes such a heap promises that contexts nest, so that it sees them.
-    const CORES: Self::Cores = unsafe { SingleCore::new() };
 
     #[inline]
     fn call<R>(&self, work: impl FnOnce() -> R) -> R {

@@ -3,37 +3,37 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::fmt;
 
-use coreheap::{Geometry, Heap, PageSource, Tiny};
+use coreheap::{PageSource, SmallHeap};
 
 use crate::contexts::{AnyContext, Contexts, OneContext, Open};
 use crate::memory::StaticMemory;
 
 /// `BYTES` bytes, for any context on one core, interrupts included.
-pub type Coreheap<const BYTES: usize, G = Tiny> = BareHeap<StaticMemory<BYTES>, AnyContext, G>;
+pub type Coreheap<const BYTES: usize> = BareHeap<StaticMemory<BYTES>, AnyContext>;
 
 /// `BYTES` bytes, for one context at a time. An interrupt that uses the heap while it is in use panics.
-pub type ExclusiveHeap<const BYTES: usize, G = Tiny> = BareHeap<StaticMemory<BYTES>, OneContext, G>;
+pub type ExclusiveHeap<const BYTES: usize> = BareHeap<StaticMemory<BYTES>, OneContext>;
 
 /// A heap for one core.
-pub struct BareHeap<S: PageSource, X: Contexts, G: Geometry> {
+pub struct BareHeap<S: PageSource, X: Contexts> {
     contexts: X,
-    heap: Heap<S, X::Cores, G>,
+    heap: SmallHeap<S>,
 }
 
-impl<const BYTES: usize, X: Open, G: Geometry> BareHeap<StaticMemory<BYTES>, X, G> {
+impl<const BYTES: usize, X: Open> BareHeap<StaticMemory<BYTES>, X> {
     /// An empty heap, for a static. Nothing runs before its first use, and all of it is zero until then.
     pub const fn new() -> Self {
         Self::over(StaticMemory::new())
     }
 }
 
-impl<const BYTES: usize, X: Open, G: Geometry> Default for BareHeap<StaticMemory<BYTES>, X, G> {
+impl<const BYTES: usize, X: Open> Default for BareHeap<StaticMemory<BYTES>, X> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<const BYTES: usize, G: Geometry> ExclusiveHeap<BYTES, G> {
+impl<const BYTES: usize> ExclusiveHeap<BYTES> {
     /// An empty heap, for a static, as [`Coreheap::new`].
     ///
     /// # Safety
@@ -44,39 +44,39 @@ impl<const BYTES: usize, G: Geometry> ExclusiveHeap<BYTES, G> {
     }
 }
 
-impl<S: PageSource, X: Open, G: Geometry> BareHeap<S, X, G> {
+impl<S: PageSource, X: Open> BareHeap<S, X> {
     /// An empty heap that takes its memory from `source`, for any context.
     pub const fn with_source(source: S) -> Self {
         Self::over(source)
     }
 
     /// The heap, whose functions any context may call. Only in a static, because blocks may lie inside the value.
-    pub fn heap(&'static self) -> &'static Heap<S, X::Cores, G> {
+    pub fn heap(&'static self) -> &'static SmallHeap<S> {
         &self.heap
     }
 }
 
-impl<S: PageSource, X: Contexts, G: Geometry> BareHeap<S, X, G> {
+impl<S: PageSource, X: Contexts> BareHeap<S, X> {
     const fn over(source: S) -> Self {
-        BareHeap { contexts: X::NEW, heap: Heap::new(source, X::CORES) }
+        BareHeap { contexts: X::NEW, heap: SmallHeap::new(source) }
     }
 
     /// Calls the heap: for allocation that fails without a panic, statistics, and so on. A panic if [`OneContext`] was broken.
     ///
     /// Only in a static, because blocks may lie inside the value.
-    pub fn with<R>(&'static self, work: impl FnOnce(&'static Heap<S, X::Cores, G>) -> R) -> R {
+    pub fn with<R>(&'static self, work: impl FnOnce(&'static SmallHeap<S>) -> R) -> R {
         self.contexts.call(|| work(&self.heap))
     }
 }
 
-impl<S: PageSource, X: Contexts, G: Geometry> fmt::Debug for BareHeap<S, X, G> {
+impl<S: PageSource, X: Contexts> fmt::Debug for BareHeap<S, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BareHeap").finish_non_exhaustive()
     }
 }
 
 // SAFETY: the heap's own.
-unsafe impl<S: PageSource, X: Contexts, G: Geometry> GlobalAlloc for BareHeap<S, X, G> {
+unsafe impl<S: PageSource, X: Contexts> GlobalAlloc for BareHeap<S, X> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise.

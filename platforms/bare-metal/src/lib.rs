@@ -29,6 +29,7 @@
 //! |---|---|---|
 //! | [`Coreheap`] | any context: the main program, and interrupts at any moment | nothing is masked where the target has compare-and-swap |
 //! | [`ExclusiveHeap`] | the main program; an interrupt that tries, panics | nothing |
+//! | [`MixedHeap`] | any context; several [`Kind`]s of memory | as [`Coreheap`] |
 //! | [`CoresHeap`] | any context on any core | magazines for each core, by your [`Cores`] |
 //!
 //! Targets without compare-and-swap (`thumbv6m`, `thumbv4t`, `riscv32i`) need the feature `critical-section` for the first and the third,
@@ -44,6 +45,7 @@ pub use coreheap;
 
 mod contexts;
 mod heap;
+mod kinds;
 mod memory;
 mod regions;
 mod window;
@@ -57,6 +59,7 @@ pub use cores::MaskedCore;
 #[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
 pub use cores::{Cores, CoresHeap, Pinned};
 pub use heap::{BareHeap, Coreheap, ExclusiveHeap};
+pub use kinds::{Kind, Memory, MixedHeap};
 pub use memory::StaticMemory;
 pub use regions::AddedRegions;
 pub use window::{Frames, Window};

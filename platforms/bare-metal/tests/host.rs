@@ -11,8 +11,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use coreheap_bare::coreheap::{Heap, PageSource, Server, SingleCore, Tiny};
-use coreheap_bare::{AddedRegions, Coreheap, Cores, CoresHeap, ExclusiveHeap, Frames, Pinned, Window};
+use coreheap_bare::coreheap::sources::FixedRegion;
+use coreheap_bare::coreheap::{Heap, PageSource, Server, SingleCore, SmallHeap, Tiny};
+use coreheap_bare::{AddedRegions, Coreheap, Cores, CoresHeap, ExclusiveHeap, Frames, Kind, Memory, MixedHeap, Pinned, Window};
 use coreheap_tests::conformance::{conformance, conformance_with};
 use coreheap_tests::fuzz::single_core;
 
@@ -154,7 +155,6 @@ fn a_static_is_all_that_it_takes() {
         OPEN.dealloc(grown, Layout::from_size_align(20 * KIB, 8).unwrap());
     }
     OPEN.heap().assert_valid();
-    OPEN.heap().purge();
     assert_eq!(OPEN.with(|heap| heap.stats().used), 0);
 }
 
@@ -173,6 +173,44 @@ fn a_call_inside_a_call_panics_where_that_is_forbidden() {
         EXCLUSIVE.dealloc(block, layout);
     }
     EXCLUSIVE.with(|heap| heap.assert_valid());
+}
+
+#[test]
+fn memory_can_be_asked_for_by_its_kind() {
+    const BATTERY: Kind = Kind::own(0);
+    let mut parts = [[0u64; 512]; 3];
+    // SAFETY: memory of the test's own, which outlives the heap.
+    let [slow, fast, kept] = parts.each_mut().map(|part| unsafe { FixedRegion::over(part.as_mut_ptr().cast(), 4 * KIB) });
+    let heap = MixedHeap::new([
+        Memory::new(Kind::EXTERNAL, slow),
+        Memory::new(Kind::FAST | Kind::DMA, fast),
+        Memory::new(BATTERY | Kind::DMA, kept),
+    ]);
+    let home = |block: NonNull<u8>| heap.of(Kind::ANY).position(|part| part.contains(block.as_ptr()));
+    let layout = Layout::new::<[u8; 1000]>();
+    assert_eq!(home(heap.allocate(Kind::ANY, layout).expect("room")), Some(0), "the first in order");
+    let block = heap.allocate(Kind::FAST, layout).expect("room");
+    assert_eq!(home(block), Some(1));
+    assert_eq!(home(heap.allocate(BATTERY, layout).expect("room")), Some(2));
+    assert_eq!(heap.allocate(Kind::FAST | BATTERY, layout), None, "no memory is both");
+    let in_fast = std::iter::from_fn(|| heap.allocate(Kind::DMA, layout)).map(home).collect::<Vec<_>>();
+    assert_eq!(in_fast, [Some(1), Some(1), Some(2), Some(2)], "one after the other, and none elsewhere");
+    // SAFETY: blocks of this heap, with their layouts.
+    unsafe {
+        block.write_bytes(7, 1000);
+        assert_eq!(heap.reallocate(block, layout, 2000), None, "fast memory is full, and no other is fast");
+        let elsewhere = std::iter::from_fn(|| NonNull::new(heap.alloc(layout))).collect::<Vec<_>>();
+        assert_eq!(elsewhere.iter().map(|block| home(*block)).collect::<Vec<_>>(), [Some(0), Some(0)]);
+        elsewhere.into_iter().for_each(|block| heap.deallocate(block, layout));
+        heap.dealloc(block.as_ptr(), layout);
+        let grown = heap.alloc(layout);
+        assert_eq!(home(NonNull::new(grown).expect("room")), Some(0));
+        grown.write_bytes(9, 1000);
+        let grown = heap.realloc(grown, layout, 2500);
+        assert_eq!((home(NonNull::new(grown).expect("room")), grown.read(), grown.add(999).read()), (Some(0), 9, 9));
+    }
+    heap.of(Kind::ANY).for_each(SmallHeap::assert_valid);
+    assert!(heap.of(Kind::ANY).all(|part| part.stats().misuses == 0));
 }
 
 thread_local! {
