@@ -17,7 +17,7 @@ pub struct Step {
     pub env: &'static [(&'static str, &'static str)],
     /// What is run.
     pub command: &'static str,
-    /// Where, from the workspace's root: packages for other machines say inside which.
+    /// Where, from the workspace's root: examples for other machines are packages that say inside how to run them.
     pub folder: &'static str,
     /// Whether it must run at least one test.
     pub has_tests: bool,
@@ -288,11 +288,11 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         name: "kernel-riscv64",
-        shows: "example: a kernel on four harts, in QEMU",
+        shows: "example: a kernel on four cores, 64-bit RISC-V, in QEMU",
         needs: &[Target("stable", RISCV64), Program("qemu-system-riscv64", QEMU_MISC)],
         env: &[],
-        command: "cargo run --release --target-dir {target}/examples",
-        folder: "examples/kernel-riscv64",
+        command: "cargo run --release --target riscv64gc-unknown-none-elf --target-dir {target}/examples",
+        folder: "examples/kernel",
         has_tests: false,
     },
     Step {
