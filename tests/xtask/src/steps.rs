@@ -30,9 +30,11 @@ const THUMB: &str = "thumbv7em-none-eabihf";
 const THUMB_V6: &str = "thumbv6m-none-eabi";
 const RISCV32: &str = "riscv32imac-unknown-none-elf";
 const RISCV64: &str = "riscv64gc-unknown-none-elf";
+const X86_64: &str = "x86_64-unknown-none";
 /// Debian's packages of QEMU; some images have a `qemu-utils` that is too new for them, which goes.
 const QEMU_ARM: &str = "qemu-system-arm qemu-utils-";
 const QEMU_MISC: &str = "qemu-system-misc opensbi qemu-utils-";
+const QEMU_X86: &str = "qemu-system-x86 qemu-utils-";
 /// Three quarters of the time that the optimised tests take to build is link-time optimisation; the code that is tested is
 /// generic, and is optimised as well without.
 const NO_LTO: &[(&str, &str)] = &[("CARGO_PROFILE_RELEASE_LTO", "off")];
@@ -292,6 +294,15 @@ pub const STEPS: &[Step] = &[
         needs: &[Target("stable", RISCV64), Program("qemu-system-riscv64", QEMU_MISC)],
         env: &[],
         command: "cargo run --release --target riscv64gc-unknown-none-elf --target-dir {target}/examples",
+        folder: "examples/kernel",
+        has_tests: false,
+    },
+    Step {
+        name: "kernel-x86_64",
+        shows: "example: a kernel on four cores, x86-64, in QEMU",
+        needs: &[Target("stable", X86_64), Program("qemu-system-x86_64", QEMU_X86)],
+        env: &[],
+        command: "cargo run --release --target x86_64-unknown-none --target-dir {target}/examples",
         folder: "examples/kernel",
         has_tests: false,
     },

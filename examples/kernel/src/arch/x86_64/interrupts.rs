@@ -3,7 +3,7 @@
 use core::arch::naked_asm;
 use core::arch::x86_64::_rdtsc;
 
-use spin::LazyLock;
+use spin::Once;
 use x86_64::VirtAddr;
 use x86_64::instructions::interrupts;
 use x86_64::registers::control::Cr2;
@@ -15,11 +15,18 @@ use crate::profiler;
 /// Runs `work` with interrupts off on this core, and then as they were before.
 pub use x86_64::instructions::interrupts::without_interrupts as off;
 
-/// For all cores.
-static HANDLERS: LazyLock<InterruptDescriptorTable> = LazyLock::new(|| {
+/// Sends this core's interrupts to their handlers.
+pub fn init() {
+    static HANDLERS: Once<InterruptDescriptorTable> = Once::new();
+    HANDLERS.call_once(handlers).load();
+    apic::init();
+    tlb::join();
+}
+
+fn handlers() -> InterruptDescriptorTable {
     let address = |entry: unsafe extern "C" fn()| VirtAddr::from_ptr(entry as *const ());
     let mut table = InterruptDescriptorTable::new();
-    // SAFETY: each entry expects what the processor has pushed for its vector.
+    // SAFETY: each entry expects what the processor pushes for its vector.
     unsafe {
         table.non_maskable_interrupt.set_handler_addr(address(nmi_entry));
         table[apic::TIMER].set_handler_addr(address(timer_entry));
@@ -27,17 +34,10 @@ static HANDLERS: LazyLock<InterruptDescriptorTable> = LazyLock::new(|| {
         table.page_fault.set_handler_addr(address(fault_entry::<{ ExceptionVector::Page as u8 }>));
         table.double_fault.set_handler_addr(address(fault_entry::<{ ExceptionVector::Double as u8 }>));
         table.general_protection_fault.set_handler_addr(address(fault_entry::<{ ExceptionVector::GeneralProtection as u8 }>));
-        // What the others become, as they have no handler: the error is eight times their number, and two.
+        // What other exceptions become, because they have no handler: the error is eight times their number, and two.
         table.segment_not_present.set_handler_addr(address(fault_entry::<{ ExceptionVector::SegmentNotPresent as u8 }>));
     }
     table
-});
-
-/// Sends this core's interrupts to their handlers.
-pub fn init() {
-    HANDLERS.load();
-    apic::init();
-    tlb::join();
 }
 
 /// Timer interrupts begin on this core.
@@ -62,7 +62,7 @@ fn set_timer() {
 /// interrupted, which the processor has aligned to 16 bytes before it pushed five words.
 macro_rules! entry {
     ($name:ident, $handler:path) => {
-        #[unsafe(naked)]
+#[unsafe(naked)]
         #[rustfmt::skip]
         unsafe extern "C" fn $name() {
             naked_asm!(

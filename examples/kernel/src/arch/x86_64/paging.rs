@@ -43,10 +43,10 @@ pub fn turn_on(root: usize) {
     unsafe { Cr3::write(root, Cr3Flags::empty()) };
 }
 
-/// No core keeps in mind that there was nothing at a page.
+/// Nothing to do: no core keeps in mind that there was nothing.
 pub fn is_there(_page: usize) {}
 
-/// All cores forget the pages, and all others: for more than a few that is no slower.
+/// All cores empty their TLBs. Pages would have to be handed over to them, and to forget more than a few one by one is no faster.
 pub fn is_gone(_page: usize, _count: usize) {
     tlb::shoot_down();
 }
