@@ -1,4 +1,4 @@
-//! x86-64: QEMU's q35. The processor has blocks of 1 GiB and an instruction that reads the base of GS, as all have from some 2013 on.
+//! x86-64: QEMU's q35, with a processor that has blocks of 1 GiB and an instruction that reads the base of GS.
 
 mod apic;
 mod boot;

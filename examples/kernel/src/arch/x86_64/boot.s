@@ -59,7 +59,8 @@ into_long_mode:
     xor edx, edx
     mov eax, 1 << 8 | 1 << 11           # long mode; pages may be without code
     wrmsr
-    mov eax, 1 << 31 | 1 << 16 | 1      # paging, read-only pages are so for the kernel as well, protection
+    # Paging, read-only pages that are so for the kernel as well, protection; and caches, which are off in all but the first core.
+    mov eax, 1 << 31 | 1 << 16 | 1
     mov cr0, eax
     ljmp 0x08, offset long_mode
 
