@@ -27,7 +27,10 @@
 //! number, and calls [`enter`](crate::cores::enter).
 
 cfg_if::cfg_if! {
-    if #[cfg(target_arch = "riscv64")] {
+    if #[cfg(target_arch = "aarch64")] {
+        mod aarch64;
+        pub use aarch64::*;
+    } else if #[cfg(target_arch = "riscv64")] {
         mod riscv64;
         pub use riscv64::*;
     } else if #[cfg(target_arch = "x86_64")] {

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use core::hint::black_box;
+use core::ops::Range;
 use core::ptr::NonNull;
 
 use coreheap_bare::{Cores, CoresHeap, Frames, Pinned, Window, coreheap::Server};
@@ -12,12 +13,13 @@ use crate::{frames, paging};
 
 /// Twice the RAM is plenty. `Server` asks for 1 GiB and takes less; its tables are 0.1 % of the window.
 const WINDOW_SIZE: usize = 256 << 20;
-const WINDOW_START: *mut u8 = arch::WINDOW_START as *mut u8;
+/// The addresses. Nothing else has pages that come and go.
+pub const WINDOW: Range<usize> = arch::WINDOW_START..arch::WINDOW_START + WINDOW_SIZE;
 
 #[global_allocator]
 pub static HEAP: CoresHeap<Window<KernelFrames>, KernelCores, CORES, Server> =
     // SAFETY: nothing else is mapped there.
-    CoresHeap::new(unsafe { Window::new(WINDOW_START, WINDOW_SIZE, KernelFrames) }, Pinned::new());
+    CoresHeap::new(unsafe { Window::new(WINDOW.start as *mut u8, WINDOW_SIZE, KernelFrames) }, Pinned::new());
 
 /// Has the heap take its window. To be called before there are interrupts: the window goes to the first who allocates, and until it is ready,
 /// a handler that interrupts that finds no memory.

@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::arch::paging as arch;
 use crate::frames::{self, FRAME_SIZE};
+use crate::heap::WINDOW;
 
 /// The bit in an entry that says that there is something. Every architecture has it here.
 pub const VALID: u64 = 1 << 0;
@@ -61,10 +62,10 @@ pub unsafe fn unmap(page: usize, count: usize) {
     });
 }
 
-/// Whether there is a page at `address`. A core may have kept in mind that there was none: then it faults, and has to be told.
+/// Whether there is a page of the heap at `address`. A core may have kept in mind that there was none: then it faults, and has to be told.
 #[allow(dead_code, reason = "x86-64 keeps nothing in mind that was not there")]
 pub fn is_mapped(address: usize) -> bool {
-    entry(address, 0, || None).is_some_and(|entry| entry.load(Ordering::Acquire) & VALID != 0)
+    WINDOW.contains(&address) && entry(address, 0, || None).is_some_and(|entry| entry.load(Ordering::Acquire) & VALID != 0)
 }
 
 /// How many frames are page tables. They stay.
