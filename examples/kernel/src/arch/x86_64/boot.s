@@ -83,12 +83,13 @@ long_mode:
     xor ebp, ebp
     call {enter}
 
+# Accessed from the start, so that processors need not write that.
 .section .rodata.boot, "a"
     .balign 8
 gdt:
     .quad 0
-    .quad 0x00209a0000000000            # 0x08: 64-bit code
-    .quad 0x00cf9a000000ffff            # 0x10: 32-bit code
+    .quad 0x00209b0000000000            # 0x08: 64-bit code
+    .quad 0x00cf9b000000ffff            # 0x10: 32-bit code
 gdt_end:
 
 # Page tables until the kernel has made its own: the first GiB, at its own addresses.
