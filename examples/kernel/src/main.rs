@@ -1,4 +1,5 @@
-//! Run it with `cargo xtask example kernel-riscv64`, or `cargo run --release --target TRIPLE` in this folder, in an emulator either way.
+//! Run it with `cargo xtask example kernel-riscv64` or `kernel-aarch64`, or `cargo run --release --target TRIPLE` in this folder; in QEMU
+//! either way.
 //!
 //! A small kernel for four cores whose heap is coreheap: boxes, strings and maps on all cores, and in interrupt handlers, in memory that is
 //! mapped when the heap needs it and unmapped when it does not. What a kernel has to write for that is in `heap.rs`.

@@ -51,11 +51,11 @@ fn start() -> bool {
 
 fn finish() {
     let finished = FINISHED.fetch_add(1, Relaxed) + 1;
-    // While all others work on. What was free all the time since is no loss. All that is free comes again soon, in other frames, and a core
-    // that still knew the old ones would break what is checked here.
+    // While all others work on. First all that is free: it comes again soon, in other frames, and a core that still knew the old ones would
+    // break what is checked here. Then what was free all the time since.
     match finished % (2 * JOBS_UNTIL_PURGE) {
-        0 => HEAP.purge(),
-        JOBS_UNTIL_PURGE => HEAP.purge_aged(),
+        JOBS_UNTIL_PURGE => HEAP.purge(),
+        0 => HEAP.purge_aged(),
         _ => 0,
     };
 }

@@ -30,6 +30,7 @@ const THUMB: &str = "thumbv7em-none-eabihf";
 const THUMB_V6: &str = "thumbv6m-none-eabi";
 const RISCV32: &str = "riscv32imac-unknown-none-elf";
 const RISCV64: &str = "riscv64gc-unknown-none-elf";
+const AARCH64: &str = "aarch64-unknown-none-softfloat";
 const X86_64: &str = "x86_64-unknown-none";
 /// Debian's packages of QEMU; some images have a `qemu-utils` that is too new for them, which goes.
 const QEMU_ARM: &str = "qemu-system-arm qemu-utils-";
@@ -294,6 +295,15 @@ pub const STEPS: &[Step] = &[
         needs: &[Target("stable", RISCV64), Program("qemu-system-riscv64", QEMU_MISC)],
         env: &[],
         command: "cargo run --release --target riscv64gc-unknown-none-elf --target-dir {target}/examples",
+        folder: "examples/kernel",
+        has_tests: false,
+    },
+    Step {
+        name: "kernel-aarch64",
+        shows: "example: a kernel on four cores, AArch64, in QEMU",
+        needs: &[Target("stable", AARCH64), Program("qemu-system-aarch64", QEMU_ARM)],
+        env: &[],
+        command: "cargo run --release --target aarch64-unknown-none-softfloat --target-dir {target}/examples",
         folder: "examples/kernel",
         has_tests: false,
     },
