@@ -35,9 +35,9 @@ enum Command {
         #[arg(short, long)]
         verbose: bool,
     },
-    /// Run an example in release mode, those for other machines in an emulator: any name in `examples`
+    /// Run an example in release mode, those for other machines in an emulator
     Example {
-        /// The example's name
+        /// The example's name: one of the root package's, or a step that runs one for another machine
         name: String,
         /// Arguments for the example, after `--`
         #[arg(last = true, value_name = "ARGUMENTS")]
@@ -71,17 +71,6 @@ fn main() -> ExitCode {
     })
 }
 
-/// Runs an example: one of the root package's, or a package of its own, for another machine.
-fn example(name: String, arguments: &[String]) -> io::Result<ExitCode> {
-    let folder = shell::root().join("examples").join(&name);
-    if !folder.join("Cargo.toml").is_file() {
-        return shell::hand_over("cargo run --release --example", &[name, "--".into()], arguments);
-    }
-    // From inside, where the package says which machine it is for.
-    let mut command = shell::command("cargo run --release --target-dir {target}/examples --");
-    Ok(shell::exit_code(command.args(arguments).current_dir(folder).status()?))
-}
-
 fn run(command: Command) -> io::Result<ExitCode> {
     match command {
         Command::Test { list: true, .. } => {
@@ -89,7 +78,7 @@ fn run(command: Command) -> io::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Test { names, verbose, .. } => runner::test(&names, verbose),
-        Command::Example { name, arguments } => example(name, &arguments),
+        Command::Example { name, arguments } => runner::example(name, &arguments),
         Command::Bench(Bench::Quick { arguments }) => {
             shell::hand_over("cargo run --release -p coreheap-bench --bin", &["quick".into(), "--".into()], &arguments)
         }

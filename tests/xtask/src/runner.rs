@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::rig::Missing;
-use crate::shell::{command, root};
+use crate::shell::{command, exit_code, hand_over, root};
 use crate::steps::{STEPS, Step};
 
 /// How long a step may take in CI: a test that hangs is to fail under its name, before CI gives up on everything.
@@ -39,6 +39,17 @@ pub fn list() -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Runs an example: one for another machine, which is the step of that name, or one of the root package.
+pub fn example(name: String, arguments: &[String]) -> io::Result<ExitCode> {
+    let Some(step) = STEPS.iter().find(|step| step.name == name && step.folder.starts_with("examples")) else {
+        return hand_over("cargo run --release --example", &[name, "--".into()], arguments);
+    };
+    for need in step.needs {
+        need.provide().map_err(|(Missing::NotInstalled(reason) | Missing::NotHere(reason))| io::Error::other(reason))?;
+    }
+    Ok(exit_code(command_of(step).arg("--").args(arguments).status()?))
 }
 
 /// Runs the named steps, or all, and prints a table and a closing line.
@@ -73,10 +84,7 @@ fn run(step: &'static Step, in_ci: bool, verbose: bool) -> io::Result<Report> {
             Err(Missing::NotInstalled(reason) | Missing::NotHere(reason)) => return done(Outcome::Skipped(reason), 0),
         }
     }
-    let mut command = command(step.command);
-    command.current_dir(root().join(step.folder));
-    command.envs(step.env.iter().copied());
-    let (status, output) = match watch(command, in_ci.then_some(LIMIT), verbose) {
+    let (status, output) = match watch(command_of(step), in_ci.then_some(LIMIT), verbose) {
         Ok(end) => end,
         Err(error) => return done(Outcome::Failed(format!("cannot run `{}`: {error}", step.command)), 0),
     };
@@ -92,6 +100,13 @@ fn run(step: &'static Step, in_ci: bool, verbose: bool) -> io::Result<Report> {
     }
     println!("FAILED: {} {reason}", step.name);
     done(Outcome::Failed(reason), tests)
+}
+
+fn command_of(step: &Step) -> Command {
+    let mut command = command(step.command);
+    command.current_dir(root().join(step.folder));
+    command.envs(step.env.iter().copied());
+    command
 }
 
 /// Runs a command to its end and collects what it prints. No status: it was ended, because it took longer than the limit.

@@ -17,7 +17,7 @@ pub struct Step {
     pub env: &'static [(&'static str, &'static str)],
     /// What is run.
     pub command: &'static str,
-    /// Where, from the workspace's root: packages for other machines say inside which.
+    /// Where, from the workspace's root: examples for other machines are packages that say inside how to run them.
     pub folder: &'static str,
     /// Whether it must run at least one test.
     pub has_tests: bool,
@@ -30,9 +30,12 @@ const THUMB: &str = "thumbv7em-none-eabihf";
 const THUMB_V6: &str = "thumbv6m-none-eabi";
 const RISCV32: &str = "riscv32imac-unknown-none-elf";
 const RISCV64: &str = "riscv64gc-unknown-none-elf";
+const AARCH64: &str = "aarch64-unknown-none-softfloat";
+const X86_64: &str = "x86_64-unknown-none";
 /// Debian's packages of QEMU; some images have a `qemu-utils` that is too new for them, which goes.
 const QEMU_ARM: &str = "qemu-system-arm qemu-utils-";
 const QEMU_MISC: &str = "qemu-system-misc opensbi qemu-utils-";
+const QEMU_X86: &str = "qemu-system-x86 qemu-utils-";
 /// Three quarters of the time that the optimised tests take to build is link-time optimisation; the code that is tested is
 /// generic, and is optimised as well without.
 const NO_LTO: &[(&str, &str)] = &[("CARGO_PROFILE_RELEASE_LTO", "off")];
@@ -288,11 +291,29 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         name: "kernel-riscv64",
-        shows: "example: a kernel on four harts, in QEMU",
+        shows: "example: a kernel on four cores, 64-bit RISC-V, in QEMU",
         needs: &[Target("stable", RISCV64), Program("qemu-system-riscv64", QEMU_MISC)],
         env: &[],
-        command: "cargo run --release --target-dir {target}/examples",
-        folder: "examples/kernel-riscv64",
+        command: "cargo run --release --target riscv64gc-unknown-none-elf --target-dir {target}/examples",
+        folder: "examples/kernel",
+        has_tests: false,
+    },
+    Step {
+        name: "kernel-aarch64",
+        shows: "example: a kernel on four cores, AArch64, in QEMU",
+        needs: &[Target("stable", AARCH64), Program("qemu-system-aarch64", QEMU_ARM)],
+        env: &[],
+        command: "cargo run --release --target aarch64-unknown-none-softfloat --target-dir {target}/examples",
+        folder: "examples/kernel",
+        has_tests: false,
+    },
+    Step {
+        name: "kernel-x86_64",
+        shows: "example: a kernel on four cores, x86-64, in QEMU",
+        needs: &[Target("stable", X86_64), Program("qemu-system-x86_64", QEMU_X86)],
+        env: &[],
+        command: "cargo run --release --target x86_64-unknown-none --target-dir {target}/examples",
+        folder: "examples/kernel",
         has_tests: false,
     },
     Step {

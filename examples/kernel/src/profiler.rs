@@ -1,18 +1,19 @@
-//! A profiler: every timer interrupt notes where its hart was, in blocks from the heap, whatever it interrupts.
+//! A profiler: every timer interrupt notes where its core was, in blocks from the heap, whatever it interrupts.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 
-use crate::boot::{self, HARTS};
+use crate::arch;
+use crate::cores::CORES;
 use crate::lock::Lock;
 
-/// How many samples a hart keeps.
+/// How many samples a core keeps.
 const KEPT: usize = 64;
 
-/// One for each hart.
-static PROFILES: [Lock<Profile>; HARTS] = [const { Lock::new(Profile::new()) }; HARTS];
+/// One for each core.
+static PROFILES: [Lock<Profile>; CORES] = [const { Lock::new(Profile::new()) }; CORES];
 
 struct Profile {
     /// The last ones.
@@ -39,7 +40,7 @@ impl Sample {
     }
 
     fn text(number: usize, at: usize) -> String {
-        format!("hart {}, sample {number}, at {at:#x}", boot::hart())
+        format!("core {}, sample {number}, at {at:#x}", arch::core())
     }
 
     fn check(&self, number: usize) {
@@ -67,14 +68,19 @@ impl Profile {
     }
 }
 
-/// This hart was at `at` when the interrupt came.
+/// This core was at `at` when the interrupt came.
 pub fn tick(at: usize) {
-    PROFILES[boot::hart()].with(|profile| profile.add(at));
+    PROFILES[arch::core()].with(|profile| profile.add(at));
 }
 
-/// Drops this hart's samples, each of which is checked.
+/// When the next interrupt is to come: in 30 to 130 µs, so that it hits anything, again and again. `now` is any time that goes on.
+pub fn microseconds_to_next(now: u64) -> u64 {
+    30 + (now.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % 100
+}
+
+/// Drops this core's samples, each of which is checked.
 pub fn finish() {
-    PROFILES[boot::hart()].with(|profile| {
+    PROFILES[arch::core()].with(|profile| {
         while !profile.samples.is_empty() {
             profile.drop_oldest();
         }
@@ -82,9 +88,9 @@ pub fn finish() {
     });
 }
 
-/// A hart's counts.
-pub fn counts(hart: usize) -> Counts {
-    PROFILES[hart].with(|profile| profile.counts)
+/// A core's counts.
+pub fn counts(core: usize) -> Counts {
+    PROFILES[core].with(|profile| profile.counts)
 }
 
 /// Whether this is the address of code of the heap: the linker script put that together.

@@ -8,6 +8,9 @@ use riscv::register::{scause, sepc, sstatus, stval, stvec, time};
 
 use crate::{paging, profiler};
 
+/// Runs `work` with interrupts off on this hart, and then as they were before.
+pub use riscv::interrupt::supervisor::free as off;
+
 /// Sends this hart's traps to `trap_entry`.
 pub fn init() {
     // SAFETY: a trap may come from here on. The FPU stays off: a kernel that counts in whole numbers need not save its registers.
@@ -33,17 +36,15 @@ pub fn stop_timer() {
     interrupt::disable();
 }
 
-/// The next one comes in 30 to 130 µs, so that it hits anything, again and again.
 fn set_timer() {
     // The clock of QEMU's virt.
     const TICKS_PER_MICROSECOND: u64 = 10;
     let now = time::read64();
-    let delay = 30 + (now.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % 100;
-    sbi_rt::set_timer(now + delay * TICKS_PER_MICROSECOND);
+    sbi_rt::set_timer(now + profiler::microseconds_to_next(now) * TICKS_PER_MICROSECOND);
 }
 
 /// Saves what Rust functions may change, on the stack of what was interrupted; and what the next trap changes, because a page fault may come
-/// during an interrupt. The linker script puts this at a multiple of 4, as `stvec` needs it.
+/// during an interrupt. The linker script puts this where `stvec` can point to.
 #[unsafe(naked)]
 #[unsafe(link_section = ".text.trap")]
 #[rustfmt::skip]
@@ -76,7 +77,7 @@ extern "C" fn trap() {
         }
         // The page was mapped by another hart, and this one had kept in mind that there was none.
         Ok(Trap::Exception(Exception::LoadPageFault | Exception::StorePageFault)) if paging::is_mapped(address) => {
-            riscv::asm::sfence_vma(0, address);
+            super::paging::is_there(address);
         }
         other => panic!("{other:?} at {at:#x}, address {address:#x}"),
     }

@@ -1,6 +1,6 @@
 //! A lock for what interrupt handlers use as well.
 
-use riscv::interrupt::supervisor as interrupt;
+use crate::arch::interrupts;
 
 /// A spin lock that is held with interrupts off: a handler that waited for the code it interrupts would wait for ever.
 pub struct Lock<T>(spin::Mutex<T>);
@@ -12,6 +12,6 @@ impl<T> Lock<T> {
 
     /// Runs `work` with the lock held.
     pub fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
-        interrupt::free(|| work(&mut self.0.lock()))
+        interrupts::off(|| work(&mut self.0.lock()))
     }
 }

@@ -2,12 +2,10 @@
 
 use core::ptr::{NonNull, with_exposed_provenance_mut};
 
+use crate::arch::RAM_END;
 use crate::lock::Lock;
 
 pub const FRAME_SIZE: usize = 4096;
-
-/// QEMU's `-m 128M`. A kernel for more than one machine reads it from the device tree, which lies in RAM as well, and keeps off there.
-const RAM_END: usize = 0x8000_0000 + (128 << 20);
 
 static FRAMES: Lock<Frames> = Lock::new(Frames { next: 0, free: 0, counts: Counts { in_use: 0, peak: 0, given_out: 0 } });
 

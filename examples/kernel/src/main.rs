@@ -1,30 +1,30 @@
-//! Run it with `cargo run --release` in this folder; it needs `qemu-system-riscv64`.
+//! Run it with `cargo xtask example kernel-riscv64` or `kernel-aarch64`, or `cargo run --release --target TRIPLE` in this folder; in QEMU
+//! either way.
 //!
-//! A small kernel for four harts whose heap is coreheap: boxes, strings and maps on all harts, and in interrupt handlers, in memory that is
+//! A small kernel for four cores whose heap is coreheap: boxes, strings and maps on all cores, and in interrupt handlers, in memory that is
 //! mapped when the heap needs it and unmapped when it does not. What a kernel has to write for that is in `heap.rs`.
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `heap.rs` | the heap: what it is told of frames, page tables and harts |
+//! | `heap.rs` | the heap: what it is told of frames, page tables and cores |
 //! | `frames.rs` | physical memory |
-//! | `paging.rs` | virtual memory, and how other harts forget a page |
-//! | `boot.rs` | from the firmware into Rust, on every hart |
-//! | `interrupts.rs` | the timer |
+//! | `paging.rs` | virtual memory |
 //! | `profiler.rs` | what the timer's handler does: it allocates and frees |
-//! | `tasks.rs` | queues of tasks, from hart to hart |
-//! | `work.rs` | the tasks: what is allocated by one hart is checked and freed by others |
-//! | `lock.rs`, `console.rs` | what every kernel has |
+//! | `tasks.rs` | queues of tasks, from core to core |
+//! | `work.rs` | the tasks: what is allocated by one core is checked and freed by others |
+//! | `cores.rs`, `lock.rs`, `console.rs` | what every kernel has |
+//! | `arch.rs` | what differs from one architecture to the next: boot code, the timer, page table entries, how other cores forget a page |
 
 #![no_std]
 #![no_main]
 
 extern crate alloc;
 
-mod boot;
+mod arch;
 mod console;
+mod cores;
 mod frames;
 mod heap;
-mod interrupts;
 mod lock;
 mod paging;
 mod profiler;
@@ -33,32 +33,33 @@ mod work;
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use boot::HARTS;
+use arch::interrupts;
+use cores::CORES;
 use frames::FRAME_SIZE;
 use heap::HEAP;
 
 /// Harts that have come to the end of their work.
 static FINISHED: AtomicUsize = AtomicUsize::new(0);
 
-/// The first hart.
+/// The first core.
 fn main() -> ! {
-    println!("hart {} is up, with {} frames of {FRAME_SIZE} bytes; it starts the others", boot::hart(), frames::total());
+    println!("core {} is up, with {} frames of {FRAME_SIZE} bytes; it starts the others", arch::core(), frames::total());
     heap::init();
-    boot::start_others();
+    cores::start_others();
     work_with_interrupts();
-    while FINISHED.load(Ordering::Acquire) < HARTS {
+    while FINISHED.load(Ordering::Acquire) < CORES {
         core::hint::spin_loop();
     }
     tasks::finish();
     report();
-    boot::exit(0)
+    arch::exit(0)
 }
 
-/// Every other hart.
-fn hart_main() -> ! {
+/// Every other core.
+fn core_main() -> ! {
     work_with_interrupts();
     loop {
-        riscv::asm::wfi();
+        arch::wait_for_interrupt();
     }
 }
 
@@ -72,12 +73,12 @@ fn work_with_interrupts() {
 
 /// Says what happened, and checks that the heap has everything back, and then the frames.
 fn report() {
-    println!("{} jobs are done, all results are right; {} blocks changed harts\n", work::JOBS, tasks::blocks_passed());
-    for hart in 0..HARTS {
-        let interrupts = profiler::counts(hart);
+    println!("{} jobs are done, all results are right; {} blocks changed cores\n", work::JOBS, tasks::blocks_passed());
+    for core in 0..CORES {
+        let interrupts = profiler::counts(core);
         println!(
-            "hart {hart}: {:>5} tasks, {:>6} interrupts that allocated, {:>5} of them in the middle of the heap's code",
-            tasks::done_by(hart),
+            "core {core}: {:>5} tasks, {:>6} interrupts that allocated, {:>5} of them in the middle of the heap's code",
+            tasks::done_by(core),
             interrupts.all,
             interrupts.in_heap
         );

@@ -4,32 +4,21 @@ use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use crate::boot;
-
-const UART: *mut u8 = 0x1000_0000 as *mut u8;
-/// The register that says whether the port is ready for a byte, and the bit that does.
-const LINE_STATUS: usize = 5;
-const IS_READY: u8 = 1 << 5;
+use crate::arch;
 
 /// The serial port. More than one is no danger; lines may mix.
-struct Uart;
+struct Serial;
 
-impl Write for Uart {
+impl Write for Serial {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for byte in text.bytes() {
-            // SAFETY: the device's registers, which are mapped.
-            unsafe {
-                while UART.add(LINE_STATUS).read_volatile() & IS_READY == 0 {}
-                UART.write_volatile(byte);
-            }
-        }
+        text.bytes().for_each(arch::send_byte);
         Ok(())
     }
 }
 
-static CONSOLE: spin::Mutex<Uart> = spin::Mutex::new(Uart);
+static CONSOLE: spin::Mutex<Serial> = spin::Mutex::new(Serial);
 
-/// Prints without a mix with other harts' lines. Not for interrupts: they may have interrupted a line.
+/// Prints without a mix with other cores' lines. Not for interrupts: they may have interrupted a line.
 pub fn print(line: fmt::Arguments) {
     let _ = CONSOLE.lock().write_fmt(line);
 }
@@ -47,10 +36,10 @@ static HAS_PANICKED: AtomicBool = AtomicBool::new(false);
 fn panic(info: &PanicInfo) -> ! {
     // The first says what is wrong, without the lock: whoever has it may never give it back.
     if !HAS_PANICKED.swap(true, Ordering::Relaxed) {
-        let _ = writeln!(Uart, "\nhart {}: {info}", boot::hart());
-        boot::exit(101)
+        let _ = writeln!(Serial, "\ncore {}: {info}", arch::core());
+        arch::exit(101)
     }
     loop {
-        riscv::asm::wfi();
+        arch::wait_for_interrupt();
     }
 }

@@ -1,24 +1,25 @@
-//! The heap: a window of addresses, in which pages have frames while the heap uses them, and magazines for each hart.
+//! The heap: a window of addresses, in which pages have frames while the heap uses them, and magazines for each core.
 
 use alloc::boxed::Box;
 use core::hint::black_box;
+use core::ops::Range;
 use core::ptr::NonNull;
 
 use coreheap_bare::{Cores, CoresHeap, Frames, Pinned, Window, coreheap::Server};
-use riscv::interrupt::supervisor as interrupt;
 
-use crate::boot::{self, HARTS};
+use crate::arch::{self, interrupts};
+use crate::cores::CORES;
 use crate::{frames, paging};
 
 /// Twice the RAM is plenty. `Server` asks for 1 GiB and takes less; its tables are 0.1 % of the window.
 const WINDOW_SIZE: usize = 256 << 20;
-/// The upper half of the address space, far from RAM and devices. At a multiple of 1 GiB, which `Server` finds fastest.
-const WINDOW_START: *mut u8 = 0xffff_ffd0_0000_0000_usize as *mut u8;
+/// The addresses. Nothing else has pages that come and go.
+pub const WINDOW: Range<usize> = arch::WINDOW_START..arch::WINDOW_START + WINDOW_SIZE;
 
 #[global_allocator]
-pub static HEAP: CoresHeap<Window<KernelFrames>, Harts, HARTS, Server> =
+pub static HEAP: CoresHeap<Window<KernelFrames>, KernelCores, CORES, Server> =
     // SAFETY: nothing else is mapped there.
-    CoresHeap::new(unsafe { Window::new(WINDOW_START, WINDOW_SIZE, KernelFrames) }, Pinned::new());
+    CoresHeap::new(unsafe { Window::new(WINDOW.start as *mut u8, WINDOW_SIZE, KernelFrames) }, Pinned::new());
 
 /// Has the heap take its window. To be called before there are interrupts: the window goes to the first who allocates, and until it is ready,
 /// a handler that interrupts that finds no memory.
@@ -31,7 +32,7 @@ pub fn init() {
 /// This kernel's frames and page tables.
 pub struct KernelFrames;
 
-// SAFETY: a page is mapped to a zeroed frame that is nobody else's, for all harts.
+// SAFETY: a page is mapped to a zeroed frame that is nobody else's, for all cores.
 unsafe impl Frames for KernelFrames {
     fn map(&self, page: NonNull<u8>) -> bool {
         let Some(frame) = frames::allocate() else { return false };
@@ -55,18 +56,18 @@ unsafe impl Frames for KernelFrames {
     }
 }
 
-/// What the heap needs to know of harts.
-pub struct Harts;
+/// What the heap needs to know of cores.
+pub struct KernelCores;
 
-impl Cores for Harts {
+impl Cores for KernelCores {
     #[inline(always)]
     fn core() -> usize {
-        boot::hart()
+        arch::core()
     }
 
-    // With interrupts off for these few instructions, a handler finds its hart's magazines free.
+    // With interrupts off for these few instructions, a handler finds its core's magazines free.
     #[inline(always)]
     fn pinned<R>(work: impl FnOnce() -> R) -> R {
-        interrupt::free(work)
+        interrupts::off(work)
     }
 }
