@@ -1,6 +1,6 @@
 //! What differs from one architecture to the next. Nothing else asks which one it is.
 //!
-//! Each has these items; where they are called, an interrupt may allocate, and so may they, unless it says otherwise.
+//! Each has these items. `interrupts::off` and those of `paging` are called by the heap, so they must not allocate.
 //!
 //! | item | what it is |
 //! |---|---|

@@ -16,7 +16,7 @@ pub const WINDOW_START: usize = 0x40_0000_0000;
 /// The number of this core.
 #[inline(always)]
 pub fn core() -> usize {
-    // A register for the kernel's own use, which the boot code wrote.
+    // The boot code wrote it there.
     TPIDR_EL1.get() as usize
 }
 

@@ -33,7 +33,7 @@ unsafe extern "C" fn start_core() -> ! {
     naked_asm!(
         "mrs x1, mpidr_el1",
         "and x1, x1, #0xff",
-        // For `core()`. Less is to be masked there, and on some machines it is faster to read.
+        // Where `core()` finds it: a register that is the kernel's own.
         "msr tpidr_el1, x1",
         "adrp x2, {stacks}",
         "add x2, x2, :lo12:{stacks}",
