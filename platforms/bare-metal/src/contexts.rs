@@ -1,7 +1,6 @@
 //! [`Contexts`]: who may use a heap that has one core.
 
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
-
+use coreheap::atomic::{AtomicBool, Ordering::Relaxed};
 use coreheap::{CoreLocal, SingleCore};
 
 /// Who may use a heap: [`AnyContext`] or [`OneContext`].
