@@ -1,0 +1,178 @@
+//! The screen: 240 by 160 pixels, of tiles in three layers and sprites in front of them.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use gba::builtin_art::Cga8x8Thick;
+use gba::mmio::{
+    BG_PALETTE, BG0CNT, BG1CNT, BG2CNT, CHARBLOCK0_4BPP, CHARBLOCK1_4BPP, DISPCNT, OBJ_ATTR_ALL, OBJ_ATTR0, OBJ_TILES,
+    TEXT_SCREENBLOCKS, bg_palbank, obj_palbank,
+};
+use gba::video::obj::{ObjAttr, ObjAttr0, ObjAttr1, ObjAttr2, ObjAttrWriteExt, ObjDisplayStyle};
+use gba::video::{BackgroundControl, Color, DisplayControl, TextEntry, Tile4};
+
+use crate::art::{GROUND, GROUND_PALETTE, SPRITE_PALETTES, SPRITES, Sprite, tiles};
+use crate::heap::Fast;
+use crate::things::Point;
+
+/// Which sprites hide which.
+pub const FRONT: u8 = 0;
+pub const MIDDLE: u8 = 1;
+pub const BACK: u8 = 2;
+
+/// The machine's sprites.
+const MOST_SPRITES: usize = 128;
+
+/// Rows and columns of tiles; the pond has those above the panel.
+pub const COLUMNS: usize = 30;
+const ROWS: usize = 20;
+pub const PANEL: usize = 13;
+
+/// Which map each layer has, out of 32.
+const TEXT_MAP: usize = 28;
+const GROUND_MAP: usize = 29;
+const WATER_MAP: usize = 30;
+/// Where the scenery's tiles are, behind those of water.
+const GROUND_TILES: usize = 32;
+/// The palettes of layers.
+const TEXT_PALETTE: usize = 0;
+const WATER_PALETTE: usize = 3;
+const SKY_PALETTE: usize = 4;
+const GROUND_BANK: usize = 5;
+/// The first palette and tile that belong to whoever draws the panel. Letters come before.
+pub const PANEL_PALETTE: usize = 1;
+pub const PANEL_TILES: usize = 256;
+
+/// Shows the scenery, and an empty panel.
+pub fn set_up(ground: &[String]) {
+    for (palette, colors) in SPRITE_PALETTES.iter().enumerate() {
+        (1..).zip(colors).for_each(|(index, color)| obj_palbank(palette).index(index).write(*color));
+    }
+    let all = SPRITES.iter().flat_map(|drawing| tiles(drawing));
+    OBJ_TILES.iter().zip(all).for_each(|(place, tile)| place.write(tile));
+    OBJ_ATTR0.iter().for_each(|sprite| sprite.write(HIDDEN));
+
+    Cga8x8Thick.bitunpack_4bpp(CHARBLOCK0_4BPP.as_region(), 0);
+    bg_palbank(TEXT_PALETTE).index(1).write(Color::from_rgb(26, 28, 31));
+    BG_PALETTE.index(0).write(Color::from_rgb(2, 2, 5));
+    (1..).zip(&GROUND_PALETTE).for_each(|(index, color)| bg_palbank(GROUND_BANK).index(index).write(*color));
+    let all = GROUND.iter().flat_map(|(_, drawing)| tiles(drawing));
+    (GROUND_TILES..).zip(all).for_each(|(index, tile)| CHARBLOCK1_4BPP.index(index).write(tile));
+
+    let map = |index| TEXT_SCREENBLOCKS.get_frame(index).expect("there are 32");
+    for (row, line) in ground.iter().enumerate() {
+        for (column, character) in line.chars().enumerate() {
+            // The empty tile behind the drawings.
+            let drawing = GROUND.iter().position(|(name, _)| *name == character).unwrap_or(GROUND.len());
+            let entry = TextEntry::new().with_tile((GROUND_TILES + drawing) as u16).with_palbank(GROUND_BANK as u16);
+            map(GROUND_MAP).index(column, row).write(entry);
+        }
+    }
+    fill_water();
+    let layer = |tiles, map, priority| {
+        BackgroundControl::new().with_charblock(tiles).with_screenblock(map as u16).with_priority(priority)
+    };
+    BG0CNT.write(layer(0, TEXT_MAP, 0));
+    BG1CNT.write(layer(1, GROUND_MAP, 2));
+    BG2CNT.write(layer(1, WATER_MAP, 3));
+    let layers = DisplayControl::new().with_show_bg0(true).with_show_bg1(true).with_show_bg2(true);
+    DISPCNT.write(layers.with_show_obj(true).with_obj_vram_1d(true));
+}
+
+/// Light above, dark below: 15 colours, and between two of them a pattern of both.
+fn fill_water() {
+    const SKY_ROWS: usize = 2;
+    let blend = |from: [u16; 3], to: [u16; 3], index: u16| {
+        let part = |channel: usize| (from[channel] * (14 - index) + to[channel] * index) / 14;
+        Color::from_rgb(part(0), part(1), part(2))
+    };
+    for index in 0..15 {
+        bg_palbank(SKY_PALETTE).index(usize::from(index) + 1).write(blend([31, 22, 17], [31, 29, 24], index));
+        bg_palbank(WATER_PALETTE).index(usize::from(index) + 1).write(blend([12, 25, 29], [2, 5, 14], index));
+    }
+    for row in 0..PANEL {
+        let (palette, first, rows) =
+            if row < SKY_ROWS { (SKY_PALETTE, 0, SKY_ROWS) } else { (WATER_PALETTE, SKY_ROWS, PANEL - SKY_ROWS) };
+        let tile: Tile4 = core::array::from_fn(|line| {
+            (0..8).fold(0, |word, pixel| {
+                // In sixteenths of a colour.
+                let depth = ((row - first) * 8 + line) * 14 * 16 / (rows * 8);
+                let color = (depth + usize::from(PATTERN[line % 4][pixel % 4])) / 16 + 1;
+                word | (color as u32) << (4 * pixel)
+            })
+        });
+        // Tile 0 stays empty, for the panel.
+        CHARBLOCK1_4BPP.index(row + 1).write(tile);
+        let entry = TextEntry::new().with_tile(row as u16 + 1).with_palbank(palette as u16);
+        let map = TEXT_SCREENBLOCKS.get_frame(WATER_MAP).expect("there are 32");
+        (0..COLUMNS).for_each(|column| map.index(column, row).write(entry));
+    }
+}
+
+/// Which of 16 pixels change first from one colour to the next.
+const PATTERN: [[u8; 4]; 4] = [[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]];
+
+/// Writes a line, in one of the palettes, and blanks to its end.
+pub fn print(row: usize, text: &str, palette: usize) {
+    let map = TEXT_SCREENBLOCKS.get_frame(TEXT_MAP).expect("there are 32");
+    let letters = text.bytes().chain(core::iter::repeat(b' ')).take(COLUMNS);
+    for (column, letter) in letters.enumerate() {
+        map.index(column, row).write(TextEntry::new().with_tile(letter.into()).with_palbank(palette as u16));
+    }
+}
+
+/// Puts tile `tile` of the panel at a place, in one of the palettes.
+pub fn place(tile: usize, row: usize, column: usize, palette: usize) {
+    let map = TEXT_SCREENBLOCKS.get_frame(TEXT_MAP).expect("there are 32");
+    let entry = TextEntry::new().with_tile((PANEL_TILES + tile) as u16).with_palbank(palette as u16);
+    map.index(column, row).write(entry);
+}
+
+/// Changes the panel's tiles, from the first on.
+pub fn show_tiles(tiles: &[Tile4]) {
+    (PANEL_TILES..).zip(tiles).for_each(|(index, tile)| CHARBLOCK0_4BPP.index(index).write(*tile));
+}
+
+const HIDDEN: ObjAttr0 = ObjAttr0::new().with_style(ObjDisplayStyle::NotDisplayed);
+
+/// The sprites of a frame, made anew for each.
+pub struct DisplayList {
+    sprites: Vec<(u8, ObjAttr), Fast>,
+}
+
+impl DisplayList {
+    pub fn new() -> Self {
+        DisplayList { sprites: Vec::with_capacity_in(MOST_SPRITES, Fast) }
+    }
+
+    /// Adds a sprite, by its upper left corner, if it is in sight and the machine has one left.
+    pub fn add(&mut self, sprite: Sprite, at: Point, palette: u16, depth: u8, is_leftward: bool) {
+        let (x, y) = (at.x / 256, at.y / 256);
+        if self.sprites.len() == MOST_SPRITES || !(-31..240).contains(&x) || !(-15..8 * PANEL as i32).contains(&y) {
+            return;
+        }
+        let cut = sprite.cut();
+        let attributes = ObjAttr(
+            ObjAttr0::new().with_y(y as u16 & 0xff).with_shape(cut.shape),
+            ObjAttr1::new().with_x(x as u16 & 0x1ff).with_hflip(is_leftward).with_size(cut.size),
+            ObjAttr2::new().with_tile_id(cut.first_tile).with_palbank(palette).with_priority(1),
+        );
+        self.sprites.push((depth, attributes));
+    }
+
+    /// Sorts: the machine draws the first in front of the others.
+    pub fn sort(&mut self) {
+        self.sprites.sort_unstable_by_key(|(depth, _)| *depth);
+    }
+
+    /// All of it.
+    pub fn sprites(&self) -> impl Iterator<Item = ObjAttr> {
+        self.sprites.iter().map(|(_, attributes)| *attributes)
+    }
+
+    /// Shows it, and nothing else. For the time when the screen is not being drawn.
+    pub fn show(&self) {
+        OBJ_ATTR_ALL.iter().zip(self.sprites()).for_each(|(place, sprite)| place.write(sprite));
+        OBJ_ATTR0.iter().skip(self.sprites.len()).for_each(|place| place.write(HIDDEN));
+    }
+}
