@@ -35,7 +35,7 @@ static void print(struct mLogger *logger, int category, enum mLogLevel level, co
 // Which keys are down: to the right and to the left, with the other thumb on A now and then.
 static uint32_t keys(int frame) {
     uint32_t direction = frame / 90 % 2 ? 1 << GBA_KEY_LEFT : 1 << GBA_KEY_RIGHT;
-    return frame / 24 % 3 == 1 ? direction | 1 << GBA_KEY_A : direction;
+    return frame / 24 % 3 == 0 ? direction | 1 << GBA_KEY_A : direction;
 }
 
 static int fail(const char *what, const char *path) {

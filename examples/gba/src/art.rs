@@ -26,6 +26,7 @@ pub enum Sprite {
 }
 
 /// How a drawing is cut into the machine's tiles.
+#[derive(Clone, Copy)]
 pub struct Cut {
     pub first_tile: u16,
     pub shape: ObjShape,
@@ -35,20 +36,29 @@ pub struct Cut {
 
 impl Sprite {
     /// Where this sprite is in the machine's memory, if all are there in their order.
-    pub fn cut(self) -> Cut {
-        let tiles = |rows: &[&str]| rows.len() * rows[0].len() / 64;
-        let first_tile = SPRITES[..self as usize].iter().map(|rows| tiles(rows)).sum::<usize>() as u16;
-        let rows = SPRITES[self as usize];
-        let (shape, size) = match (rows[0].len(), rows.len()) {
+    pub const fn cut(self) -> Cut {
+        CUTS[self as usize]
+    }
+}
+
+const CUTS: [Cut; SPRITES.len()] = {
+    let mut cuts = [Cut { first_tile: 0, shape: ObjShape::Square, size: 0 }; SPRITES.len()];
+    let (mut index, mut first_tile) = (0, 0);
+    while index < SPRITES.len() {
+        let (width, height) = (SPRITES[index][0].len(), SPRITES[index].len());
+        let (shape, size) = match (width, height) {
             (8, 8) => (ObjShape::Square, 0),
             (16, 16) => (ObjShape::Square, 1),
             (16, 8) => (ObjShape::Horizontal, 0),
             (32, 16) => (ObjShape::Horizontal, 2),
-            (width, height) => panic!("the machine has no sprites of {width} by {height}"),
+            _ => panic!("the machine has no sprites of this size"),
         };
-        Cut { first_tile, shape, size }
+        cuts[index] = Cut { first_tile, shape, size };
+        first_tile += (width * height / 64) as u16;
+        index += 1;
     }
-}
+    cuts
+};
 
 /// The tiles of a drawing, row by row.
 pub fn tiles(drawing: &'static [&'static str]) -> impl Iterator<Item = Tile4> {
@@ -146,24 +156,24 @@ pub const SPRITES: [&[&str]; 16] = [
         ".11111111111111.",
     ],
     &[
-        "..e..........e..",
-        ".ee..4....4..ee.",
-        ".ed..5....5..de.",
-        "..dddddddddddd..",
-        "...deeeeeeeed...",
-        "...dddddddddd...",
-        "..d.d.d..d.d.d..",
-        ".d..d.d..d.d..d.",
+        "..f..........f..",
+        ".ff..4....4..ff.",
+        ".fe..5....5..ef.",
+        "..eeeeeeeeeeee..",
+        "...effffffffe...",
+        "...eeeeeeeeee...",
+        "..e.e.e..e.e.e..",
+        ".e..e.e..e.e..e.",
     ],
     &[
-        ".e............e.",
-        ".ee..4....4..ee.",
-        "..ed.5....5.de..",
-        "..dddddddddddd..",
-        "...deeeeeeeed...",
-        "...dddddddddd...",
-        "...d.d.dd.d.d...",
-        "..d..d.dd.d..d..",
+        ".f............f.",
+        ".ff..4....4..ff.",
+        "..fe.5....5.ef..",
+        "..eeeeeeeeeeee..",
+        "...effffffffe...",
+        "...eeeeeeeeee...",
+        "...e.e.ee.e.e...",
+        "..e..e.ee.e..e..",
     ],
     &["........", "...111..", "6.12222.", "66222452", "6.22222.", "...333..", "........", "........"],
     &[

@@ -9,7 +9,7 @@ use critical_section::Mutex;
 use gba::keys::KeyInput;
 use gba::mmio::KEYINPUT;
 
-use crate::heap;
+use crate::{heap, println};
 
 /// What came in.
 pub enum Event {
@@ -19,6 +19,7 @@ pub enum Event {
     Pump(Vec<u8>),
 }
 
+/// The keys, and how often they were looked at before.
 pub struct Keys {
     number: u32,
     pub keys: KeyInput,
@@ -103,10 +104,11 @@ impl Events {
         events
     }
 
-    /// Checks that nothing was lost, and says what there was.
-    pub fn report(&self) {
+    /// Says what there was, in so many frames, and checks that nothing was lost.
+    pub fn report(&self, frames: u32) {
         let (keys, pumps, inside) = (KEYS.load(Relaxed), PUMPS.load(Relaxed), INSIDE.load(Relaxed));
-        crate::println!("{} interrupts that allocated, {inside} of them in the middle of the heap's code", keys + pumps);
+        println!("{frames} frames, in the time of {keys}");
+        println!("{} interrupts that allocated, {inside} of them in the middle of the heap's code", keys + pumps);
         assert_eq!(LOST.load(Relaxed), 0, "events for which there was no memory");
         assert_eq!((self.keys, self.pumps), (keys, pumps), "events sent and received");
         assert!(inside > pumps / 50, "too few to show anything");

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use gba::video::obj::ObjAttr;
 
@@ -32,10 +33,11 @@ impl Film {
             self.frames.pop_front();
         }
         let word =
-            |sprite: ObjAttr| u32::from(sprite.0.y()) << 24 | u32::from(sprite.1.x()) << 12 | u32::from(sprite.2.tile_id());
-        let sprites: Box<[u32]> = list.sprites().map(word).collect();
+            |sprite: &ObjAttr| u32::from(sprite.0.y()) << 24 | u32::from(sprite.1.x()) << 12 | u32::from(sprite.2.tile_id());
+        let mut sprites = Vec::with_capacity(list.sprites().count());
+        sprites.extend(list.sprites().map(word));
         let sum = sum(&sprites);
-        self.frames.push_back(Frame { sprites, sum });
+        self.frames.push_back(Frame { sprites: sprites.into(), sum });
     }
 }
 

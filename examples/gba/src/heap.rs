@@ -3,21 +3,38 @@
 use alloc::alloc::{AllocError, Allocator, GlobalAlloc, Layout};
 use core::ptr::NonNull;
 
-use coreheap::Compact;
+use coreheap::atomic::Ordering::Relaxed;
+use coreheap::sources::FixedRegion;
+use coreheap::{SmallHeap, Tiny};
+use coreheap_bare::{AnyContext, BareHeap};
 
-use crate::watched::{Cells, Watched};
+use crate::println;
+use crate::watched::{Cells, Memory, Watched};
 
-/// Bytes that a cell of the picture stands for.
-const EWRAM_CELL: usize = 512;
-const IWRAM_CELL: usize = 128;
+/// How many bytes, in how many cells of the picture.
+const EWRAM_BYTES: usize = 240 * 1024;
+const EWRAM_CELLS: usize = 480;
+const IWRAM_BYTES: usize = 15 * 1024;
+const IWRAM_CELLS: usize = 120;
 
-/// 240 of 256 KiB: the big memory, on a bus of 16 bits. What names no memory is here.
-#[global_allocator]
-static EWRAM: Watched<{ 480 * EWRAM_CELL }, 480, Compact> = Watched::new();
-
+/// 240 of 256 KiB: the big memory, on a bus of 16 bits, where all statics are that ask for nothing else.
+static EWRAM_MEMORY: Memory<EWRAM_BYTES> = Memory::new();
 /// 15 of 32 KiB: the fast memory, on the chip.
 #[unsafe(link_section = ".iwram.heap")]
-static IWRAM: Watched<{ 120 * IWRAM_CELL }, 120> = Watched::new();
+static IWRAM_MEMORY: Memory<IWRAM_BYTES> = Memory::new();
+
+/// What names no memory comes from here.
+#[global_allocator]
+#[unsafe(link_section = ".iwram.heap")]
+static EWRAM: Watched<BareHeap<FixedRegion, AnyContext, Tiny>, EWRAM_BYTES, EWRAM_CELLS> =
+    // SAFETY: this memory is for this heap.
+    Watched::new(BareHeap::with_source(unsafe { FixedRegion::over(EWRAM_MEMORY.start(), EWRAM_BYTES) }), &EWRAM_MEMORY);
+
+/// Few blocks, and among them big ones: no size classes.
+#[unsafe(link_section = ".iwram.heap")]
+static IWRAM: Watched<SmallHeap<FixedRegion>, IWRAM_BYTES, IWRAM_CELLS> =
+    // SAFETY: this memory is for this heap.
+    Watched::new(SmallHeap::new(unsafe { FixedRegion::over(IWRAM_MEMORY.start(), IWRAM_BYTES) }), &IWRAM_MEMORY);
 
 /// Fast memory, for what every frame makes anew: `Vec::new_in(Fast)`.
 #[derive(Clone, Copy)]
@@ -47,18 +64,17 @@ pub fn is_interrupted() -> bool {
     EWRAM.is_inside()
 }
 
-/// Checks both heaps, and prints how they are doing.
+/// Prints how both heaps are doing.
 pub fn report() {
-    crate::println!("EWRAM: {}", EWRAM.heap().stats());
-    crate::println!("IWRAM: {}", IWRAM.heap().stats());
-    EWRAM.heap().assert_valid();
-    IWRAM.heap().assert_valid();
+    println!("EWRAM: {}", EWRAM.heap().heap().stats());
+    println!("IWRAM: {:?}", IWRAM.heap().stats());
 }
 
-/// Checks that both heaps have everything back.
+/// Checks both heaps, and that they have everything back.
 pub fn assert_empty() {
-    EWRAM.heap().assert_valid();
-    IWRAM.heap().assert_valid();
-    assert_eq!((EWRAM.heap().stats().used, IWRAM.heap().stats().used), (0, 0), "bytes that nobody freed");
-    assert!(cells().iter().all(|cells| cells.used().sum::<usize>() == 0), "a cell that is in use");
+    EWRAM.heap().heap().assert_valid();
+    let (big, fast) = (EWRAM.heap().heap().stats(), IWRAM.heap().stats());
+    assert_eq!((big.used, fast.used), (0, 0), "bytes that nobody freed");
+    assert_eq!((big.misuses, fast.misuses), (0, 0), "mistakes of the program");
+    assert!(cells().iter().flat_map(|cells| cells.used).all(|used| used.load(Relaxed) == 0), "a cell is in use");
 }

@@ -1,3 +1,21 @@
+//! Run it with `cargo run --release` in this folder; it needs nightly Rust with `rust-src`, a C compiler, and libmgba (Debian: `libmgba-dev`).
+//!
+//! A pond on the Game Boy Advance: 288 KiB of two kinds, no compare-and-swap, and the heaps themselves on the screen while fish and bubbles come
+//! and go. What interrupts see comes in blocks that they allocate, whatever they interrupt. The emulator leaves a picture of the last frame,
+//! `pond.png`, beside the program; for the machine itself, `objcopy -O binary` makes a cartridge of that.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `heap.rs` | the heaps: one in each kind of memory |
+//! | `watched.rs` | around a heap, notes where its blocks are |
+//! | `picture.rs` | the heaps on the screen |
+//! | `interrupts.rs`, `events.rs` | interrupts, and what they allocate |
+//! | `pond.rs`, `level.rs`, `things/` | the pond, the text it begins as, what lives in it |
+//! | `film.rs` | the last six seconds, a block for each frame |
+//! | `screen.rs`, `art.rs`, `console.rs` | what the machine and its emulator need |
+//! | `link.ld` | what lies in which memory, some of the allocator's code in the fast one |
+//! | `runner/` | the emulator |
+
 #![no_std]
 #![no_main]
 #![feature(allocator_api)]
@@ -36,7 +54,7 @@ extern "C" fn main() -> ! {
     screen::set_up(&ground);
     let (mut film, mut picture, mut events) = (Film::new(), Picture::new(), Events::default());
     interrupts::start();
-    for frame in 0..FRAMES {
+    for frame in 1..=FRAMES {
         let mut keys = KeyInput::new();
         for event in events.take() {
             match event {
@@ -45,21 +63,19 @@ extern "C" fn main() -> ! {
             }
         }
         pond.step(keys);
-        let mut list = pond.draw();
-        list.sort();
+        let list = pond.draw();
         film.add(&list);
-        let heaps = picture.draw();
-        let (news, best) = pond.news();
+        let changes = picture.look();
         let time = format!("FRAME {frame}");
         VBlankIntrWait();
         list.show();
-        heaps.show([&time, news]);
+        changes.show([&time, pond.news()]);
     }
     interrupts::stop();
+    drop(events.take());
+    events.report(FRAMES);
     heap::report();
     drop((pond, ground, film, picture));
-    drop(events.take());
-    events.report();
     heap::assert_empty();
     console::exit(0)
 }

@@ -1,23 +1,23 @@
 //! The heaps, as rows of cells: dark ones are free, bright ones in use, and those in which something changed just now flash.
 
-use alloc::format;
 use alloc::vec::Vec;
+use alloc::{format, vec};
 
+use coreheap::atomic::Ordering::Relaxed;
 use gba::mmio::bg_palbank;
 use gba::video::{Color, Tile4};
 
 use crate::heap::{self, Fast};
 use crate::screen::{self, COLUMNS, PANEL, PANEL_PALETTE};
-use crate::watched::Cells;
 
 /// Of each heap: its name, the row of its title, and how many rows of tiles follow. A tile has two by two cells.
 const HEAPS: [(&str, usize, usize); 2] = [("EWRAM", PANEL, 4), ("IWRAM", PANEL + 5, 1)];
 
 /// Colours of a cell: free, in use in quarters, and for some frames after a block came or went.
-const FREE: u32 = 1;
-const USED: u32 = 2;
-const CAME: u32 = 6;
-const WENT: u32 = 7;
+const FREE: u8 = 1;
+const USED: u8 = 2;
+const CAME: u8 = 6;
+const WENT: u8 = 7;
 const PALETTES: [[Color; 7]; 2] = [
     [
         Color::from_rgb(5, 6, 10),
@@ -41,21 +41,23 @@ const PALETTES: [[Color; 7]; 2] = [
 /// How many frames a change is to be seen.
 const FLASH: u8 = 5;
 
-/// The picture as it was in the frame before.
+/// The picture as it was in the frame before, tile by tile.
 pub struct Picture {
-    seen: Vec<Cell>,
+    tiles: Vec<[Cell; 4]>,
 }
 
+/// Bytes in use, and the colour that shows it, or for how many frames another colour is to show that they have changed.
 #[derive(Clone, Copy, Default)]
 struct Cell {
     used: u16,
+    color: u8,
     flash: u8,
-    has_gone: bool,
 }
 
-/// The picture for one frame.
-pub struct Frame {
-    tiles: Vec<Tile4, Fast>,
+/// What has changed in the picture.
+pub struct Changes {
+    tiles: Vec<(u32, Tile4), Fast>,
+    /// Bytes in each heap.
     used: [usize; 2],
 }
 
@@ -71,73 +73,71 @@ impl Picture {
                 tile += 1;
             }
         }
-        Picture { seen: alloc::vec![Cell::default(); 4 * tile] }
+        Picture { tiles: vec![[Cell::default(); 4]; tile] }
     }
 
-    /// Looks at the heaps.
-    pub fn draw(&mut self) -> Frame {
-        let mut frame = Frame { tiles: Vec::with_capacity_in(self.seen.len() / 4, Fast), used: [0; 2] };
-        let mut seen = self.seen.as_mut_slice();
-        for (heap, cells) in heap::cells().iter().enumerate() {
-            let (of_heap, others) = seen.split_at_mut(cells.used().len());
-            seen = others;
-            frame.used[heap] = cells.used().sum();
-            look(of_heap, cells);
+    /// Looks at the heaps. Code that goes over hundreds of cells in each frame is worth its place in fast memory.
+    #[inline(never)]
+    #[unsafe(link_section = ".iwram.text")]
+    pub fn look(&mut self) -> Changes {
+        let mut changes = Changes { tiles: Vec::with_capacity_in(self.tiles.len(), Fast), used: [0; 2] };
+        let mut tiles = (0..).zip(&mut self.tiles);
+        for (cells, sum) in heap::cells().iter().zip(&mut changes.used) {
+            let quarter = (cells.size / 4).ilog2();
             // A row of tiles is two rows of cells.
-            for rows in of_heap.chunks_exact(4 * COLUMNS) {
+            for rows in cells.used.chunks_exact(4 * COLUMNS) {
                 let (upper, lower) = rows.split_at(2 * COLUMNS);
-                let pairs = upper.as_chunks::<2>().0.iter().zip(lower.as_chunks::<2>().0);
-                frame.tiles.extend(pairs.map(|(upper, lower)| tile(upper, lower, cells.size)));
+                let pairs = upper.as_chunks().0.iter().zip(lower.as_chunks().0);
+                for (([upper_left, upper_right], [lower_left, lower_right]), (index, tile)) in pairs.zip(&mut tiles) {
+                    let mut has_changed = false;
+                    for (cell, used) in tile.iter_mut().zip([upper_left, upper_right, lower_left, lower_right]) {
+                        let used = used.load(Relaxed);
+                        *sum += usize::from(used);
+                        has_changed |= cell.look(used, quarter);
+                    }
+                    if has_changed {
+                        changes.tiles.push((index, draw(tile)));
+                    }
+                }
             }
         }
-        frame
+        changes
     }
 }
 
-/// Notes what changed.
-fn look(seen: &mut [Cell], cells: &Cells) {
-    for (cell, used) in seen.iter_mut().zip(cells.used()) {
-        let used = used as u16;
-        if used == cell.used {
-            cell.flash = cell.flash.saturating_sub(1);
-        } else {
-            *cell = Cell { used, flash: FLASH, has_gone: used < cell.used };
+impl Cell {
+    /// Notes how much is in use; whether that changes the colour.
+    #[inline(always)]
+    fn look(&mut self, used: u16, quarter: u32) -> bool {
+        let before = self.color;
+        if used != self.used {
+            (self.color, self.flash) = (if used > self.used { CAME } else { WENT }, FLASH);
+            self.used = used;
+        } else if self.flash > 1 {
+            self.flash -= 1;
+        } else if self.flash == 1 || before == 0 {
+            (self.color, self.flash) = (if used == 0 { FREE } else { USED + (used >> quarter).min(3) as u8 }, 0);
         }
+        self.color != before
     }
 }
 
 /// Two by two cells, each of three by three pixels.
-fn tile(upper: &[Cell; 2], lower: &[Cell; 2], size: usize) -> Tile4 {
-    let row = |cells: &[Cell; 2]| cells[0].color(size) * 0x111 | cells[1].color(size) * 0x111_0000;
-    let (upper, lower) = (row(upper), row(lower));
+#[inline(always)]
+fn draw(tile: &[Cell; 4]) -> Tile4 {
+    let row = |left: Cell, right: Cell| u32::from(left.color) * 0x111 | u32::from(right.color) * 0x111_0000;
+    let (upper, lower) = (row(tile[0], tile[1]), row(tile[2], tile[3]));
     [upper, upper, upper, 0, lower, lower, lower, 0]
 }
 
-impl Cell {
-    fn color(&self, size: usize) -> u32 {
-        match self.used {
-            _ if self.flash > 0 => {
-                if self.has_gone {
-                    WENT
-                } else {
-                    CAME
-                }
-            }
-            0 => FREE,
-            used => USED + (u32::from(used) * 4 / size as u32).min(3),
-        }
-    }
-}
-
-impl Frame {
-    /// Shows it.
+impl Changes {
+    /// Shows them, and a remark beside each heap.
     pub fn show(&self, remarks: [&str; 2]) {
-        screen::show_tiles(&self.tiles);
-        let sizes = heap::cells().map(|cells| cells.size * cells.used().len() / 1024);
-        for (heap, (name, title, _)) in HEAPS.into_iter().enumerate() {
-            let (tenths, size) = (self.used[heap] * 10 / 1024, sizes[heap]);
-            let used = format!("{}.{}", tenths / 10, tenths % 10);
-            screen::print(title, &format!("{name} {used:>5}/{size}K {:>14}", remarks[heap]), 0);
+        self.tiles.iter().for_each(|(index, tile)| screen::show_tile(*index as usize, tile));
+        for (heap, cells) in heap::cells().iter().enumerate() {
+            let (name, title, _) = HEAPS[heap];
+            let (tenths, size) = (self.used[heap] * 10 / 1024, cells.size * cells.used.len() / 1024);
+            screen::print(title, &format!("{name} {:>3}.{}/{size}K {:>13}", tenths / 10, tenths % 10, remarks[heap]), 0);
         }
     }
 }

@@ -7,7 +7,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use gba::keys::KeyInput;
-use gba::random::Lcg32;
+use gba::random::{Gen32, Lcg32};
 
 use crate::art::{Sprite, THINGS};
 use crate::heap::Fast;
@@ -20,9 +20,12 @@ const MOST_THINGS: usize = 60;
 /// Frames from one flake to the next, while the key is down.
 const FEEDING: u32 = 7;
 /// Of the pump: how much pressure makes a bubble.
-const PRESSURE: u32 = 60_000;
+const PRESSURE: u32 = 400_000;
+/// Where the chest is.
+const CHEST: Point = Point { x: 150 * 256, y: 79 * 256 };
 const NAMES: [&str; 12] = ["ADA", "BO", "CLEO", "DOT", "EMIL", "FAY", "GUS", "HANA", "IVO", "JUNE", "KIM", "LEO"];
 
+/// All of it.
 pub struct Pond {
     things: Vec<Box<dyn Thing>>,
     boat: Point,
@@ -45,6 +48,7 @@ pub struct Around {
     step: u32,
 }
 
+/// Something to eat.
 pub struct Food {
     pub at: Point,
     pub is_eaten: bool,
@@ -100,8 +104,9 @@ impl Pond {
         self.pressure += series.iter().map(|pressure| u32::from(*pressure)).sum::<u32>();
         if self.pressure > PRESSURE {
             self.pressure -= PRESSURE;
-            for _ in 0..3 {
-                let bubble = Bubble::new(CHEST.plus(Point::from_pixels(4, 0)), &mut self.around);
+            for _ in 0..2 {
+                let x = self.around.random.next_bounded(12).into();
+                let bubble = Bubble::new(CHEST.plus(Point::from_pixels(x, -3)), &mut self.around);
                 self.around.born.push(Box::new(bubble));
             }
         }
@@ -116,14 +121,11 @@ impl Pond {
         list
     }
 
-    /// What happened last, and who has eaten most.
-    pub fn news(&self) -> (&str, Option<(&String, &u32)>) {
-        (&self.around.news, self.around.eaten.iter().max_by_key(|(_, count)| **count))
+    /// What happened last.
+    pub fn news(&self) -> &str {
+        &self.around.news
     }
 }
-
-/// Where the chest is.
-const CHEST: Point = Point { x: 150 * 256, y: 79 * 256 };
 
 impl Around {
     /// The nearest food of a kind, within so many pixels.

@@ -16,16 +16,16 @@ use crate::heap::Fast;
 use crate::things::Point;
 
 /// Which sprites hide which.
-pub const FRONT: u8 = 0;
-pub const MIDDLE: u8 = 1;
-pub const BACK: u8 = 2;
+pub const FRONT: usize = 0;
+pub const MIDDLE: usize = 1;
+pub const BACK: usize = 2;
 
 /// The machine's sprites.
 const MOST_SPRITES: usize = 128;
 
-/// Rows and columns of tiles; the pond has those above the panel.
+/// Tiles in a row.
 pub const COLUMNS: usize = 30;
-const ROWS: usize = 20;
+/// The row in which the panel begins, below the pond.
 pub const PANEL: usize = 13;
 
 /// Which map each layer has, out of 32.
@@ -128,51 +128,46 @@ pub fn place(tile: usize, row: usize, column: usize, palette: usize) {
     map.index(column, row).write(entry);
 }
 
-/// Changes the panel's tiles, from the first on.
-pub fn show_tiles(tiles: &[Tile4]) {
-    (PANEL_TILES..).zip(tiles).for_each(|(index, tile)| CHARBLOCK0_4BPP.index(index).write(*tile));
+/// Changes what tile `tile` of the panel looks like.
+pub fn show_tile(tile: usize, pixels: &Tile4) {
+    CHARBLOCK0_4BPP.index(PANEL_TILES + tile).write(*pixels);
 }
 
 const HIDDEN: ObjAttr0 = ObjAttr0::new().with_style(ObjDisplayStyle::NotDisplayed);
 
-/// The sprites of a frame, made anew for each.
+/// The sprites of a frame, made anew for each. The machine draws the first in front of the others, so there is a list for each depth.
 pub struct DisplayList {
-    sprites: Vec<(u8, ObjAttr), Fast>,
+    depths: [Vec<ObjAttr, Fast>; 3],
 }
 
 impl DisplayList {
+    /// An empty list.
     pub fn new() -> Self {
-        DisplayList { sprites: Vec::with_capacity_in(MOST_SPRITES, Fast) }
+        DisplayList { depths: core::array::from_fn(|_| Vec::with_capacity_in(MOST_SPRITES / 3, Fast)) }
     }
 
-    /// Adds a sprite, by its upper left corner, if it is in sight and the machine has one left.
-    pub fn add(&mut self, sprite: Sprite, at: Point, palette: u16, depth: u8, is_leftward: bool) {
-        let (x, y) = (at.x / 256, at.y / 256);
-        if self.sprites.len() == MOST_SPRITES || !(-31..240).contains(&x) || !(-15..8 * PANEL as i32).contains(&y) {
+    /// Adds a sprite, by its upper left corner, if it is in sight.
+    pub fn add(&mut self, sprite: Sprite, at: Point, palette: u16, depth: usize, is_leftward: bool) {
+        let (x, y) = (at.x >> 8, at.y >> 8);
+        if !(-31..240).contains(&x) || !(-15..8 * PANEL as i32).contains(&y) {
             return;
         }
         let cut = sprite.cut();
-        let attributes = ObjAttr(
+        self.depths[depth].push(ObjAttr(
             ObjAttr0::new().with_y(y as u16 & 0xff).with_shape(cut.shape),
             ObjAttr1::new().with_x(x as u16 & 0x1ff).with_hflip(is_leftward).with_size(cut.size),
             ObjAttr2::new().with_tile_id(cut.first_tile).with_palbank(palette).with_priority(1),
-        );
-        self.sprites.push((depth, attributes));
+        ));
     }
 
-    /// Sorts: the machine draws the first in front of the others.
-    pub fn sort(&mut self) {
-        self.sprites.sort_unstable_by_key(|(depth, _)| *depth);
-    }
-
-    /// All of it.
-    pub fn sprites(&self) -> impl Iterator<Item = ObjAttr> {
-        self.sprites.iter().map(|(_, attributes)| *attributes)
+    /// As many as the machine has.
+    pub fn sprites(&self) -> impl Iterator<Item = &ObjAttr> {
+        self.depths.iter().flatten().take(MOST_SPRITES)
     }
 
     /// Shows it, and nothing else. For the time when the screen is not being drawn.
     pub fn show(&self) {
-        OBJ_ATTR_ALL.iter().zip(self.sprites()).for_each(|(place, sprite)| place.write(sprite));
-        OBJ_ATTR0.iter().skip(self.sprites.len()).for_each(|place| place.write(HIDDEN));
+        OBJ_ATTR_ALL.iter().zip(self.sprites()).for_each(|(place, sprite)| place.write(*sprite));
+        OBJ_ATTR0.iter().skip(self.sprites().count()).for_each(|place| place.write(HIDDEN));
     }
 }

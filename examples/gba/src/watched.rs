@@ -1,15 +1,31 @@
 //! A heap that notes where its blocks lie, for the picture.
 
 use alloc::alloc::{GlobalAlloc, Layout};
+use core::cell::UnsafeCell;
 
 use coreheap::atomic::{AtomicBool, AtomicU16, Ordering::Relaxed};
-use coreheap::{Geometry, Heap, NoMagazines, Tiny};
-use coreheap_bare::{Coreheap, StaticMemory};
 
-/// A heap of `BYTES` bytes, and of each of its `CELLS` equal parts how many bytes are in blocks.
-#[repr(C)]
-pub struct Watched<const BYTES: usize, const CELLS: usize, G: Geometry = Tiny> {
-    heap: Coreheap<BYTES, G>,
+/// Memory for a heap.
+#[repr(C, align(16))]
+pub struct Memory<const BYTES: usize>(UnsafeCell<[u8; BYTES]>);
+
+// SAFETY: there is only its address to be had; whoever makes a region of it sees to the rest.
+unsafe impl<const BYTES: usize> Sync for Memory<BYTES> {}
+
+impl<const BYTES: usize> Memory<BYTES> {
+    pub const fn new() -> Self {
+        Memory(UnsafeCell::new([0; BYTES]))
+    }
+
+    pub const fn start(&self) -> *mut u8 {
+        self.0.get().cast()
+    }
+}
+
+/// A heap over `BYTES` bytes, and of each of their `CELLS` equal parts how much is in blocks.
+pub struct Watched<H, const BYTES: usize, const CELLS: usize> {
+    heap: H,
+    memory: &'static Memory<BYTES>,
     used: [AtomicU16; CELLS],
     is_inside: AtomicBool,
 }
@@ -18,28 +34,22 @@ pub struct Watched<const BYTES: usize, const CELLS: usize, G: Geometry = Tiny> {
 pub struct Cells {
     /// Bytes in each.
     pub size: usize,
-    used: &'static [AtomicU16],
+    /// Of those, how many are in blocks.
+    pub used: &'static [AtomicU16],
 }
 
-impl Cells {
-    /// How many bytes of each are in blocks.
-    pub fn used(&self) -> impl ExactSizeIterator<Item = usize> {
-        self.used.iter().map(|used| usize::from(used.load(Relaxed)))
-    }
-}
-
-impl<const BYTES: usize, const CELLS: usize, G: Geometry> Watched<BYTES, CELLS, G> {
+impl<H: GlobalAlloc, const BYTES: usize, const CELLS: usize> Watched<H, BYTES, CELLS> {
     const CELL: usize = BYTES / CELLS;
 
-    /// An empty heap, for a static.
-    pub const fn new() -> Self {
+    /// A heap, still empty, whose blocks lie in this memory.
+    pub const fn new(heap: H, memory: &'static Memory<BYTES>) -> Self {
         let used = [const { AtomicU16::new(0) }; CELLS];
-        Watched { heap: Coreheap::new(), used, is_inside: AtomicBool::new(false) }
+        Watched { heap, memory, used, is_inside: AtomicBool::new(false) }
     }
 
     /// The heap itself.
-    pub fn heap(&'static self) -> &'static Heap<StaticMemory<BYTES>, NoMagazines, G> {
-        self.heap.heap()
+    pub fn heap(&self) -> &H {
+        &self.heap
     }
 
     /// Its parts.
@@ -65,12 +75,11 @@ impl<const BYTES: usize, const CELLS: usize, G: Geometry> Watched<BYTES, CELLS, 
         if block.is_null() {
             return;
         }
-        let start = block.addr() - (&raw const self.heap).addr();
-        let (mut from, end) = (start, start + size);
+        let mut from = block.addr() - self.memory.start().addr();
+        let end = from + size;
         while from < end {
             let next = ((from / Self::CELL + 1) * Self::CELL).min(end);
-            // The value is some words longer than its bytes.
-            change(&self.used[(from / Self::CELL).min(CELLS - 1)], (next - from) as u16);
+            change(&self.used[from / Self::CELL], (next - from) as u16);
             from = next;
         }
     }
@@ -85,7 +94,7 @@ impl<const BYTES: usize, const CELLS: usize, G: Geometry> Watched<BYTES, CELLS, 
 }
 
 // SAFETY: the heap's.
-unsafe impl<const BYTES: usize, const CELLS: usize, G: Geometry> GlobalAlloc for Watched<BYTES, CELLS, G> {
+unsafe impl<H: GlobalAlloc, const BYTES: usize, const CELLS: usize> GlobalAlloc for Watched<H, BYTES, CELLS> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise.
         let block = self.call(|| unsafe { self.heap.alloc(layout) });
