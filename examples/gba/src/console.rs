@@ -23,7 +23,9 @@ macro_rules! println {
 pub fn exit(status: u8) -> ! {
     IME.write(false);
     println!("EXIT {status}");
-    loop {}
+    loop {
+        core::hint::spin_loop();
+    }
 }
 
 #[panic_handler]

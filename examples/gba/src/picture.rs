@@ -125,7 +125,7 @@ impl Cell {
 /// Two by two cells, each of three by three pixels.
 #[inline(always)]
 fn draw(tile: &[Cell; 4]) -> Tile4 {
-    let row = |left: Cell, right: Cell| u32::from(left.color) * 0x111 | u32::from(right.color) * 0x111_0000;
+    let row = |left: Cell, right: Cell| (u32::from(left.color) * 0x111) | (u32::from(right.color) * 0x111_0000);
     let (upper, lower) = (row(tile[0], tile[1]), row(tile[2], tile[3]));
     [upper, upper, upper, 0, lower, lower, lower, 0]
 }

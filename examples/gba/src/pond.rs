@@ -76,9 +76,9 @@ impl Pond {
     pub fn step(&mut self, keys: KeyInput) {
         self.around.step += 1;
         self.row(keys);
-        let food = |(index, thing): (usize, &Box<dyn Thing>)| Some(Food { at: thing.food()?, is_eaten: false, index });
+        let things = self.things.iter().enumerate();
         self.around.food = Vec::new_in(Fast);
-        self.around.food.extend(self.things.iter().enumerate().filter_map(food));
+        self.around.food.extend(things.filter_map(|(index, thing)| Some(Food { at: thing.food()?, is_eaten: false, index })));
         let mut stays: Vec<bool, Fast> = Vec::with_capacity_in(self.things.len(), Fast);
         stays.extend(self.things.iter_mut().map(|thing| thing.step(&mut self.around)));
         for food in self.around.food.iter().filter(|food| food.is_eaten) {
@@ -95,7 +95,8 @@ impl Pond {
         let x = self.boat.x + 200 * (i32::from(keys.right()) - i32::from(keys.left()));
         self.boat.x = x.clamp(0, (WIDTH - 32) * 256);
         if keys.a() && self.around.step.is_multiple_of(FEEDING) {
-            self.around.born.push(Box::new(Flake::new(self.boat.plus(Point::from_pixels(12, 16)))));
+            let x = self.around.random.next_bounded(24).into();
+            self.around.born.push(Box::new(Flake::new(self.boat.plus(Point::from_pixels(x, 14)))));
         }
     }
 

@@ -13,8 +13,10 @@ use crate::screen::{DisplayList, MIDDLE};
 const GROWN: u32 = 2;
 const BIG: u32 = 5;
 const LEAVES: u32 = 9;
+/// For how many frames a flake is enough.
+const FULL: u32 = 150;
 /// How far a fish sees food, and how near that must be to be eaten, in pixels.
-const SIGHT: i32 = 90;
+const SIGHT: i32 = 70;
 const REACH: i32 = 8;
 
 /// Swims where it likes, or to the nearest food.
@@ -26,13 +28,16 @@ pub struct Fish {
     wish: Point,
     eaten: u32,
     age: u32,
+    /// How old it will be when it is hungry again.
+    hungry: u32,
 }
 
 impl Fish {
     pub fn new(at: Point, around: &mut Around) -> Self {
         let palette = around.random.pick(&FISH);
         let eaten = around.random.next_bounded(GROWN as u16 + 2).into();
-        Fish { name: around.new_name(), palette, at, speed: Point::default(), wish: at, eaten, age: 0 }
+        let hungry = around.random.next_bounded(FULL as u16).into();
+        Fish { name: around.new_name(), palette, at, speed: Point::default(), wish: at, eaten, age: 0, hungry }
     }
 
     fn fry(at: Point, around: &mut Around) -> Self {
@@ -55,6 +60,7 @@ impl Fish {
 
     fn eat(&mut self, around: &mut Around) {
         self.eaten += 1;
+        self.hungry = self.age + FULL;
         let name = &self.name;
         around.ate(name, |count| format!("{name} ATE {count}"));
         if self.is_leaving() {
@@ -72,7 +78,9 @@ impl Fish {
         if self.is_leaving() {
             let edge = if self.speed.x < 0 { -60 } else { WIDTH + 60 };
             self.wish = Point { x: edge * 256, y: self.at.y };
-        } else if let Some(food) = around.nearest_food(mouth, SIGHT, |_| true) {
+        } else if self.age >= self.hungry
+            && let Some(food) = around.nearest_food(mouth, SIGHT, |_| true)
+        {
             // The mouth is to be there, not the corner.
             self.wish = food.at.minus(mouth.minus(self.at));
             if food.at.distance(mouth) < REACH {

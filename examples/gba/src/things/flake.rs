@@ -22,7 +22,7 @@ impl Thing for Flake {
     fn step(&mut self, _: &mut Around) -> bool {
         self.age += 1;
         if self.at.y < (BOTTOM - 2) * 256 {
-            self.at = self.at.plus(Point { x: wave(self.age * 4) / 3, y: 70 });
+            self.at = self.at.plus(Point { x: wave(self.age * 4) / 3, y: 100 });
         }
         self.age < KEEPS
     }
