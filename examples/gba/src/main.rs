@@ -13,7 +13,7 @@
 //! | `pond.rs`, `level.rs`, `things/` | the pond, the text it begins as, what lives in it |
 //! | `film.rs` | the last six seconds, a block for each frame |
 //! | `screen.rs`, `art.rs`, `console.rs` | what the machine and its emulator need |
-//! | `link.ld` | what lies in which memory, some of the allocator's code in the fast one |
+//! | `link.ld` | what lies in which memory |
 //! | `runner/` | the emulator |
 
 #![no_std]

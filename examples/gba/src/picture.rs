@@ -69,7 +69,7 @@ impl Picture {
             let palette = PANEL_PALETTE + heap;
             (1..).zip(&PALETTES[heap]).for_each(|(index, color)| bg_palbank(palette).index(index).write(*color));
             for (row, column) in (0..rows).flat_map(|row| (0..COLUMNS).map(move |column| (row, column))) {
-                screen::place(tile, title + 1 + row, column, palette);
+                screen::place(tile, column, title + 1 + row, palette);
                 tile += 1;
             }
         }
@@ -137,7 +137,7 @@ impl Changes {
         for (heap, cells) in heap::cells().iter().enumerate() {
             let (name, title, _) = HEAPS[heap];
             let (tenths, size) = (self.used[heap] * 10 / 1024, cells.size * cells.used.len() / 1024);
-            screen::print(title, &format!("{name} {:>3}.{}/{size}K {:>13}", tenths / 10, tenths % 10, remarks[heap]), 0);
+            screen::print(title, &format!("{name} {:>3}.{}/{size}K {:>13}", tenths / 10, tenths % 10, remarks[heap]));
         }
     }
 }

@@ -38,10 +38,10 @@ const GROUND_TILES: usize = 32;
 const TEXT_PALETTE: usize = 0;
 const WATER_PALETTE: usize = 3;
 const SKY_PALETTE: usize = 4;
-const GROUND_BANK: usize = 5;
+const SAND_PALETTE: usize = 5;
 /// The first palette and tile that belong to whoever draws the panel. Letters come before.
 pub const PANEL_PALETTE: usize = 1;
-pub const PANEL_TILES: usize = 256;
+const PANEL_TILES: usize = 256;
 
 /// Shows the scenery, and an empty panel.
 pub fn set_up(ground: &[String]) {
@@ -55,17 +55,15 @@ pub fn set_up(ground: &[String]) {
     Cga8x8Thick.bitunpack_4bpp(CHARBLOCK0_4BPP.as_region(), 0);
     bg_palbank(TEXT_PALETTE).index(1).write(Color::from_rgb(26, 28, 31));
     BG_PALETTE.index(0).write(Color::from_rgb(2, 2, 5));
-    (1..).zip(&GROUND_PALETTE).for_each(|(index, color)| bg_palbank(GROUND_BANK).index(index).write(*color));
+    (1..).zip(&GROUND_PALETTE).for_each(|(index, color)| bg_palbank(SAND_PALETTE).index(index).write(*color));
     let all = GROUND.iter().flat_map(|(_, drawing)| tiles(drawing));
     (GROUND_TILES..).zip(all).for_each(|(index, tile)| CHARBLOCK1_4BPP.index(index).write(tile));
 
-    let map = |index| TEXT_SCREENBLOCKS.get_frame(index).expect("there are 32");
     for (row, line) in ground.iter().enumerate() {
         for (column, character) in line.chars().enumerate() {
             // The empty tile behind the drawings.
             let drawing = GROUND.iter().position(|(name, _)| *name == character).unwrap_or(GROUND.len());
-            let entry = TextEntry::new().with_tile((GROUND_TILES + drawing) as u16).with_palbank(GROUND_BANK as u16);
-            map(GROUND_MAP).index(column, row).write(entry);
+            put(GROUND_MAP, column, row, GROUND_TILES + drawing, SAND_PALETTE);
         }
     }
     fill_water();
@@ -103,29 +101,28 @@ fn fill_water() {
         });
         // Tile 0 stays empty, for the panel.
         CHARBLOCK1_4BPP.index(row + 1).write(tile);
-        let entry = TextEntry::new().with_tile(row as u16 + 1).with_palbank(palette as u16);
-        let map = TEXT_SCREENBLOCKS.get_frame(WATER_MAP).expect("there are 32");
-        (0..COLUMNS).for_each(|column| map.index(column, row).write(entry));
+        (0..COLUMNS).for_each(|column| put(WATER_MAP, column, row, row + 1, palette));
     }
 }
 
 /// Which of 16 pixels change first from one colour to the next.
 const PATTERN: [[u8; 4]; 4] = [[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]];
 
-/// Writes a line, in one of the palettes, and blanks to its end.
-pub fn print(row: usize, text: &str, palette: usize) {
-    let map = TEXT_SCREENBLOCKS.get_frame(TEXT_MAP).expect("there are 32");
+/// Writes a line, and blanks to its end.
+pub fn print(row: usize, text: &str) {
     let letters = text.bytes().chain(core::iter::repeat(b' ')).take(COLUMNS);
-    for (column, letter) in letters.enumerate() {
-        map.index(column, row).write(TextEntry::new().with_tile(letter.into()).with_palbank(palette as u16));
-    }
+    letters.enumerate().for_each(|(column, letter)| put(TEXT_MAP, column, row, letter.into(), TEXT_PALETTE));
 }
 
 /// Puts tile `tile` of the panel at a place, in one of the palettes.
-pub fn place(tile: usize, row: usize, column: usize, palette: usize) {
-    let map = TEXT_SCREENBLOCKS.get_frame(TEXT_MAP).expect("there are 32");
-    let entry = TextEntry::new().with_tile((PANEL_TILES + tile) as u16).with_palbank(palette as u16);
-    map.index(column, row).write(entry);
+pub fn place(tile: usize, column: usize, row: usize, palette: usize) {
+    put(TEXT_MAP, column, row, PANEL_TILES + tile, palette);
+}
+
+/// Says which tile of its layer a map has at a place, in which palette.
+fn put(map: usize, column: usize, row: usize, tile: usize, palette: usize) {
+    let map = TEXT_SCREENBLOCKS.get_frame(map).expect("there are 32");
+    map.index(column, row).write(TextEntry::new().with_tile(tile as u16).with_palbank(palette as u16));
 }
 
 /// Changes what tile `tile` of the panel looks like.
