@@ -6,18 +6,16 @@
 use std::collections::BTreeMap;
 
 use coreheap::sources::FixedRegion;
-use coreheap::{Heap, SingleCore, Tiny};
+use coreheap::SmallHeap;
 
 const SIZE: usize = 64 * 1024;
 
 /// The memory. Nobody but the heap touches it.
 static mut MEMORY: [u8; SIZE] = [0; SIZE];
 
-// SAFETY: `MEMORY` is named here only, and the program has one thread and no signal handlers. Where threads or interrupts allocate
-// as well, a `TryFlag` keeps them off each other.
+// SAFETY: `MEMORY` is named here only. Any thread may use the heap, and on bare metal any interrupt.
 #[global_allocator]
-static HEAP: Heap<FixedRegion, SingleCore, Tiny> =
-    Heap::new(unsafe { FixedRegion::over((&raw mut MEMORY).cast(), SIZE) }, unsafe { SingleCore::new() });
+static HEAP: SmallHeap<FixedRegion> = SmallHeap::new(unsafe { FixedRegion::over((&raw mut MEMORY).cast(), SIZE) });
 
 fn main() {
     println!("A heap of {SIZE} bytes.");
@@ -35,7 +33,7 @@ fn main() {
     let (first, second) = (fill(), fill());
     println!("beside them there is room for {first} blocks of 1000 bytes, and when those are freed for {second}");
     drop(squares);
-    println!("\nAt the end:\n{}", HEAP.stats());
+    println!("at the end: {}", HEAP.stats());
     assert!(refused && first > 0 && first == second);
 }
 

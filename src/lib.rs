@@ -31,7 +31,7 @@
 //! | which core is this, and how is a context alone on its magazines | [`CoreLocal`] | [`SingleCore`], [`TryFlag`], [`Leased`]; ports |
 //! | how big slices, pages, classes and magazines are | [`Geometry`] | [`Server`], [`Compact`], [`Tiny`], [`geometry!`] |
 //!
-//! For some KiB of memory there is a [`SmallHeap`], which has no size classes.
+//! For memory in KiB there is a [`SmallHeap`]: runs of granules in a bitmap, without size classes, pages and cores, for any context.
 //!
 //! # How it works
 //!
@@ -105,13 +105,13 @@
 //! | `arena.rs` | one region: slices and page table together |
 //! | `arenas.rs` | all regions, by address |
 //! | `sources.rs` | page sources that need no platform |
+//! | `small_heap.rs` | the other heap, for memory in KiB |
 //! | `heap.rs` | the interface and the fast path |
 //! | `refill.rs` | between magazines and pages |
 //! | `large.rs` | large blocks |
 //! | `reclaim.rs` | giving memory back |
 //! | `stats.rs` | the heap report |
 //! | `global.rs` | `GlobalAlloc` and `Allocator` |
-//! | `small_heap.rs` | the other heap, for some KiB |
 //!
 //! # Words
 //!

@@ -3,10 +3,13 @@
 //! *Role*: what [`sync`](crate::sync) gives to all other files where `target_has_atomic` says no. The stretch is a few instructions long and
 //! the same for every operation. With the feature `critical-section` interrupts (and other cores) are kept off meanwhile. Without it nobody
 //! is: then only [`SingleCore`](crate::SingleCore) is there, whose contract leaves nobody who could come between.
+//!
+//! `core` has no atomics at all for some of these targets (ARMv4T, MIPS I), and stable Rust cannot tell which, so all of them get a [`Place`].
 
 #![allow(dead_code)] // Not every type is used in every way.
 
-use core::sync::atomic::{self, Ordering, Ordering::Relaxed};
+use core::cell::UnsafeCell;
+use core::sync::atomic::{Ordering, Ordering::Relaxed};
 
 /// Runs `work` with nothing in between.
 #[inline(always)]
@@ -21,18 +24,69 @@ fn undisturbed<R>(work: impl FnOnce() -> R) -> R {
     }
 }
 
-/// One type of atomic: `T` is what it holds, `Inner` is `core`'s.
+/// A word of memory or less. Volatile, and so one load or store each time, which an interrupt comes before or after.
+#[derive(Debug)]
+#[repr(transparent)]
+struct Place<T>(UnsafeCell<T>);
+
+// SAFETY: a word is read and written as a whole.
+unsafe impl<T> Send for Place<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for Place<T> {}
+
+impl<T: Copy> Place<T> {
+    const fn new(value: T) -> Self {
+        Place(UnsafeCell::new(value))
+    }
+
+    #[inline(always)]
+    fn load(&self, order: Ordering) -> T {
+        fence(order);
+        // SAFETY: its own memory, in which there always is a value.
+        let value = unsafe { self.0.get().read_volatile() };
+        fence(order);
+        value
+    }
+
+    #[inline(always)]
+    fn store(&self, value: T, order: Ordering) {
+        fence(order);
+        // SAFETY: as in `load`.
+        unsafe { self.0.get().write_volatile(value) };
+        fence(order);
+    }
+}
+
+/// These processors do not change the order of accesses, and the compiler may only where the order does not matter.
+#[inline(always)]
+fn fence(order: Ordering) {
+    if order == Relaxed {
+        return;
+    }
+    cfg_if::cfg_if! {
+        if #[cfg(target_arch = "arm")] {
+            // For ARMv4T the compiler makes each of `core`'s fences a call of a function that nobody has. Past unknown code, even if there is
+            // none, it moves nothing either.
+            // SAFETY: no code.
+            unsafe { core::arch::asm!("", options(nostack, preserves_flags)) };
+        } else {
+            core::sync::atomic::compiler_fence(Ordering::SeqCst);
+        }
+    }
+}
+
+/// One type of atomic, and what it holds.
 macro_rules! atomic {
-    ($name:ident $(<$parameter:ident>)?, $inner:ty, $value:ty) => {
-        /// `core`'s, with all operations.
+    ($name:ident $(<$parameter:ident>)?, $value:ty) => {
+        /// As `core`'s, as far as it is needed.
         #[derive(Debug)]
         #[repr(transparent)]
-        pub struct $name $(<$parameter>)? ($inner);
+        pub struct $name $(<$parameter>)? (Place<$value>);
 
         impl $(<$parameter>)? $name $(<$parameter>)? {
             /// Holds `value`.
             pub const fn new(value: $value) -> Self {
-                $name(<$inner>::new(value))
+                $name(Place::new(value))
             }
 
             /// Reads.
@@ -116,8 +170,8 @@ macro_rules! arithmetic {
 }
 
 macro_rules! number {
-    ($name:ident, $inner:ty, $value:ty) => {
-        atomic!($name, $inner, $value);
+    ($name:ident, $value:ty) => {
+        atomic!($name, $value);
         arithmetic!($name, $value:
             fetch_or |old, bits| old | bits,
             fetch_and |old, bits| old & bits,
@@ -129,16 +183,17 @@ macro_rules! number {
     };
 }
 
-atomic!(AtomicBool, atomic::AtomicBool, bool);
-atomic!(AtomicPtr<T>, atomic::AtomicPtr<T>, *mut T);
-number!(AtomicU8, atomic::AtomicU8, u8);
-number!(AtomicU16, atomic::AtomicU16, u16);
-number!(AtomicU32, atomic::AtomicU32, u32);
-number!(AtomicUsize, atomic::AtomicUsize, usize);
+atomic!(AtomicBool, bool);
+atomic!(AtomicPtr<T>, *mut T);
+number!(AtomicU8, u8);
+number!(AtomicU16, u16);
+number!(AtomicU32, u32);
+number!(AtomicUsize, usize);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::sync::atomic;
 
     #[test]
     fn operations_are_those_of_core() {

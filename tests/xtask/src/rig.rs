@@ -2,6 +2,7 @@
 //! installed where this is Debian and we are root, and named elsewhere.
 
 use std::fmt;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Once;
 
@@ -18,6 +19,8 @@ pub enum Need {
     Target(&'static str, &'static str),
     /// A program, and the Debian package that has it: (program, package).
     Program(&'static str, &'static str),
+    /// A C library's header, and the Debian package that has it: (path in `/usr/include`, package).
+    Header(&'static str, &'static str),
     /// A program that cargo installs, named like its crate.
     Crate(&'static str),
     /// An operating system and architecture that this must be: (name, name), as in `std::env::consts`.
@@ -44,6 +47,7 @@ impl Need {
                 has_line(&format!("rustup target list --installed --toolchain {toolchain}"), triple)
             }
             Need::Program(name, _) | Need::Crate(name) => is_in_path(name),
+            Need::Header(path, _) => Path::new("/usr/include").join(path).is_file(),
             Need::Host(os, arch) => (std::env::consts::OS, std::env::consts::ARCH) == (os, arch),
         };
         if is_met() {
@@ -53,17 +57,18 @@ impl Need {
             Need::Nightly => "rustup toolchain install nightly --profile minimal".into(),
             Need::Component(toolchain, name) => format!("rustup component add --toolchain {toolchain} {name}"),
             Need::Target(toolchain, triple) => format!("rustup target add --toolchain {toolchain} {triple}"),
-            Need::Program(_, package) => {
+            Need::Program(_, package) | Need::Header(_, package) => {
                 format!("apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=300 {package}")
             }
             Need::Crate(name) => format!("cargo install --locked {name}"),
             Need::Host(..) => return Err(Missing::NotHere(format!("only on {self}"))),
         };
-        if matches!(self, Need::Program(..)) && !is_debian_as_root() {
+        let is_package = matches!(self, Need::Program(..) | Need::Header(..));
+        if is_package && !is_debian_as_root() {
             return Err(Missing::NotInstalled(format!("{self} is missing; on Debian: {install}")));
         }
         println!("      {install}");
-        if matches!(self, Need::Program(..)) {
+        if is_package {
             update_package_lists();
         }
         let installed = command(&install).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()).output();
@@ -85,7 +90,7 @@ impl fmt::Display for Need {
             Need::Nightly => write!(f, "nightly"),
             Need::Component(toolchain, name) => write!(f, "{name} ({toolchain})"),
             Need::Target(toolchain, triple) => write!(f, "{triple} ({toolchain})"),
-            Need::Program(name, _) | Need::Crate(name) => write!(f, "{name}"),
+            Need::Program(name, _) | Need::Header(name, _) | Need::Crate(name) => write!(f, "{name}"),
             Need::Host(os, arch) => write!(f, "{os} {arch}"),
         }
     }

@@ -3,7 +3,7 @@
 //! A command is one line of words between spaces; `{target}` is cargo's target folder. Steps share it where compiler and flags are
 //! the same, so that little is built twice.
 
-use crate::rig::Need::{self, Component, Crate, Host, Nightly, Program, Target};
+use crate::rig::Need::{self, Component, Crate, Header, Host, Nightly, Program, Target};
 
 /// One thing that is checked.
 pub struct Step {
@@ -323,6 +323,21 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo run --release --target-dir {target}/examples",
         folder: "examples/firmware",
+        has_tests: false,
+    },
+    Step {
+        name: "gba",
+        shows: "example: a pond on the Game Boy Advance, two kinds of memory, in mGBA",
+        // For the emulator, which is compiled.
+        needs: &[
+            Nightly,
+            Component("nightly", "rust-src"),
+            Program("cc", "gcc libc6-dev"),
+            Header("mgba/core/core.h", "libmgba-dev"),
+        ],
+        env: &[],
+        command: "cargo run --release --target-dir {target}/examples",
+        folder: "examples/gba",
         has_tests: false,
     },
     Step {

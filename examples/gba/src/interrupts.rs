@@ -1,0 +1,68 @@
+//! Interrupts, and how they are kept off.
+
+use core::arch::asm;
+
+use critical_section::RawRestoreState;
+use gba::RUST_IRQ_HANDLER;
+use gba::interrupts::IrqBits;
+use gba::mmio::{DISPSTAT, IE, IME, TIMER2_CONTROL, TIMER2_RELOAD};
+use gba::timers::TimerControl;
+use gba::video::DisplayStatus;
+
+use crate::events;
+
+/// Cycles from one reading of the pump to the next: nine in a frame, each time at another place in the program.
+const PUMP_CYCLES: u16 = 31_013;
+
+/// All interrupts off, by the register that is there for it.
+struct MasterEnable;
+
+critical_section::set_impl!(MasterEnable);
+
+// SAFETY: there is one core, which takes no interrupt while the register is 0, and no access to memory leaves the section.
+unsafe impl critical_section::Impl for MasterEnable {
+    unsafe fn acquire() -> RawRestoreState {
+        let was_on = IME.read();
+        IME.write(false);
+        fence();
+        was_on
+    }
+
+    unsafe fn release(was_on: RawRestoreState) {
+        fence();
+        IME.write(was_on);
+    }
+}
+
+/// Where the compiler keeps the order of accesses, as they may mean something to unknown code. `core`'s own fences become calls of a function that
+/// nobody has for this processor.
+#[inline(always)]
+fn fence() {
+    // SAFETY: no code.
+    unsafe { asm!("", options(nostack, preserves_flags)) };
+}
+
+/// From now on the screen and the pump interrupt the program.
+pub fn start() {
+    RUST_IRQ_HANDLER.write(Some(handle));
+    DISPSTAT.write(DisplayStatus::new().with_irq_vblank(true));
+    TIMER2_RELOAD.write(PUMP_CYCLES.wrapping_neg());
+    TIMER2_CONTROL.write(TimerControl::new().with_overflow_irq(true).with_enabled(true));
+    IE.write(IrqBits::VBLANK.with_timer2(true));
+    IME.write(true);
+}
+
+/// And from now on they do not.
+pub fn stop() {
+    IME.write(false);
+    TIMER2_CONTROL.write(TimerControl::new());
+}
+
+extern "C" fn handle(which: IrqBits) {
+    if which.timer2() {
+        events::read_pump();
+    }
+    if which.vblank() {
+        events::read_keys();
+    }
+}
