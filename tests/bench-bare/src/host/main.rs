@@ -1,0 +1,97 @@
+//! `cargo xtask bench bare`: coreheap on bare metal beside other allocators.
+//!
+//! | file | |
+//! |---|---|
+//! | `firmware.rs` | builds the programs for the targets, and runs them in QEMU |
+//! | `count.rs` | instructions of single calls |
+//! | `fill.rs` | how full a region can be |
+//! | `size.rs` | code and data |
+//! | `table.rs` | Markdown and CSV |
+
+mod count;
+mod fill;
+mod firmware;
+mod size;
+mod table;
+
+use std::io;
+
+use clap::{Parser, ValueEnum};
+use coreheap_bench_bare::for_each_peer;
+
+/// coreheap on bare metal beside other allocators: exact instruction counts, how full a region can be, code size.
+#[derive(Parser)]
+#[command(name = "bare", bin_name = "cargo xtask bench bare --")]
+struct Arguments {
+    /// Only these parts
+    #[arg(value_enum)]
+    parts: Vec<Part>,
+    /// Only the allocators whose name starts so (several: separated by commas)
+    #[arg(long, value_name = "PREFIX", value_delimiter = ',')]
+    only: Vec<String>,
+    /// How the programs whose instructions are counted are optimised
+    #[arg(long, value_name = "LEVEL", value_delimiter = ',', default_value = "s")]
+    opt_level: Vec<String>,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Instructions of an allocate, a free and a realloc, counted by QEMU
+    Count,
+    /// Code and data of the least firmware
+    Size,
+    /// How full regions of 4 KiB to 4 MiB can be, and how many requests are refused in a long run
+    Fill,
+}
+
+/// One allocator of the table.
+#[derive(Clone, Copy)]
+struct Peer {
+    name: &'static str,
+    /// Its type, as the programs write it.
+    heap: &'static str,
+    /// Its place, by which programs know it.
+    number: usize,
+}
+
+macro_rules! table {
+    ($($(#[$cfg:meta])? $name:literal => $heap:ty,)*) => {
+        /// All of them.
+        const PEERS: &[(&str, &str)] = &[$(($name, stringify!($heap))),*];
+    };
+}
+
+for_each_peer!(table);
+
+impl Peer {
+    /// Whether somebody else keeps interrupts away from it.
+    fn is_masked(&self) -> bool {
+        self.heap.ends_with(", Masked>")
+    }
+
+    /// Whether nobody does, nor itself.
+    fn is_unguarded(&self) -> bool {
+        self.heap.ends_with(", Unguarded>")
+    }
+}
+
+fn main() -> io::Result<()> {
+    let arguments = Arguments::parse();
+    let is_wanted = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|prefix| name.starts_with(prefix));
+    let peers: Vec<Peer> = (PEERS.iter().enumerate())
+        .filter(|(_, (name, _))| is_wanted(name))
+        .map(|(number, &(name, heap))| Peer { name, heap, number })
+        .collect();
+    let wants = |part| arguments.parts.is_empty() || arguments.parts.contains(&part);
+    if wants(Part::Count) {
+        count::run(&peers, &arguments.opt_level)?;
+    }
+    if wants(Part::Size) {
+        size::run(&peers)?;
+    }
+    if wants(Part::Fill) {
+        fill::run(&peers)?;
+    }
+    Ok(())
+}

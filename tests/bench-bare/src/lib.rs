@@ -1,0 +1,54 @@
+//! What is measured: allocators for bare metal behind one trait, and the work that they do. For the targets and for the host.
+
+#![no_std]
+
+pub mod count;
+#[cfg(target_has_atomic = "ptr")]
+pub mod exchange;
+pub mod fill;
+mod guard;
+mod memory;
+mod peers;
+
+#[cfg(target_has_atomic = "ptr")]
+pub use guard::Ticket;
+pub use guard::{Guard, Guarded, Masked, Unguarded};
+pub use memory::Memory;
+pub use peers::*;
+
+pub use coreheap_bare::{Coreheap, ExclusiveHeap, coreheap::Compact};
+pub use embedded_alloc::{LlffHeap, TlsfHeap};
+#[cfg(all(target_os = "none", target_has_atomic = "ptr", target_pointer_width = "32"))]
+pub use rusty_alloc_api::RustyAlloc;
+
+/// Calls a macro with the table of what is measured on one core: names, and types for regions of `BYTES`.
+#[macro_export]
+macro_rules! for_each_peer {
+    ($macro:ident) => {
+        $macro! {
+            "Coreheap" => Coreheap<BYTES>,
+            "Coreheap, Compact" => Coreheap<BYTES, Compact>,
+            "ExclusiveHeap" => ExclusiveHeap<BYTES>,
+            "ExclusiveHeap, masked" => Guarded<ExclusiveHeap<BYTES>, Masked>,
+            "SmallHeap" => Small,
+            "embedded-alloc LLFF, masked" => LlffHeap,
+            "embedded-alloc TLSF, masked" => TlsfHeap,
+            "linked_list_allocator" => Guarded<LinkedList, Unguarded>,
+            "linked_list_allocator, masked" => Guarded<LinkedList, Masked>,
+            "buddy_system_allocator" => Guarded<Buddy, Unguarded>,
+            "buddy_system_allocator, masked" => Guarded<Buddy, Masked>,
+            "rlsf" => Guarded<Rlsf, Unguarded>,
+            "rlsf, masked" => Guarded<Rlsf, Masked>,
+            "talc" => Guarded<Talc, Unguarded>,
+            "talc, masked" => Guarded<Talc, Masked>,
+            #[cfg(not(target_arch = "arm"))]
+            "picoalloc" => Guarded<Pico, Unguarded>,
+            #[cfg(not(target_arch = "arm"))]
+            "picoalloc, masked" => Guarded<Pico, Masked>,
+            #[cfg(target_has_atomic = "ptr")]
+            "rusty_alloc" => Guarded<RustyAlloc, Unguarded>,
+            #[cfg(target_has_atomic = "ptr")]
+            "rusty_alloc, masked" => Guarded<RustyAlloc, Masked>,
+        }
+    };
+}
