@@ -12,6 +12,7 @@ use riscv as _;
 
 use alloc::alloc::{alloc, dealloc, realloc};
 use core::alloc::Layout;
+use core::hint::black_box;
 
 use coreheap_bench_bare::*;
 
@@ -34,14 +35,15 @@ extern "C" fn _start() -> ! {
         loop {
             let [size, align, new_size] = (&raw const SIZES).read_volatile();
             let Ok(layout) = Layout::from_size_align(size, align) else { continue };
-            let block = alloc(layout);
+            // Where the compiler does not see what becomes of a block, it cannot leave it out.
+            let block = black_box(alloc(layout));
             if block.is_null() {
                 continue;
             }
             // These two every firmware has, so they are not counted as the allocator's.
             block.write_bytes(0, size);
             block.copy_from_nonoverlapping((&raw const SIZES).cast(), size);
-            let moved = realloc(block, layout, new_size);
+            let moved = black_box(realloc(block, layout, new_size));
             dealloc(moved, Layout::from_size_align_unchecked(new_size, align));
         }
     }
