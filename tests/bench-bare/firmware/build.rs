@@ -38,5 +38,7 @@ fn main() {
     println!("cargo::rustc-link-search={}", out.display());
     println!("cargo::rustc-link-arg-bin=measure=-Tlink.x");
     println!("cargo::rustc-link-arg-bin=measure=--nmagic");
+    println!("cargo::rustc-link-arg-bin=harts=-T{}/harts.ld", env!("CARGO_MANIFEST_DIR"));
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=harts.ld");
 }

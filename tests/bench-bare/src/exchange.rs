@@ -8,6 +8,9 @@ use fastrand::Rng;
 
 const PLACES: usize = 1024;
 
+/// Memory of each allocator.
+pub const BYTES: usize = 16 << 20;
+
 /// Where boxes lie between cores. Each begins with its size.
 pub struct Exchange([AtomicPtr<usize>; PLACES]);
 
@@ -17,10 +20,12 @@ impl Exchange {
         Exchange([const { AtomicPtr::new(null_mut()) }; PLACES])
     }
 
-    /// One core's work: so many pairs of allocate and free, of 16 to 256 bytes.
-    pub fn run<A: GlobalAlloc>(&self, allocator: &A, core: usize, pairs: usize) {
+    /// One core's work: pairs of allocate and free, of 16 to 256 bytes, while it goes on, which is asked every 64 pairs. Returns how many.
+    pub fn run<A: GlobalAlloc>(&self, allocator: &A, core: usize, goes_on: impl Fn() -> bool) -> usize {
         let mut random = Rng::with_seed(core as u64);
-        for _ in 0..pairs {
+        let mut pairs: usize = 0;
+        while !pairs.is_multiple_of(64) || goes_on() {
+            pairs += 1;
             let layout = layout(random.usize(16..=256));
             // SAFETY: no size is 0.
             let fresh = unsafe { allocator.alloc(layout) }.cast::<usize>();
@@ -29,6 +34,7 @@ impl Exchange {
             unsafe { fresh.write(layout.size()) };
             Self::free(allocator, self.0[random.usize(..PLACES)].swap(fresh, AcqRel));
         }
+        pairs
     }
 
     /// Frees the boxes that are left.

@@ -16,6 +16,8 @@ pub use guard::{Guard, Guarded, Masked, Unguarded};
 pub use memory::Memory;
 pub use peers::*;
 
+#[cfg(target_has_atomic = "ptr")]
+pub use coreheap_bare::Cores;
 pub use coreheap_bare::{Coreheap, ExclusiveHeap, coreheap::Compact};
 pub use embedded_alloc::{LlffHeap, TlsfHeap};
 #[cfg(all(target_os = "none", target_has_atomic = "ptr", target_pointer_width = "32"))]
@@ -49,6 +51,21 @@ macro_rules! for_each_peer {
             "rusty_alloc" => Guarded<RustyAlloc, Unguarded>,
             #[cfg(target_has_atomic = "ptr")]
             "rusty_alloc, masked" => Guarded<RustyAlloc, Masked>,
+        }
+    };
+}
+
+/// Calls a macro with the table of what is measured on several cores. `Here` says which core this is.
+#[macro_export]
+macro_rules! for_each_shared_peer {
+    ($macro:ident) => {
+        $macro! {
+            "CoresHeap" => ManyCores<Here>,
+            "talc, ticket lock" => Guarded<Talc, Ticket>,
+            "rlsf, ticket lock" => Guarded<Rlsf, Ticket>,
+            "picoalloc, ticket lock" => Guarded<Pico, Ticket>,
+            "buddy_system_allocator, ticket lock" => Guarded<Buddy, Ticket>,
+            "linked_list_allocator, ticket lock" => Guarded<LinkedList, Ticket>,
         }
     };
 }

@@ -59,6 +59,20 @@ impl Peer for Small {
     }
 }
 
+/// coreheap with magazines for each of four cores.
+#[cfg(target_has_atomic = "ptr")]
+pub type ManyCores<C> = coreheap_bare::CoresHeap<AddedRegions<1>, C, 4, coreheap_bare::coreheap::Server>;
+
+#[cfg(target_has_atomic = "ptr")]
+impl<C: coreheap_bare::Cores> Peer for ManyCores<C> {
+    const NEW: Self = ManyCores::new(AddedRegions::new(), coreheap_bare::Pinned::new());
+
+    unsafe fn take(&'static self, region: Region) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { self.source().add(region.as_ptr().cast(), region.len()) }
+    }
+}
+
 impl Peer for LlffHeap {
     const NEW: Self = LlffHeap::empty();
 

@@ -54,7 +54,7 @@ fn count_on(board: &Board, opt_level: &str, peers: &[Peer], csv: &mut Vec<String
 
 /// Median, 99 % and maximum for each call, and how many requests were refused; `None` if the allocator is not there or cannot use the region.
 fn count_of(peer: Peer, board: &Board, program: &Path) -> io::Result<Option<(Vec<[f64; 3]>, f64)>> {
-    let lines = board.run(program, &["count", &peer.number.to_string()])?;
+    let lines = board.run(program, true, &["count", &peer.number.to_string()])?;
     let calls = CALLS.iter().filter_map(|call| numbers(&lines, call).next()?.try_into().ok()).collect();
     Ok(numbers(&lines, "refused").next().map(|refused| (calls, refused[0])))
 }

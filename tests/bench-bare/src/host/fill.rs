@@ -24,8 +24,8 @@ pub fn run(peers: &[Peer]) -> io::Result<()> {
     for bytes in SIZES {
         let program = Program { name: "measure", target: board.target, opt_level: "3", bytes, heap: None }.build()?;
         for (peer, (shares, refusals)) in peers.iter().zip(&mut cells) {
-            let outcomes: Vec<Vec<f64>> =
-                numbers(&board.run(&program, &["fill", &peer.number.to_string()])?, "fill").collect();
+            let lines = board.run(&program, false, &["fill", &peer.number.to_string()])?;
+            let outcomes: Vec<Vec<f64>> = numbers(&lines, "fill").collect();
             if outcomes.is_empty() {
                 shares.push("-".into());
                 refusals.push("-".into());

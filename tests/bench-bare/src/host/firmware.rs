@@ -69,15 +69,27 @@ pub fn target_dir() -> io::Result<PathBuf> {
 }
 
 impl Board {
-    /// Runs a program with these arguments; what it prints, line by line.
-    pub fn run(&self, program: &Path, arguments: &[&str]) -> io::Result<Vec<String>> {
+    /// Runs a program with these arguments, and counts instructions if asked to; what it prints, line by line.
+    pub fn run(&self, program: &Path, counts: bool, arguments: &[&str]) -> io::Result<Vec<String>> {
         let words: String = arguments.iter().map(|argument| format!(",arg={argument}")).collect();
         let mut command = Command::new(self.qemu);
         command.args(self.machine).args(["-display", "none", "-serial", "none", "-monitor", "none", "-semihosting-config"]);
         command.arg(format!("enable=on,target=native,arg=program{words}"));
-        command.args(["-icount", &format!("shift={},sleep=off", self.shift), "-kernel"]).arg(program);
+        if counts {
+            command.args(["-icount", &format!("shift={},sleep=off", self.shift)]);
+        }
+        command.arg("-kernel").arg(program);
         lines(command)
     }
+}
+
+/// Runs a program on so many harts of QEMU's 64-bit RISC-V; what it prints, line by line.
+pub fn run_harts(program: &Path, harts: usize) -> io::Result<Vec<String>> {
+    let mut command = Command::new("qemu-system-riscv64");
+    command.args(["-machine", "virt", "-bios", "none", "-m", "256M", "-smp", &harts.to_string(), "-display", "none"]);
+    command.args(["-serial", "none", "-monitor", "none", "-semihosting-config"]);
+    command.arg(format!("enable=on,target=native,arg=program,arg={harts}")).arg("-kernel").arg(program);
+    lines(command)
 }
 
 /// What a command prints.

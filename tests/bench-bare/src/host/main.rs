@@ -6,8 +6,10 @@
 //! | `count.rs` | instructions of single calls |
 //! | `fill.rs` | how full a region can be |
 //! | `size.rs` | code and data |
+//! | `cores.rs` | several cores at once |
 //! | `table.rs` | Markdown and CSV |
 
+mod cores;
 mod count;
 mod fill;
 mod firmware;
@@ -32,6 +34,9 @@ struct Arguments {
     /// How the programs whose instructions are counted are optimised
     #[arg(long, value_name = "LEVEL", value_delimiter = ',', default_value = "s")]
     opt_level: Vec<String>,
+    /// Rounds, where time is measured
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
 }
 
 /// What is measured.
@@ -43,6 +48,8 @@ enum Part {
     Size,
     /// How full regions of 4 KiB to 4 MiB can be, and how many requests are refused in a long run
     Fill,
+    /// Threads, and harts in QEMU, that allocate boxes and free each other's
+    Cores,
 }
 
 /// One allocator of the table.
@@ -67,12 +74,12 @@ for_each_peer!(table);
 impl Peer {
     /// Whether somebody else keeps interrupts away from it.
     fn is_masked(&self) -> bool {
-        self.heap.ends_with(", Masked>")
+        self.heap.contains("Masked")
     }
 
     /// Whether nobody does, nor itself.
     fn is_unguarded(&self) -> bool {
-        self.heap.ends_with(", Unguarded>")
+        self.heap.contains("Unguarded")
     }
 }
 
@@ -92,6 +99,9 @@ fn main() -> io::Result<()> {
     }
     if wants(Part::Fill) {
         fill::run(&peers)?;
+    }
+    if wants(Part::Cores) {
+        cores::run(arguments.rounds)?;
     }
     Ok(())
 }
