@@ -36,7 +36,7 @@ pub fn run<A: GlobalAlloc>(allocator: &A, blocks: &mut Blocks, bytes: usize, see
 
     let (mut requests, mut refused) = (0, 0);
     for action in 0..LONG_CHURN {
-        let percent = if action / HALF_PERIOD % 2 == 0 { 80 } else { 70 };
+        let percent = if (action / HALF_PERIOD).is_multiple_of(2) { 80 } else { 70 };
         if let Some(is_served) = blocks.act(allocator, &mut random, bytes, bytes / 100 * percent) {
             requests += 1;
             refused += usize::from(!is_served);

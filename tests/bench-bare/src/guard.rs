@@ -2,9 +2,6 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 
-#[cfg(target_has_atomic = "ptr")]
-use spin::mutex::TicketMutex;
-
 use crate::peers::{Peer, Region};
 
 /// What keeps other contexts out.
@@ -40,19 +37,30 @@ impl Guard for Masked {
     }
 }
 
-/// A lock that cores get in the order in which they came.
+/// A lock of the crate `spin`.
 #[cfg(target_has_atomic = "ptr")]
-pub struct Ticket(TicketMutex<()>);
+pub struct Locked<L>(L);
+
+/// Whoever comes first gets it.
+#[cfg(target_has_atomic = "ptr")]
+pub type Spin = Locked<spin::mutex::SpinMutex<()>>;
+
+/// Cores get it in the order in which they came.
+#[cfg(target_has_atomic = "ptr")]
+pub type Ticket = Locked<spin::mutex::TicketMutex<()>>;
 
 #[cfg(target_has_atomic = "ptr")]
-impl Guard for Ticket {
+impl<L: lock_api::RawMutex> Guard for Locked<L> {
     #[allow(clippy::declare_interior_mutable_const)] // See the trait.
-    const NEW: Self = Ticket(TicketMutex::new(()));
+    const NEW: Self = Locked(L::INIT);
 
     #[inline(always)]
     fn with<R>(&self, work: impl FnOnce() -> R) -> R {
-        let _turn = self.0.lock();
-        work()
+        self.0.lock();
+        let result = work();
+        // SAFETY: it was locked above.
+        unsafe { self.0.unlock() };
+        result
     }
 }
 

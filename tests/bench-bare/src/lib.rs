@@ -10,9 +10,9 @@ mod guard;
 mod memory;
 mod peers;
 
-#[cfg(target_has_atomic = "ptr")]
-pub use guard::Ticket;
 pub use guard::{Guard, Guarded, Masked, Unguarded};
+#[cfg(target_has_atomic = "ptr")]
+pub use guard::{Spin, Ticket};
 pub use memory::Memory;
 pub use peers::*;
 
@@ -47,9 +47,9 @@ macro_rules! for_each_peer {
             "picoalloc" => Guarded<Pico, Unguarded>,
             #[cfg(not(target_arch = "arm"))]
             "picoalloc, masked" => Guarded<Pico, Masked>,
-            #[cfg(target_has_atomic = "ptr")]
+            #[cfg(all(target_os = "none", target_has_atomic = "ptr"))]
             "rusty_alloc" => Guarded<RustyAlloc, Unguarded>,
-            #[cfg(target_has_atomic = "ptr")]
+            #[cfg(all(target_os = "none", target_has_atomic = "ptr"))]
             "rusty_alloc, masked" => Guarded<RustyAlloc, Masked>,
         }
     };
@@ -61,6 +61,7 @@ macro_rules! for_each_shared_peer {
     ($macro:ident) => {
         $macro! {
             "CoresHeap" => ManyCores<Here>,
+            "talc, spin lock" => Guarded<Talc, Spin>,
             "talc, ticket lock" => Guarded<Talc, Ticket>,
             "rlsf, ticket lock" => Guarded<Rlsf, Ticket>,
             "picoalloc, ticket lock" => Guarded<Pico, Ticket>,

@@ -39,10 +39,12 @@ for_each_shared_peer!(measure_all);
 
 /// Runs all, in rounds that take turns, and prints.
 pub fn run(rounds: usize) -> io::Result<()> {
-    let title = "Boxes that cores exchange, million pairs of allocate and free a second: threads of this machine, and harts in QEMU";
-    let columns = ["threads", "harts"].iter().flat_map(|what| CORES.map(|count| format!("{count} {what}")));
+    let title =
+        "Boxes that cores exchange, million pairs of allocate and free a second: threads of this machine, and harts in QEMU";
+    let columns = ["threads", "harts"].iter().flat_map(|what| CORES.map(|count| format!("{what}: {count}")));
     let mut table = Table::new(title.into(), columns);
-    let program = Program { name: "harts", target: "riscv64gc-unknown-none-elf", opt_level: "3", bytes: BYTES, heap: None }.build()?;
+    let program =
+        Program { name: "harts", target: "riscv64gc-unknown-none-elf", opt_level: "3", bytes: BYTES, heap: None }.build()?;
     let mut csv = Vec::new();
     // For each allocator the values of each column.
     let mut values = vec![vec![Vec::new(); 2 * CORES.len()]; NAMES.len()];

@@ -12,7 +12,8 @@ const SIZES: [usize; 7] = [4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 256 <
 
 /// Fills, and prints.
 pub fn run(peers: &[Peer]) -> io::Result<()> {
-    let columns = SIZES.map(|bytes| if bytes < 1 << 20 { format!("{} KiB", bytes >> 10) } else { format!("{} MiB", bytes >> 20) });
+    let columns =
+        SIZES.map(|bytes| if bytes < 1 << 20 { format!("{} KiB", bytes >> 10) } else { format!("{} MiB", bytes >> 20) });
     let mut shares = Table::new("Live bytes when the first request is refused, % of the region".into(), columns.clone());
     let mut refusals = Table::new("Requests refused with 70 to 80 % live, %".into(), columns);
     // 32-bit, and with room for 4 MiB.

@@ -105,3 +105,32 @@ fn main() -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use coreheap_bench_bare::*;
+
+    const BYTES: usize = 64 << 10;
+
+    macro_rules! every_allocator_works {
+        ($($(#[$cfg:meta])? $name:literal => $heap:ty,)*) => {
+            #[test]
+            fn every_allocator_works() {
+                $(
+                    $(#[$cfg])?
+                    {
+                        static HEAP: $heap = <$heap>::NEW;
+                        static MEMORY: Memory<BYTES> = Memory::new();
+                        // SAFETY: once, and nobody else's.
+                        assert!(unsafe { HEAP.take(MEMORY.region()) }, "{}", $name);
+                        // It checks that blocks do not overlap.
+                        let outcome = fill::run(&HEAP, &mut fill::Blocks::new(), BYTES, 1);
+                        assert!(outcome.live > BYTES / 8 && outcome.refused < outcome.requests, "{}: {outcome:?}", $name);
+                    }
+                )*
+            }
+        };
+    }
+
+    for_each_peer!(every_allocator_works);
+}
