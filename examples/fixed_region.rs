@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use coreheap::sources::FixedRegion;
 use coreheap::SmallHeap;
+use coreheap::sources::FixedRegion;
 
 const SIZE: usize = 64 * 1024;
 

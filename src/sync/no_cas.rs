@@ -63,16 +63,7 @@ fn fence(order: Ordering) {
     if order == Relaxed {
         return;
     }
-    cfg_if::cfg_if! {
-        if #[cfg(target_arch = "arm")] {
-            // For ARMv4T the compiler makes each of `core`'s fences a call of a function that nobody has. Past unknown code, even if there is
-            // none, it moves nothing either.
-            // SAFETY: no code.
-            unsafe { core::arch::asm!("", options(nostack, preserves_flags)) };
-        } else {
-            core::sync::atomic::compiler_fence(Ordering::SeqCst);
-        }
-    }
+    core::sync::atomic::compiler_fence(Ordering::SeqCst);
 }
 
 /// One type of atomic, and what it holds.

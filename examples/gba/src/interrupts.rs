@@ -1,6 +1,6 @@
 //! Interrupts, and how they are kept off.
 
-use core::arch::asm;
+use core::sync::atomic::{Ordering, compiler_fence};
 
 use critical_section::RawRestoreState;
 use gba::RUST_IRQ_HANDLER;
@@ -24,23 +24,20 @@ unsafe impl critical_section::Impl for MasterEnable {
     unsafe fn acquire() -> RawRestoreState {
         let was_on = IME.read();
         IME.write(false);
-        fence();
+        compiler_fence(Ordering::SeqCst);
         was_on
     }
 
     unsafe fn release(was_on: RawRestoreState) {
-        fence();
+        compiler_fence(Ordering::SeqCst);
         IME.write(was_on);
     }
 }
 
-/// Where the compiler keeps the order of accesses, as they may mean something to unknown code. `core`'s own fences become calls of a function that
-/// nobody has for this processor.
-#[inline(always)]
-fn fence() {
-    // SAFETY: no code.
-    unsafe { asm!("", options(nostack, preserves_flags)) };
-}
+/// LLVM makes every fence a call of this on ARMv4T, those that are for the compiler alone as well. To such a processor the order of accesses is
+/// that of its instructions.
+#[unsafe(no_mangle)]
+extern "C" fn __sync_synchronize() {}
 
 /// From now on the screen and the pump interrupt the program.
 pub fn start() {

@@ -56,6 +56,12 @@ enum Bench {
         #[arg(last = true, value_name = "ARGUMENTS")]
         arguments: Vec<String>,
     },
+    /// coreheap and other allocators on bare metal, in QEMU: instructions, memory, code size, several cores (`-- --help` says more)
+    Bare {
+        /// Arguments for the benchmark, after `--`
+        #[arg(last = true, value_name = "ARGUMENTS")]
+        arguments: Vec<String>,
+    },
     /// coreheap and other allocators, many workloads, time and peak memory, a process for each (`-- --help` says more)
     Hosted {
         /// Arguments for the benchmark, after `--`
@@ -81,6 +87,12 @@ fn run(command: Command) -> io::Result<ExitCode> {
         Command::Example { name, arguments } => runner::example(name, &arguments),
         Command::Bench(Bench::Quick { arguments }) => {
             shell::hand_over("cargo run --release -p coreheap-bench --bin", &["quick".into(), "--".into()], &arguments)
+        }
+        Command::Bench(Bench::Bare { arguments }) => {
+            for need in steps::BENCH_BARE {
+                need.provide().map_err(|(rig::Missing::NotHere(why) | rig::Missing::NotInstalled(why))| io::Error::other(why))?;
+            }
+            shell::hand_over("cargo run --release -p coreheap-bench-bare --", &[], &arguments)
         }
         Command::Bench(Bench::Hosted { arguments }) => {
             // The library that real programs are started with.

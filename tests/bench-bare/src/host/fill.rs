@@ -1,0 +1,53 @@
+//! How full a region can be.
+
+use std::io;
+
+use coreheap_bench::numbers::median;
+
+use crate::Peer;
+use crate::firmware::{BOARDS, Program, numbers};
+use crate::table::{Table, write_csv};
+
+const SIZES: [usize; 7] = [4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 256 << 10, 4 << 20];
+
+/// Fills, and prints.
+pub fn run(peers: &[Peer]) -> io::Result<()> {
+    let columns =
+        SIZES.map(|bytes| if bytes < 1 << 20 { format!("{} KiB", bytes >> 10) } else { format!("{} MiB", bytes >> 20) });
+    let mut shares = Table::new("Live bytes when the first request is refused, % of the region".into(), columns.clone());
+    let mut refusals = Table::new("Requests refused with 70 to 80 % live, %".into(), columns);
+    // 32-bit, and with room for 4 MiB.
+    let [_, board] = &BOARDS;
+    let mut csv = Vec::new();
+    // Masks change nothing here.
+    let peers: Vec<&Peer> = peers.iter().filter(|peer| !peer.is_masked()).collect();
+    let mut cells = vec![(Vec::new(), Vec::new()); peers.len()];
+    for bytes in SIZES {
+        let program = Program { name: "measure", target: board.target, opt_level: "3", bytes, heap: None }.build()?;
+        for (peer, (shares, refusals)) in peers.iter().zip(&mut cells) {
+            let lines = board.run(&program, false, &["fill", &peer.number.to_string()])?;
+            let outcomes: Vec<Vec<f64>> = numbers(&lines, "fill").collect();
+            if outcomes.is_empty() {
+                shares.push("-".into());
+                refusals.push("-".into());
+                continue;
+            }
+            for (seed, outcome) in outcomes.iter().enumerate() {
+                let [live, requests, refused] = outcome[..] else { return Err(io::Error::other("three numbers were expected")) };
+                csv.push(format!("{bytes},\"{}\",{seed},{live},{requests},{refused}", peer.name));
+            }
+            let median_of = |value: fn(&[f64], f64) -> f64| {
+                median(&mut outcomes.iter().map(|outcome| value(outcome, bytes as f64)).collect::<Vec<f64>>())
+            };
+            shares.push(format!("{:.1}", median_of(|outcome, bytes| 100.0 * outcome[0] / bytes)));
+            refusals.push(format!("{:.2}", median_of(|outcome, _| 100.0 * outcome[2] / outcome[1])));
+        }
+    }
+    for (peer, (share, refusal)) in peers.iter().zip(cells) {
+        shares.row(peer.name, share);
+        refusals.row(peer.name, refusal);
+    }
+    shares.print();
+    refusals.print();
+    write_csv("bare-fill.csv", "region,allocator,seed,live,requests,refused", &csv)
+}
