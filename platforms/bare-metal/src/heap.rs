@@ -56,6 +56,16 @@ impl<S: PageSource, X: Open> BareHeap<S, X> {
     }
 }
 
+impl<S: PageSource> BareHeap<S, OneContext> {
+    /// An empty heap that takes its memory from `source`, for one context at a time.
+    ///
+    /// # Safety
+    /// As for `ExclusiveHeap::new`.
+    pub const unsafe fn exclusive(source: S) -> Self {
+        Self::over(source)
+    }
+}
+
 impl<S: PageSource, X: Contexts> BareHeap<S, X> {
     const fn over(source: S) -> Self {
         BareHeap { contexts: X::NEW, heap: SmallHeap::new(source) }

@@ -7,8 +7,6 @@ use core::ptr::{NonNull, null_mut};
 
 use coreheap::{PageSource, SmallHeap};
 
-use crate::contexts::{AnyContext, Open};
-
 /// What memory is good for: a set of properties. A board may give names to [`Kind::own`] ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kind(u32);
@@ -67,10 +65,7 @@ pub struct MixedHeap<S: PageSource, const N: usize> {
     memories: [Memory<S>; N],
 }
 
-impl<S: PageSource, const N: usize> MixedHeap<S, N>
-where
-    AnyContext: Open,
-{
+impl<S: PageSource, const N: usize> MixedHeap<S, N> {
     /// A heap over these memories.
     pub const fn new(memories: [Memory<S>; N]) -> Self {
         MixedHeap { memories }
@@ -127,10 +122,7 @@ impl<S: PageSource, const N: usize> fmt::Debug for MixedHeap<S, N> {
 }
 
 // SAFETY: the heaps' own promises: blocks of one are given back to the same.
-unsafe impl<S: PageSource, const N: usize> GlobalAlloc for MixedHeap<S, N>
-where
-    AnyContext: Open,
-{
+unsafe impl<S: PageSource, const N: usize> GlobalAlloc for MixedHeap<S, N> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.allocate(Kind::ANY, layout).map_or(null_mut(), NonNull::as_ptr)
     }

@@ -32,7 +32,7 @@
 //! | [`MixedHeap`] | any context; several [`Kind`]s of memory | as [`Coreheap`] |
 //! | [`CoresHeap`] | any context on any core | magazines for each core, by your [`Cores`] |
 //!
-//! Targets without compare-and-swap (`thumbv6m`, `thumbv4t`, `riscv32i`) need the feature `critical-section` for the first and the third,
+//! Targets without compare-and-swap (`thumbv6m`, `thumbv4t`, `riscv32i`) need the feature `critical-section` for all but [`ExclusiveHeap`],
 //! and an implementation of that crate's functions. Interrupts are then masked for one load and one store at a time.
 
 #![no_std]
@@ -45,13 +45,14 @@ pub use coreheap;
 
 mod contexts;
 mod heap;
-mod kinds;
 mod memory;
 mod regions;
 mod window;
 
 #[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
 mod cores;
+#[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
+mod kinds;
 
 pub use contexts::{AnyContext, Contexts, OneContext, Open};
 #[cfg(feature = "critical-section")]
@@ -59,6 +60,7 @@ pub use cores::MaskedCore;
 #[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
 pub use cores::{Cores, CoresHeap, Pinned};
 pub use heap::{BareHeap, Coreheap, ExclusiveHeap};
+#[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
 pub use kinds::{Kind, Memory, MixedHeap};
 pub use memory::StaticMemory;
 pub use regions::AddedRegions;
