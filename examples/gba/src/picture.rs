@@ -3,11 +3,10 @@
 use alloc::vec::Vec;
 use alloc::{format, vec};
 
-use coreheap::atomic::Ordering::Relaxed;
 use gba::mmio::bg_palbank;
 use gba::video::{Color, Tile4};
 
-use crate::heap::{self, Fast};
+use crate::heap::{self, Fast, fast};
 use crate::screen::{self, COLUMNS, PANEL, PANEL_PALETTE};
 
 /// Of each heap: its name, the row of its title, and how many rows of tiles follow. A tile has two by two cells.
@@ -80,24 +79,22 @@ impl Picture {
     #[inline(never)]
     #[unsafe(link_section = ".iwram.text")]
     pub fn look(&mut self) -> Changes {
-        let mut changes = Changes { tiles: Vec::with_capacity_in(self.tiles.len(), Fast), used: [0; 2] };
+        let mut changes = Changes { tiles: Vec::with_capacity_in(self.tiles.len(), fast()), used: [0; 2] };
         let mut tiles = (0..).zip(&mut self.tiles);
         for (cells, sum) in heap::cells().iter().zip(&mut changes.used) {
             let quarter = (cells.size / 4).ilog2();
-            // A row of tiles is two rows of cells.
-            for rows in cells.used.chunks_exact(4 * COLUMNS) {
-                let (upper, lower) = rows.split_at(2 * COLUMNS);
-                let pairs = upper.as_chunks().0.iter().zip(lower.as_chunks().0);
-                for (([upper_left, upper_right], [lower_left, lower_right]), (index, tile)) in pairs.zip(&mut tiles) {
-                    let mut has_changed = false;
-                    for (cell, used) in tile.iter_mut().zip([upper_left, upper_right, lower_left, lower_right]) {
-                        let used = used.load(Relaxed);
-                        *sum += usize::from(used);
-                        has_changed |= cell.look(used, quarter);
-                    }
-                    if has_changed {
-                        changes.tiles.push((index, draw(tile)));
-                    }
+            // A tile is two cells of a row of them, and the two below.
+            for upper in (0..cells.count).step_by(4 * COLUMNS).flat_map(|row| (row..row + 2 * COLUMNS).step_by(2)) {
+                let Some((index, tile)) = tiles.next() else { break };
+                let mut has_changed = false;
+                let lower = upper + 2 * COLUMNS;
+                for (cell, place) in tile.iter_mut().zip([upper, upper + 1, lower, lower + 1]) {
+                    let used = cells.used(place);
+                    *sum += used;
+                    has_changed |= cell.look(used as u16, quarter);
+                }
+                if has_changed {
+                    changes.tiles.push((index, draw(tile)));
                 }
             }
         }
@@ -136,7 +133,7 @@ impl Changes {
         self.tiles.iter().for_each(|(index, tile)| screen::show_tile(*index as usize, tile));
         for (heap, cells) in heap::cells().iter().enumerate() {
             let (name, title, _) = HEAPS[heap];
-            let (tenths, size) = (self.used[heap] * 10 / 1024, cells.size * cells.used.len() / 1024);
+            let (tenths, size) = (self.used[heap] * 10 / 1024, cells.size * cells.count / 1024);
             screen::print(title, &format!("{name} {:>3}.{}/{size}K {:>13}", tenths / 10, tenths % 10, remarks[heap]));
         }
     }

@@ -12,7 +12,7 @@ use gba::video::obj::{ObjAttr, ObjAttr0, ObjAttr1, ObjAttr2, ObjAttrWriteExt, Ob
 use gba::video::{BackgroundControl, Color, DisplayControl, TextEntry, Tile4};
 
 use crate::art::{GROUND, GROUND_PALETTE, SPRITE_PALETTES, SPRITES, Sprite, tiles};
-use crate::heap::Fast;
+use crate::heap::{Fast, fast};
 use crate::things::Point;
 
 /// Which sprites hide which.
@@ -140,7 +140,7 @@ pub struct DisplayList {
 impl DisplayList {
     /// An empty list.
     pub fn new() -> Self {
-        DisplayList { depths: core::array::from_fn(|_| Vec::with_capacity_in(MOST_SPRITES / 3, Fast)) }
+        DisplayList { depths: core::array::from_fn(|_| Vec::with_capacity_in(MOST_SPRITES / 3, fast())) }
     }
 
     /// Adds a sprite, by its upper left corner, if it is in sight.
