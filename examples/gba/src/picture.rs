@@ -41,8 +41,9 @@ const PALETTES: [[Color; 7]; 2] = [
         Color::from_rgb(18, 8, 16),
     ],
 ];
-/// How many frames it takes to look at all cells in turn. A look at one takes some 500 cycles, and a frame has 280,896.
-const TURNS: usize = 8;
+/// In how many frames all cells have their turn: 600 looks of 700 cycles would take one and a half frames. A divisor of the columns would
+/// be seen as stripes.
+const TURNS: usize = 11;
 
 /// The picture as it was when each cell had its last turn.
 pub struct Picture {
@@ -80,7 +81,9 @@ impl Picture {
         Picture { tiles: vec![[Cell::default(); 4]; tile], turn: 0, used: [0; 2] }
     }
 
-    /// Looks at the cells whose turn it is.
+    /// Looks at the cells whose turn it is. Most of this is counting bits: worth its place in fast memory.
+    #[inline(never)]
+    #[unsafe(link_section = ".iwram.text")]
     pub fn look(&mut self) -> Changes {
         let parts = heap::parts();
         let mut changes = Vec::with_capacity_in(self.tiles.len().div_ceil(TURNS), fast());
