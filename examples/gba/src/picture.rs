@@ -125,13 +125,14 @@ fn draw(tile: &[Cell; 4]) -> Tile4 {
 }
 
 impl Changes {
-    /// Shows them, and a remark beside each heap.
+    /// Shows them, and a remark beside each memory.
     pub fn show(&self, remarks: [&str; 2]) {
         self.tiles.iter().for_each(|(index, tile)| screen::show_tile(*index, tile));
         for (heap, part) in heap::parts().iter().enumerate() {
-            let (name, title, _) = MEMORIES[heap];
+            let (name, row, _) = MEMORIES[heap];
             let (tenths, size) = (self.used[heap] * 10 / 1024, part.bytes / 1024);
-            screen::print(title, &format!("{name} {:>3}.{}/{size}K {:>13}", tenths / 10, tenths % 10, remarks[heap]));
+            let title = format!("{name} {}.{}/{size}K", tenths / 10, tenths % 10);
+            screen::print(row, &title, remarks[heap]);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::iter::repeat_n;
 
 use gba::builtin_art::Cga8x8Thick;
 use gba::mmio::{
@@ -108,10 +109,11 @@ fn fill_water() {
 /// Which of 16 pixels change first from one colour to the next.
 const PATTERN: [[u8; 4]; 4] = [[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]];
 
-/// Writes a line, and blanks to its end.
-pub fn print(row: usize, text: &str) {
-    let letters = text.bytes().chain(core::iter::repeat(b' ')).take(COLUMNS);
-    letters.enumerate().for_each(|(column, letter)| put(TEXT_MAP, column, row, letter.into(), TEXT_PALETTE));
+/// Writes a line: one text at its left end, one at its right end.
+pub fn print(row: usize, left: &str, right: &str) {
+    let blanks = (COLUMNS - 2).saturating_sub(left.len() + right.len());
+    let letters = left.bytes().chain(repeat_n(b' ', blanks)).chain(right.bytes());
+    (1..COLUMNS - 1).zip(letters).for_each(|(column, letter)| put(TEXT_MAP, column, row, letter.into(), TEXT_PALETTE));
 }
 
 /// Puts tile `tile` of the panel at a place, in one of the palettes.
