@@ -26,7 +26,7 @@ static mut IWRAM: MaybeUninit<[u8; IWRAM_BYTES]> = MaybeUninit::uninit();
 #[global_allocator]
 #[unsafe(link_section = ".iwram.heap")]
 pub static HEAP: Watched<MixedHeap<FixedRegion, 2>> = Watched::new(MixedHeap::new([
-    // SAFETY: this memory is for the heap, and nobody else names it.
+    // SAFETY: this memory is for the heap, and nobody else reads or writes it.
     Memory::new(Kind::EXTERNAL, unsafe { FixedRegion::over((&raw mut EWRAM).cast(), EWRAM_BYTES) }),
     // SAFETY: as above.
     Memory::new(Kind::FAST, unsafe { FixedRegion::over((&raw mut IWRAM).cast(), IWRAM_BYTES) }),
