@@ -31,7 +31,7 @@ use chunk::Chunk;
 use ready::Ready;
 
 /// Blocks of more than this part of the memory are never ready, so that what waits for its own size is little.
-const READY_PART: usize = 128;
+const READY_PART: usize = 512;
 /// After memory was short no blocks are ready for so many frees, so that free granules come together.
 const SHORTAGE: usize = 1024;
 
