@@ -1,7 +1,7 @@
 //! [`SmallHeap`]: for memory in KiB. No size classes, no pages: a block is a run of granules in one bitmap.
 //!
 //! *Role*: the other heap of this crate, for regions that pages, each for one block size, would use up. A free knows how long the block is by its
-//! `Layout`, so nothing is kept for a block. All the metadata is one bit for each 8 bytes, and hints (together 1.8 % on 32-bit targets).
+//! `Layout`, so nothing is kept for a block. All the metadata is one bit for each 8 bytes, and hints (together 2.3 % on 32-bit targets).
 //!
 //! | file | what it is |
 //! |---|---|
