@@ -19,6 +19,7 @@ use core::num::NonZeroUsize;
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 
+use crate::events::event;
 use crate::misuse::{Misuse, Misuses};
 use crate::page_source::{PageSource, RegionRequest};
 use crate::size_class::GRANULE;
@@ -201,6 +202,7 @@ impl<S: PageSource> SmallHeap<S> {
         loop {
             let newest = self.newest.load(Ordering::Acquire);
             let found = self.chunks().find_map(|chunk| chunk.claim(len, align)).or_else(|| {
+                event!("short of memory: {=usize} bytes at {=usize}", layout.size(), align);
                 self.shortage.store(SHORTAGE, Ordering::Relaxed);
                 self.ready.set_limit(0);
                 self.flush();
@@ -247,7 +249,9 @@ impl<S: PageSource> SmallHeap<S> {
             return false;
         }
         let request = RegionRequest { min_size, preferred_size: min_size, preferred_align: GRANULE };
-        let Some(chunk) = self.source.reserve(request).and_then(Chunk::create) else { return false };
+        let Some(region) = self.source.reserve(request) else { return false };
+        event!("{=usize} bytes from the page source", region.size);
+        let Some(chunk) = Chunk::create(region) else { return false };
         let mut newest = self.newest.load(Ordering::Relaxed);
         loop {
             // SAFETY: made just now, and not shared yet.
