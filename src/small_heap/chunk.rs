@@ -6,8 +6,8 @@
 //! *Invariants*
 //! - U1: whoever cleared a granule's bit owns the granule, until the bit is set again.
 //! - U2: a chunk lies at the start of its region, is published once and stays.
-//! - U3: where no context is in the middle of a call, the word in which a free run starts has a hint in the run's class (but if two cores released
-//!   the parts of the run at the same moment). There may be other hints as well; who finds nothing there clears them, and looks once more.
+//! - U3: the word in which a free run starts has a hint in the run's class, unless contexts that came between each other's steps have lost it:
+//!   who looks at every run gives it again. There may be other hints as well; who finds nothing there clears them.
 
 use core::num::NonZeroUsize;
 use core::ops::Range;
@@ -118,7 +118,7 @@ impl Chunk {
         None
     }
 
-    /// Like [`claim`](Self::claim), but looks at every free run: also at those whose hint another context is about to give.
+    /// Like [`claim`](Self::claim), but looks at every free run, and gives hints at those that it passes: where there is none yet, or it was lost.
     pub fn claim_anywhere(&self, len: usize, align: usize) -> Option<NonZeroUsize> {
         let words = words_for(self.count);
         let marked = |group: usize| mask(0, WORD_BITS.min(words - group));
@@ -149,8 +149,9 @@ impl Chunk {
         self.free().count_in(granule(start)..granule(end))
     }
 
-    /// Panics if a hint is missing (U3).
-    pub fn assert_valid(&self) {
+    /// Panics if a hint is missing that no other context can have lost (U3).
+    #[cfg(all(test, not(loom)))]
+    fn assert_has_hints(&self) {
         let mut from = 0;
         while let Some(run) = self.free().next_run(from) {
             let (class, index) = (class_of(run.len()), run.start / WORD_BITS);
@@ -184,6 +185,9 @@ impl Chunk {
                         && let Some(address) = self.claim_of(start + shift..start + shift + run, len, align)
                     {
                         return Some(address);
+                    }
+                    if class == ANY_CLASS {
+                        self.note(start + shift, run);
                     }
                 }
             }
@@ -280,9 +284,42 @@ const fn lens_of(class: usize) -> (usize, usize) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hints_lead_to_all_free_runs() {
+        let mut memory = [0xa5a5_a5a5_u64; 1000];
+        let region = Region { start: NonNull::new(memory.as_mut_ptr().cast()).expect("an array"), size: size_of_val(&memory) };
+        let chunk = Chunk::create(region).expect("room");
+        // SAFETY: made just now, in memory that stays until the end of this function.
+        let chunk = unsafe { chunk.as_ref() };
+        let mut blocks = std::vec::Vec::new();
+        let mut random = 1_usize;
+        let mut below = |limit: usize| {
+            random = random.wrapping_mul(0x5851_f42d).wrapping_add(12345) & 0xffff_ffff;
+            (random >> 8) % limit
+        };
+        for _ in 0..if cfg!(miri) { 200 } else { 20_000 } {
+            let len = [1, 2, 5, 30, 70][below(5)];
+            match if below(2) == 0 { chunk.claim(len, 8 << below(4)) } else { None } {
+                Some(address) => blocks.push((address.get(), len)),
+                None if blocks.is_empty() => {}
+                None => {
+                    let (address, len) = blocks.swap_remove(below(blocks.len()));
+                    chunk.release(chunk.run_at(address, len).expect("a block of this chunk"));
+                }
+            }
+            chunk.assert_has_hints();
+        }
+        blocks.into_iter().for_each(|(address, len)| chunk.release(chunk.run_at(address, len).expect("a block of this chunk")));
+        chunk.classes.store(0, Ordering::Relaxed);
+        assert_eq!(chunk.claim(chunk.count, 8), None, "all hints are lost");
+        assert_eq!(chunk.claim_anywhere(chunk.count + 1, 8), None);
+        chunk.assert_has_hints();
+        assert!(chunk.claim(chunk.count, 8).is_some());
+    }
 
     #[test]
     fn each_run_is_of_one_class() {
