@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Mutex;
 
-use coreheap::sources::{FixedRegion, NoPages};
 use coreheap::SmallHeap;
+use coreheap::sources::{FixedRegion, NoPages};
 use coreheap_tests::actions::{Counts, Driver, Limits};
 use coreheap_tests::recorded::Recorded;
 use coreheap_tests::refusals::Call;

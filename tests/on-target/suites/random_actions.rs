@@ -12,13 +12,13 @@ use coreheap_tests::rng::Rng;
 use coreheap_tests::sources::TestSource;
 use on_target::{board, done, part};
 
-const STEPS: usize = 1500;
+const STEPS: usize = 1000;
 
 #[board::entry]
 fn main() -> ! {
-    part("Tiny", || both::<Tiny>());
-    part("Compact", || both::<Compact>());
-    part("Server", || both::<Server>());
+    part("Tiny", both::<Tiny>);
+    part("Compact", both::<Compact>);
+    part("Server", both::<Server>);
     part("SmallHeap", small_heap);
     done()
 }
