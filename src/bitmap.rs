@@ -146,34 +146,17 @@ impl<'a> Bitmap<'a> {
         next_run_of(self.len, from, len, &|index| self.word(index))
     }
 
-    /// The next set bit at or after `from`.
-    pub fn next_set(&self, from: usize) -> Option<usize> {
-        next_set(self.len, from, &|index| self.word(index))
-    }
-
     /// How many bits from `start` on are set, counted up to `most`.
     pub fn run_at(&self, start: usize, most: usize) -> usize {
         run_at(start, most.min(self.len.saturating_sub(start)), &|index| self.word(index))
     }
 
-    /// The bits of a word that begin a run of set bits, and the word.
+    /// A word, and which of its bits begin a run of set bits. A snapshot that may be old.
+    #[inline]
     pub fn starts_in(&self, index: usize) -> (usize, usize) {
         let word = self.word(index);
         let before = if index == 0 { 0 } else { self.word(index - 1) };
-        (word & !(word << 1 | before >> (WORD_BITS - 1)), word)
-    }
-
-    /// Sets a bit that is a hint: in no order with other memory, and without a write if it is set.
-    pub fn set_hint(&self, bit: usize) {
-        let (word, bit) = (&self.words[bit / WORD_BITS], 1 << (bit % WORD_BITS));
-        if word.load(Ordering::Relaxed) & bit == 0 {
-            word.fetch_or(bit, Ordering::Relaxed);
-        }
-    }
-
-    /// Clears a bit that is a hint.
-    pub fn clear_hint(&self, bit: usize) {
-        self.words[bit / WORD_BITS].fetch_and(!(1 << (bit % WORD_BITS)), Ordering::Relaxed);
+        (word, word & !(word << 1 | before >> (WORD_BITS - 1)))
     }
 
     /// `run`, whose bits are set, with up to `most` set bits before it and after it.
@@ -183,7 +166,7 @@ impl<'a> Bitmap<'a> {
         run.start - run_before(run.start, most, &word)..run.end + after
     }
 
-    /// The word at this index, a snapshot.
+    /// The word at this index: a snapshot that happens after what was released into it.
     pub fn snapshot(&self, index: usize) -> usize {
         self.words[index].load(Ordering::Acquire)
     }
@@ -207,7 +190,8 @@ impl<'a> Bitmap<'a> {
         all
     }
 
-    fn word(&self, index: usize) -> usize {
+    /// The word at this index: a snapshot, in no order with other memory.
+    pub fn word(&self, index: usize) -> usize {
         self.words[index].load(Ordering::Relaxed)
     }
 }

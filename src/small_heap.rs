@@ -1,7 +1,7 @@
 //! [`SmallHeap`]: for memory in KiB. No size classes, no pages: a block is a run of granules in one bitmap.
 //!
 //! *Role*: the other heap of this crate, for regions that pages, each for one block size, would use up. A free knows how long the block is by its
-//! `Layout`, so nothing is kept for a block. All the metadata is one bit for each 8 bytes, and hints (together 1.8 % on 32-bit targets).
+//! `Layout`, so nothing is kept for a block. All the metadata is one bit for each 8 bytes, and hints (together 2.3 % on 32-bit targets).
 //!
 //! | file | what it is |
 //! |---|---|
@@ -19,6 +19,7 @@ use core::num::NonZeroUsize;
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 
+use crate::events::event;
 use crate::misuse::{Misuse, Misuses};
 use crate::page_source::{PageSource, RegionRequest};
 use crate::size_class::GRANULE;
@@ -33,7 +34,7 @@ use ready::Ready;
 /// Blocks of more than this part of the memory are never ready, so that what waits for its own size is little.
 const READY_PART: usize = 128;
 /// After memory was short no blocks are ready for so many frees, so that free granules come together.
-const SHORTAGE: usize = 1024;
+const SHORTAGE: usize = 64;
 
 /// A heap without size classes, for regions of some KiB, with memory from `S`: plain memory, which needs no commit.
 ///
@@ -201,6 +202,7 @@ impl<S: PageSource> SmallHeap<S> {
         loop {
             let newest = self.newest.load(Ordering::Acquire);
             let found = self.chunks().find_map(|chunk| chunk.claim(len, align)).or_else(|| {
+                event!("short of memory: {=usize} bytes at {=usize}", layout.size(), align);
                 self.shortage.store(SHORTAGE, Ordering::Relaxed);
                 self.ready.set_limit(0);
                 self.flush();
@@ -247,7 +249,9 @@ impl<S: PageSource> SmallHeap<S> {
             return false;
         }
         let request = RegionRequest { min_size, preferred_size: min_size, preferred_align: GRANULE };
-        let Some(chunk) = self.source.reserve(request).and_then(Chunk::create) else { return false };
+        let Some(region) = self.source.reserve(request) else { return false };
+        event!("{=usize} bytes from the page source", region.size);
+        let Some(chunk) = Chunk::create(region) else { return false };
         let mut newest = self.newest.load(Ordering::Relaxed);
         loop {
             // SAFETY: made just now, and not shared yet.

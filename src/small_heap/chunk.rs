@@ -6,20 +6,22 @@
 //! *Invariants*
 //! - U1: whoever cleared a granule's bit owns the granule, until the bit is set again.
 //! - U2: a chunk lies at the start of its region, is published once and stays.
-//! - U3: where no context is in the middle of a call, the word in which a free run starts has a hint in the run's class. There may be other hints
-//!   as well; who finds nothing there clears them.
+//! - U3: where no context is in the middle of a call, the word in which a free run starts has a hint in the run's class (but if two cores released
+//!   the parts of the run at the same moment). There may be other hints as well; who finds nothing there clears them, and looks once more.
 
 use core::num::NonZeroUsize;
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 
-use crate::bitmap::{Bitmap, words_for};
+use crate::bitmap::{Bitmap, mask, words_for};
 use crate::page_source::Region;
 use crate::size_class::GRANULE;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, WORD_BITS};
 
 /// How many classes of runs there are.
 const CLASSES: usize = 16;
+/// Stands for all of them.
+const ANY_CLASS: usize = CLASSES;
 /// Runs of so many granules are of the last class, and so are all longer ones.
 const LONGEST: usize = shortest_of(CLASSES - 1);
 
@@ -27,7 +29,7 @@ const LONGEST: usize = shortest_of(CLASSES - 1);
 pub struct Chunk {
     /// The chunk before.
     pub next: AtomicPtr<Chunk>,
-    /// The bitmap of free granules, then the hints of each class.
+    /// The bitmap of free granules, then the hints: for each class a bit for each of those words.
     tables: NonNull<AtomicUsize>,
     /// Address of granule 0.
     start: usize,
@@ -77,7 +79,7 @@ impl Chunk {
 
     /// The free granules.
     pub fn free(&self) -> Bitmap<'_> {
-        self.table(0, self.count)
+        Bitmap::new(self.table(0, words_for(self.count)), self.count)
     }
 
     /// The `len` granules from this address on, if they are all in here.
@@ -94,19 +96,22 @@ impl Chunk {
         let mut classes = self.classes.load(Ordering::Relaxed) & usize::MAX << class_of(len);
         while classes != 0 {
             let class = classes.trailing_zeros() as usize;
-            let lens = shortest_of(class)..if class < CLASSES - 1 { shortest_of(class + 1) } else { usize::MAX };
-            let hints = self.hints(class);
-            let mut from = 0;
-            while let Some(index) = hints.next_set(from) {
-                match self.claim_in(index, &lens, len, align) {
-                    Ok(address) => return Some(address),
-                    Err(true) => {}
-                    Err(false) => hints.clear_hint(index),
+            let (mut group, mut any) = (0, 0);
+            for hints in self.hints(class) {
+                let marked = hints.load(Ordering::Relaxed);
+                any |= marked;
+                if marked != 0
+                    && let Some(address) = self.claim_in(group, marked, class, len, align)
+                {
+                    return Some(address);
                 }
-                from = index + 1;
+                group += WORD_BITS;
             }
-            if from == 0 {
-                self.class_hints().clear_hint(class);
+            if any == 0 {
+                self.classes.fetch_and(!(1 << class), Ordering::Relaxed);
+                if self.hints(class).iter().any(|hints| hints.load(Ordering::Relaxed) != 0) {
+                    set(&self.classes, class);
+                }
             }
             classes &= classes - 1;
         }
@@ -115,7 +120,9 @@ impl Chunk {
 
     /// Like [`claim`](Self::claim), but looks at every free run: also at those whose hint another context is about to give.
     pub fn claim_anywhere(&self, len: usize, align: usize) -> Option<NonZeroUsize> {
-        (0..words_for(self.count)).find_map(|index| self.claim_in(index, &(0..usize::MAX), len, align).ok())
+        let words = words_for(self.count);
+        let marked = |group: usize| mask(0, WORD_BITS.min(words - group));
+        (0..words).step_by(WORD_BITS).find_map(|group| self.claim_in(group, marked(group), ANY_CLASS, len, align))
     }
 
     /// Claims the granules of `run`, all of them or none. Some of them may lie beyond the end.
@@ -123,6 +130,7 @@ impl Chunk {
         let end = run.end;
         let is_claimed = self.free().claim(run);
         if is_claimed {
+            // The rest, as it is now.
             self.note(end, self.free().run_at(end, LONGEST));
         }
         is_claimed
@@ -145,38 +153,57 @@ impl Chunk {
     pub fn assert_valid(&self) {
         let mut from = 0;
         while let Some(run) = self.free().next_run(from) {
-            let class = class_of(run.len());
-            let has_hint =
-                self.hints(class).next_run(run.start / WORD_BITS).is_some_and(|hints| hints.start == run.start / WORD_BITS);
-            assert!(
-                has_hint && self.classes.load(Ordering::Relaxed) >> class & 1 == 1,
-                "no hint leads to the free granules {run:?}"
-            );
+            let (class, index) = (class_of(run.len()), run.start / WORD_BITS);
+            let is_set = |word: &AtomicUsize, bit: usize| word.load(Ordering::Relaxed) >> bit & 1 == 1;
+            let has_hint = is_set(&self.hints(class)[index / WORD_BITS], index % WORD_BITS) && is_set(&self.classes, class);
+            assert!(has_hint, "no hint leads to the free granules {run:?}");
             from = run.end;
         }
     }
 
-    /// Claims from a run that starts in this word, and whose length is one of `lens`; else says whether there is one.
-    fn claim_in(&self, index: usize, lens: &Range<usize>, len: usize, align: usize) -> Result<NonZeroUsize, bool> {
-        let (mut starts, word) = self.free().starts_in(index);
-        let mut has_one = false;
-        while starts != 0 {
-            let bit = starts.trailing_zeros() as usize;
-            starts &= starts - 1;
-            let start = index * WORD_BITS + bit;
-            let mut run = (word >> bit).trailing_ones() as usize;
-            if bit + run == WORD_BITS {
-                // As far as the block and the class of the rest depend on it.
-                run += self.free().run_at(start + run, len.saturating_add(align).saturating_add(LONGEST));
-            }
-            if lens.contains(&run) {
-                has_one = true;
-                if let Some(address) = self.claim_of(start..start + run, len, align) {
-                    return Ok(address);
+    /// Claims from a run of this class that starts in one of the words that are `marked`, the first of which is `group`. Clears hints that lead
+    /// to none.
+    fn claim_in(&self, group: usize, mut marked: usize, class: usize, len: usize, align: usize) -> Option<NonZeroUsize> {
+        let free = self.free();
+        let (shortest, longer) = lens_of(class);
+        let mut is_cleared = false;
+        while marked != 0 {
+            let bit = marked.trailing_zeros() as usize;
+            let (word, mut starts) = free.starts_in(group + bit);
+            let mut has_one = false;
+            while starts != 0 {
+                let (shift, start) = (starts.trailing_zeros() as usize, (group + bit) * WORD_BITS);
+                starts &= starts - 1;
+                let mut run = (word >> shift).trailing_ones() as usize;
+                if shift + run == WORD_BITS {
+                    run += free.run_at(start + WORD_BITS, len.saturating_add(align).max(LONGEST));
+                }
+                if run < longer && run >= shortest {
+                    has_one = true;
+                    if run >= len
+                        && let Some(address) = self.claim_of(start + shift..start + shift + run, len, align)
+                    {
+                        return Some(address);
+                    }
                 }
             }
+            if class < CLASSES && has_one == is_cleared {
+                let hints = &self.hints(class)[group / WORD_BITS];
+                if has_one {
+                    set(hints, bit);
+                } else {
+                    hints.fetch_and(!(1 << bit), Ordering::Relaxed);
+                    // Another context may have given this hint just now; then this word has changed, or one that its last run goes on in.
+                    if free.word(group + bit) != word || word >> (WORD_BITS - 1) == 1 {
+                        is_cleared = true;
+                        continue;
+                    }
+                }
+            }
+            is_cleared = false;
+            marked &= marked - 1;
         }
-        Err(has_one)
+        None
     }
 
     /// Claims from `run`, if it is long enough and still free.
@@ -187,37 +214,41 @@ impl Chunk {
             start = (start + offset).checked_next_multiple_of(align / GRANULE)? - offset;
         }
         let end = start.checked_add(len)?;
-        if end > run.end || !self.free().claim(start..end) {
+        if end > run.end || !self.claim_exactly(start..end) {
             return None;
         }
         self.note(run.start, start - run.start);
-        self.note(end, run.end - end);
         NonZeroUsize::new(self.start + start * GRANULE)
     }
 
     /// Gives a hint: `len` free granules in a row start here.
     fn note(&self, start: usize, len: usize) {
         if len > 0 {
-            let class = class_of(len);
-            self.hints(class).set_hint(start / WORD_BITS);
-            self.class_hints().set_hint(class);
+            let (class, index) = (class_of(len), start / WORD_BITS);
+            set(&self.hints(class)[index / WORD_BITS], index % WORD_BITS);
+            set(&self.classes, class);
         }
     }
 
-    /// The classes that may have hints.
-    fn class_hints(&self) -> Bitmap<'_> {
-        Bitmap::new(core::slice::from_ref(&self.classes), CLASSES)
-    }
-
-    fn hints(&self, class: usize) -> Bitmap<'_> {
+    /// The hints of this class.
+    #[inline]
+    fn hints(&self, class: usize) -> &[AtomicUsize] {
         let words = words_for(self.count);
-        self.table(words + class * words_for(words), words)
+        self.table(words + class * words_for(words), words_for(words))
     }
 
-    /// The table that begins with word `first`.
-    fn table(&self, first: usize, bits: usize) -> Bitmap<'_> {
-        // SAFETY: `create` made so many words, and they stay (U2).
-        Bitmap::new(unsafe { core::slice::from_raw_parts(self.tables.add(first).as_ptr(), words_for(bits)) }, bits)
+    #[inline]
+    fn table(&self, first: usize, words: usize) -> &[AtomicUsize] {
+        // SAFETY: `create` made so many, and they stay (U2).
+        unsafe { core::slice::from_raw_parts(self.tables.add(first).as_ptr(), words) }
+    }
+}
+
+/// Sets a bit that is a hint; costs no write if it is set.
+#[inline]
+fn set(word: &AtomicUsize, bit: usize) {
+    if word.load(Ordering::Relaxed) >> bit & 1 == 0 {
+        word.fetch_or(1 << bit, Ordering::Relaxed);
     }
 }
 
@@ -238,6 +269,15 @@ const fn class_of(len: usize) -> usize {
 /// The length of the shortest runs of a class.
 const fn shortest_of(class: usize) -> usize {
     if class == 0 { 1 } else { (2 + (class + 1) % 2) << (class.div_ceil(2) - 1) }
+}
+
+/// The length of the shortest runs of a class, and of the shortest that are longer than those of the class.
+const fn lens_of(class: usize) -> (usize, usize) {
+    match class {
+        ANY_CLASS => (1, usize::MAX),
+        _ if class == CLASSES - 1 => (LONGEST, usize::MAX),
+        _ => (shortest_of(class), shortest_of(class + 1)),
+    }
 }
 
 #[cfg(test)]

@@ -41,7 +41,6 @@ impl<T: Copy> Place<T> {
 
     #[inline(always)]
     fn load(&self, order: Ordering) -> T {
-        fence(order);
         // SAFETY: its own memory, in which there always is a value.
         let value = unsafe { self.0.get().read_volatile() };
         fence(order);
@@ -53,11 +52,11 @@ impl<T: Copy> Place<T> {
         fence(order);
         // SAFETY: as in `load`.
         unsafe { self.0.get().write_volatile(value) };
-        fence(order);
     }
 }
 
-/// These processors do not change the order of accesses, and the compiler may only where the order does not matter.
+/// After a load, or before a store: other accesses stay on their side of it. These processors do not change the order of accesses, and the
+/// compiler does not change that of volatile ones.
 #[inline(always)]
 fn fence(order: Ordering) {
     if order == Relaxed {

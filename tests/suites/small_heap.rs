@@ -164,6 +164,7 @@ fn threads_exchange_blocks() {
     });
     queue.into_inner().unwrap().into_iter().for_each(|block| free(&heap, block));
     assert_eq!((heap.stats().used, heap.stats().misuses), (0, 0));
+    assert_eq!(heap.stats().largest_free_run, heap.stats().capacity, "all memory is one run again");
 }
 
 /// A block on its way to another thread, and its size.

@@ -4,12 +4,13 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use coreheap::atomic::{AtomicU32, Ordering::Relaxed};
+use coreheap_bare::coreheap::atomic::{AtomicU32, Ordering::Relaxed};
 use critical_section::Mutex;
 use gba::keys::KeyInput;
 use gba::mmio::KEYINPUT;
 
-use crate::{heap, println};
+use crate::heap::HEAP;
+use crate::println;
 
 /// What came in.
 pub enum Event {
@@ -63,7 +64,7 @@ fn pressure(number: u32, index: usize) -> u8 {
 
 /// Puts an event into the mailbox, if there was and is memory for it. Where nobody can wait, it is lost otherwise, and no more than that.
 fn send(event: Option<Event>) {
-    if heap::is_interrupted() {
+    if HEAP.is_inside() {
         INSIDE.store(INSIDE.load(Relaxed) + 1, Relaxed);
     }
     let sent = critical_section::with(|token| {

@@ -1,80 +1,85 @@
-//! The heaps: one in each kind of memory.
+//! The heap: two kinds of memory under one.
 
-use alloc::alloc::{AllocError, Allocator, GlobalAlloc, Layout};
-use core::ptr::NonNull;
+use core::mem::MaybeUninit;
 
-use coreheap::atomic::Ordering::Relaxed;
-use coreheap::sources::FixedRegion;
-use coreheap::{SmallHeap, Tiny};
-use coreheap_bare::{AnyContext, BareHeap};
+use coreheap_bare::coreheap::SmallHeap;
+use coreheap_bare::coreheap::sources::FixedRegion;
+use coreheap_bare::{Kind, Memory, MixedHeap};
 
 use crate::println;
-use crate::watched::{Cells, Memory, Watched};
+use crate::watched::Watched;
 
-/// How many bytes, in how many cells of the picture.
+/// How many bytes, and of these in a cell of the picture.
 const EWRAM_BYTES: usize = 240 * 1024;
-const EWRAM_CELLS: usize = 480;
+const EWRAM_CELL: usize = 512;
 const IWRAM_BYTES: usize = 15 * 1024;
-const IWRAM_CELLS: usize = 120;
+const IWRAM_CELL: usize = 128;
 
 /// 240 of 256 KiB: the big memory, on a bus of 16 bits, where all statics are that ask for nothing else.
-static EWRAM_MEMORY: Memory<EWRAM_BYTES> = Memory::new();
+#[unsafe(link_section = ".ewram_uninit")]
+static mut EWRAM: MaybeUninit<[u8; EWRAM_BYTES]> = MaybeUninit::uninit();
 /// 15 of 32 KiB: the fast memory, on the chip.
-#[unsafe(link_section = ".iwram.heap")]
-static IWRAM_MEMORY: Memory<IWRAM_BYTES> = Memory::new();
+#[unsafe(link_section = ".iwram_uninit")]
+static mut IWRAM: MaybeUninit<[u8; IWRAM_BYTES]> = MaybeUninit::uninit();
 
-/// What names no memory comes from here.
+/// What asks for no kind of memory gets that which there is more of.
 #[global_allocator]
 #[unsafe(link_section = ".iwram.heap")]
-static EWRAM: Watched<BareHeap<FixedRegion, AnyContext, Tiny>, EWRAM_BYTES, EWRAM_CELLS> =
-    // SAFETY: this memory is for this heap.
-    Watched::new(BareHeap::with_source(unsafe { FixedRegion::over(EWRAM_MEMORY.start(), EWRAM_BYTES) }), &EWRAM_MEMORY);
+pub static HEAP: Watched<MixedHeap<FixedRegion, 2>> = Watched::new(MixedHeap::new([
+    // SAFETY: this memory is for the heap, and nobody else reads or writes it.
+    Memory::new(Kind::EXTERNAL, unsafe { FixedRegion::over((&raw mut EWRAM).cast(), EWRAM_BYTES) }),
+    // SAFETY: as above.
+    Memory::new(Kind::FAST, unsafe { FixedRegion::over((&raw mut IWRAM).cast(), IWRAM_BYTES) }),
+]));
 
-/// Few blocks, and among them big ones: no size classes.
-#[unsafe(link_section = ".iwram.heap")]
-static IWRAM: Watched<SmallHeap<FixedRegion>, IWRAM_BYTES, IWRAM_CELLS> =
-    // SAFETY: this memory is for this heap.
-    Watched::new(SmallHeap::new(unsafe { FixedRegion::over(IWRAM_MEMORY.start(), IWRAM_BYTES) }), &IWRAM_MEMORY);
+/// What is in fast memory: `Vec<T, Fast>`.
+pub type Fast = &'static SmallHeap<FixedRegion>;
 
-/// Fast memory, for what every frame makes anew: `Vec::new_in(Fast)`.
-#[derive(Clone, Copy)]
-pub struct Fast;
+/// Fast memory, for what every frame makes anew: `Vec::new_in(fast())`.
+pub fn fast() -> Fast {
+    of(Kind::FAST)
+}
 
-// SAFETY: the heap's own; every `Fast` means the same one.
-unsafe impl Allocator for Fast {
-    fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        // SAFETY: the heap serves size 0 as well.
-        let block = NonNull::new(unsafe { IWRAM.alloc(layout) }).ok_or(AllocError)?;
-        Ok(NonNull::slice_from_raw_parts(block, layout.size()))
+fn of(kind: Kind) -> &'static SmallHeap<FixedRegion> {
+    HEAP.of(kind).next().expect("there is memory of each kind")
+}
+
+/// One of the memories as the picture shows it, in cells.
+pub struct Part {
+    heap: &'static SmallHeap<FixedRegion>,
+    start: *const u8,
+    pub bytes: usize,
+    /// Bytes in a cell.
+    pub cell: usize,
+}
+
+impl Part {
+    /// How many bytes of a cell are in use: in blocks, or the heap's own.
+    pub fn used(&self, cell: usize) -> usize {
+        let start = self.start.wrapping_add(cell * self.cell);
+        self.heap.used_between(start, start.wrapping_add(self.cell))
     }
-
-    unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-        // SAFETY: the caller's promise.
-        unsafe { IWRAM.dealloc(block.as_ptr(), layout) };
-    }
 }
 
-/// Which parts of each memory are in use, for the picture: first the big memory, then the fast one.
-pub fn cells() -> [Cells; 2] {
-    [EWRAM.cells(), IWRAM.cells()]
+/// First the big memory, then the fast one.
+pub fn parts() -> [Part; 2] {
+    [
+        Part { heap: of(Kind::EXTERNAL), start: (&raw const EWRAM).cast(), bytes: EWRAM_BYTES, cell: EWRAM_CELL },
+        Part { heap: of(Kind::FAST), start: (&raw const IWRAM).cast(), bytes: IWRAM_BYTES, cell: IWRAM_CELL },
+    ]
 }
 
-/// Whether this interrupts a call into the heap that interrupts use as well.
-pub fn is_interrupted() -> bool {
-    EWRAM.is_inside()
-}
-
-/// Prints how both heaps are doing.
+/// Prints how both are doing.
 pub fn report() {
-    println!("EWRAM: {}", EWRAM.heap().heap().stats());
-    println!("IWRAM: {:?}", IWRAM.heap().stats());
+    println!("EWRAM: {}", of(Kind::EXTERNAL).stats());
+    println!("IWRAM: {}", of(Kind::FAST).stats());
 }
 
-/// Checks both heaps, and that they have everything back.
+/// Checks both, and that they have everything back.
 pub fn assert_empty() {
-    EWRAM.heap().heap().assert_valid();
-    let (big, fast) = (EWRAM.heap().heap().stats(), IWRAM.heap().stats());
-    assert_eq!((big.used, fast.used), (0, 0), "bytes that nobody freed");
-    assert_eq!((big.misuses, fast.misuses), (0, 0), "mistakes of the program");
-    assert!(cells().iter().flat_map(|cells| cells.used).all(|used| used.load(Relaxed) == 0), "a cell is in use");
+    for kind in [Kind::EXTERNAL, Kind::FAST] {
+        of(kind).assert_valid();
+        let stats = of(kind).stats();
+        assert_eq!((stats.used, stats.misuses), (0, 0), "bytes that nobody freed, mistakes of the program");
+    }
 }

@@ -1,6 +1,6 @@
 //! Interrupts, and how they are kept off.
 
-use core::sync::atomic::{Ordering, compiler_fence};
+use core::arch::{asm, naked_asm};
 
 use critical_section::RawRestoreState;
 use gba::RUST_IRQ_HANDLER;
@@ -24,20 +24,30 @@ unsafe impl critical_section::Impl for MasterEnable {
     unsafe fn acquire() -> RawRestoreState {
         let was_on = IME.read();
         IME.write(false);
-        compiler_fence(Ordering::SeqCst);
+        keep_order();
         was_on
     }
 
     unsafe fn release(was_on: RawRestoreState) {
-        compiler_fence(Ordering::SeqCst);
+        keep_order();
         IME.write(was_on);
     }
+}
+
+/// Keeps the compiler from moving accesses to memory past it, as `compiler_fence` does, but without the call that it is on ARMv4T.
+#[inline(always)]
+fn keep_order() {
+    // SAFETY: it does nothing.
+    unsafe { asm!("", options(nostack, preserves_flags)) };
 }
 
 /// LLVM makes every fence a call of this on ARMv4T, those that are for the compiler alone as well. To such a processor the order of accesses is
 /// that of its instructions.
 #[unsafe(no_mangle)]
-extern "C" fn __sync_synchronize() {}
+#[unsafe(naked)]
+extern "C" fn __sync_synchronize() {
+    naked_asm!("bx lr")
+}
 
 /// From now on the screen and the pump interrupt the program.
 pub fn start() {

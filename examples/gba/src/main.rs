@@ -1,14 +1,14 @@
 //! Run it with `cargo run --release` in this folder; it needs nightly Rust with `rust-src`, a C compiler, and libmgba (Debian: `libmgba-dev`).
 //!
-//! A pond on the Game Boy Advance: 288 KiB of two kinds, no compare-and-swap, and the heaps themselves on the screen while fish and bubbles come
+//! A pond on the Game Boy Advance: 288 KiB of two kinds, no compare-and-swap, and the heap itself on the screen while fish and bubbles come
 //! and go. What interrupts see comes in blocks that they allocate, whatever they interrupt. The emulator leaves a picture of the last frame,
 //! `pond.png`, beside the program; for the machine itself, `objcopy -O binary` makes a cartridge of that.
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `heap.rs` | the heaps: one in each kind of memory |
-//! | `watched.rs` | around a heap, notes where its blocks are |
-//! | `picture.rs` | the heaps on the screen |
+//! | `heap.rs` | the heap: both kinds of memory |
+//! | `watched.rs` | around the heap, notes whether it is in the middle of a call |
+//! | `picture.rs` | the heap on the screen |
 //! | `interrupts.rs`, `events.rs` | interrupts, and what they allocate |
 //! | `pond.rs`, `level.rs`, `things/` | the pond, the text it begins as, what lives in it |
 //! | `film.rs` | the last six seconds, a block for each frame |

@@ -10,7 +10,7 @@ use gba::keys::KeyInput;
 use gba::random::{Gen32, Lcg32};
 
 use crate::art::{Sprite, THINGS};
-use crate::heap::Fast;
+use crate::heap::{Fast, fast};
 use crate::level::Level;
 use crate::screen::{DisplayList, FRONT, MIDDLE};
 use crate::things::{Bubble, Flake, Point, Thing, WIDTH};
@@ -61,7 +61,7 @@ impl Pond {
     pub fn new() -> (Self, Vec<String>) {
         let mut around = Around {
             random: Lcg32::new(2),
-            food: Vec::new_in(Fast),
+            food: Vec::new_in(fast()),
             born: Vec::new(),
             eaten: BTreeMap::new(),
             news: "WELCOME".to_string(),
@@ -77,9 +77,9 @@ impl Pond {
         self.around.step += 1;
         self.row(keys);
         let things = self.things.iter().enumerate();
-        self.around.food = Vec::new_in(Fast);
+        self.around.food = Vec::new_in(fast());
         self.around.food.extend(things.filter_map(|(index, thing)| Some(Food { at: thing.food()?, is_eaten: false, index })));
-        let mut stays: Vec<bool, Fast> = Vec::with_capacity_in(self.things.len(), Fast);
+        let mut stays: Vec<bool, Fast> = Vec::with_capacity_in(self.things.len(), fast());
         stays.extend(self.things.iter_mut().map(|thing| thing.step(&mut self.around)));
         for food in self.around.food.iter().filter(|food| food.is_eaten) {
             stays[food.index] = false;

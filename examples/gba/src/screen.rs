@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::iter::repeat_n;
 
 use gba::builtin_art::Cga8x8Thick;
 use gba::mmio::{
@@ -12,7 +13,7 @@ use gba::video::obj::{ObjAttr, ObjAttr0, ObjAttr1, ObjAttr2, ObjAttrWriteExt, Ob
 use gba::video::{BackgroundControl, Color, DisplayControl, TextEntry, Tile4};
 
 use crate::art::{GROUND, GROUND_PALETTE, SPRITE_PALETTES, SPRITES, Sprite, tiles};
-use crate::heap::Fast;
+use crate::heap::{Fast, fast};
 use crate::things::Point;
 
 /// Which sprites hide which.
@@ -108,10 +109,11 @@ fn fill_water() {
 /// Which of 16 pixels change first from one colour to the next.
 const PATTERN: [[u8; 4]; 4] = [[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]];
 
-/// Writes a line, and blanks to its end.
-pub fn print(row: usize, text: &str) {
-    let letters = text.bytes().chain(core::iter::repeat(b' ')).take(COLUMNS);
-    letters.enumerate().for_each(|(column, letter)| put(TEXT_MAP, column, row, letter.into(), TEXT_PALETTE));
+/// Writes a line: one text at its left end, one at its right end.
+pub fn print(row: usize, left: &str, right: &str) {
+    let blanks = (COLUMNS - 2).saturating_sub(left.len() + right.len());
+    let letters = left.bytes().chain(repeat_n(b' ', blanks)).chain(right.bytes());
+    (1..COLUMNS - 1).zip(letters).for_each(|(column, letter)| put(TEXT_MAP, column, row, letter.into(), TEXT_PALETTE));
 }
 
 /// Puts tile `tile` of the panel at a place, in one of the palettes.
@@ -140,7 +142,7 @@ pub struct DisplayList {
 impl DisplayList {
     /// An empty list.
     pub fn new() -> Self {
-        DisplayList { depths: core::array::from_fn(|_| Vec::with_capacity_in(MOST_SPRITES / 3, Fast)) }
+        DisplayList { depths: core::array::from_fn(|_| Vec::with_capacity_in(MOST_SPRITES / 3, fast())) }
     }
 
     /// Adds a sprite, by its upper left corner, if it is in sight.

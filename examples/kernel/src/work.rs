@@ -10,7 +10,7 @@ use crate::heap::HEAP;
 use crate::{arch, tasks};
 
 /// How many jobs there are.
-pub const JOBS: usize = 6000;
+pub const JOBS: usize = 18_000;
 /// Load comes and goes: so many jobs are under way at a time, for so many jobs each.
 const MOST_AT_ONCE: [usize; 2] = [300, 20];
 const JOBS_IN_A_ROW: usize = 1000;

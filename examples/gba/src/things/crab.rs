@@ -29,7 +29,7 @@ impl Thing for Crab {
             self.speed = if food.at.x > self.at.x { 120 } else { -120 };
             if food.at.distance(self.at) < REACH {
                 food.is_eaten = true;
-                around.ate("THE CRAB", |count| format!("THE CRAB ATE {count}"));
+                around.ate("A CRAB", |count| format!("A CRAB ATE {count}"));
             }
         }
         self.at.x += self.speed;

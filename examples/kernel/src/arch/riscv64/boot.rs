@@ -1,15 +1,25 @@
-//! From the firmware into Rust: the first hart, and then the others.
+//! From the firmware into Rust.
 
 use core::arch::naked_asm;
+use core::sync::atomic::AtomicU32;
 
 use crate::cores::{STACK_SIZE, STACKS, enter};
 
-/// OpenSBI comes here on one hart, any, with its number in `a0`; paging and interrupts are off.
+/// 1 until the first hart comes. In `.data`, because it is needed before `.bss` is zero.
+static IS_FIRST: AtomicU32 = AtomicU32::new(1);
+
+/// OpenSBI comes here with a hart's number in `a0`; paging and interrupts are off. First with one, any, and then with those that `start` starts.
+///
+/// These might have an entry and an argument of their own. But OpenSBI 1.1 first says that a hart is to start, and then where, and a hart that
+/// looks in between starts where the first did.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".text.boot")]
 unsafe extern "C" fn _start() -> ! {
     naked_asm!(
+        "la t0, {is_first}",
+        "amoswap.w a1, zero, (t0)",
+        "beqz a1, 2f",
         // QEMU clears .bss, other loaders may not.
         "la t0, __bss_start",
         "la t1, __bss_end",
@@ -17,17 +27,8 @@ unsafe extern "C" fn _start() -> ! {
         "sd zero, (t0)",
         "addi t0, t0, 8",
         "j 1b",
-        "2: li a1, 1",
-        "j {start_hart}",
-        start_hart = sym start_hart,
-    )
-}
-
-/// Gives a hart its stack. `a0` is its number, and `a1` whether it is the first.
-#[unsafe(naked)]
-unsafe extern "C" fn start_hart() -> ! {
-    naked_asm!(
-        "la sp, {stacks}",
+        // The hart's own stack.
+        "2: la sp, {stacks}",
         "addi t0, a0, 1",
         "slli t0, t0, {stack_shift}",
         "add sp, sp, t0",
@@ -35,6 +36,7 @@ unsafe extern "C" fn start_hart() -> ! {
         "mv tp, a0",
         "mv a0, a1",
         "call {enter}",
+        is_first = sym IS_FIRST,
         stacks = sym STACKS,
         stack_shift = const STACK_SIZE.ilog2(),
         enter = sym enter,
@@ -43,6 +45,6 @@ unsafe extern "C" fn start_hart() -> ! {
 
 /// Starts another hart.
 pub fn start(hart: usize) {
-    let started = sbi_rt::hart_start(hart, start_hart as *const () as usize, 0);
+    let started = sbi_rt::hart_start(hart, _start as *const () as usize, 0);
     assert!(started.is_ok(), "hart {hart} does not start: {started:?}");
 }
