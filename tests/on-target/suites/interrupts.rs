@@ -17,7 +17,9 @@ use on_target::watched::Watched;
 use on_target::{Unpinned, board, done, memory};
 use semihosting::println;
 
-const INTERRUPTS: u32 = 50_000;
+const INTERRUPTS: u32 = 40_000;
+/// Interrupts between two looks at the heap's books.
+const ROUND: u32 = 400;
 
 static SMALL: Coreheap<{ 8 * 1024 }> = Coreheap::new();
 static CORES: CoresHeap<AddedRegions<1>, Unpinned, 2, Small> = CoresHeap::new(AddedRegions::new(), Pinned::new());
@@ -26,30 +28,34 @@ static GUEST: Mutex<RefCell<Option<Guest>>> = Mutex::new(RefCell::new(None));
 
 #[board::entry]
 fn main() -> ! {
-    storm("SmallHeap", &Recorded::new(SMALL.heap()), &SMALL, &Limits { size: 1000, align: 256, live: 60 });
-    SMALL.heap().assert_valid();
+    storm("SmallHeap", &Recorded::new(SMALL.heap()), &SMALL, &Limits { size: 1000, align: 256, live: 60 }, || {
+        SMALL.heap().assert_valid()
+    });
     assert_eq!((SMALL.heap().stats().used, SMALL.heap().stats().misuses), (0, 0));
     // SAFETY: nobody else uses the memory.
     assert!(unsafe { CORES.source().add(memory(), 64 * 1024) });
-    storm("CoresHeap", &CORES, &CORES, &Limits { size: 4000, align: 256, live: 100 });
-    CORES.assert_valid();
+    storm("CoresHeap", &CORES, &CORES, &Limits { size: 4000, align: 256, live: 100 }, || CORES.assert_valid());
     assert_eq!((CORES.stats().used, CORES.stats().misuses), (0, 0));
     done()
 }
 
-/// Drives a heap that interrupts use as well.
-fn storm(name: &str, heap: &impl Subject, shared: &'static (dyn GlobalAlloc + Sync), limits: &Limits) {
+/// Drives a heap that interrupts use as well. Between the rounds, while both have blocks, and at the end the heap must be valid.
+fn storm(name: &str, heap: &impl Subject, shared: &'static (dyn GlobalAlloc + Sync), limits: &Limits, assert_valid: fn()) {
     let watched = Watched::new(heap);
     let mut driver = Driver::new_shared(&watched, &|_, _| true);
     let mut rng = Rng::new(2);
     critical_section::with(|token| GUEST.replace(token, Some(Guest::new(shared))));
-    board::start_timer(interrupt);
-    while guest(|guest| guest.visits) < INTERRUPTS {
-        driver.run(&mut rng, limits, 10);
+    for round in 1..=INTERRUPTS / ROUND {
+        board::start_timer(interrupt);
+        while guest(|guest| guest.visits) < round * ROUND {
+            driver.run(&mut rng, limits, 2);
+        }
+        board::stop_timer();
+        assert_valid();
     }
-    board::stop_timer();
     guest(Guest::leave);
     let counts = driver.finish();
+    assert_valid();
     guest(|guest| {
         println!("{name}: {} calls, {} interrupts, {} of them inside of a call", watched.calls(), guest.visits, guest.inside);
         println!("{name}: {} and {} requests were refused", counts.refused, guest.refused);
