@@ -146,6 +146,16 @@ impl<'a> Bitmap<'a> {
         next_run_of(self.len, from, len, &|index| self.word(index))
     }
 
+    /// The first set bit at or after `from`, if it lies before `end`.
+    pub fn next_set_before(&self, end: usize, from: usize) -> Option<usize> {
+        next_set(self.len.min(end), from, &|index| self.word(index))
+    }
+
+    /// How many bits before `end` are set, counted up to `most`.
+    pub fn run_before(&self, end: usize, most: usize) -> usize {
+        run_before(end, most, &|index| self.word(index))
+    }
+
     /// How many bits from `start` on are set, counted up to `most`.
     pub fn run_at(&self, start: usize, most: usize) -> usize {
         run_at(start, most.min(self.len.saturating_sub(start)), &|index| self.word(index))

@@ -127,20 +127,16 @@ impl Chunk {
 
     /// Claims the granules of `run`, all of them or none. Some of them may lie beyond the end.
     pub fn claim_exactly(&self, run: Range<usize>) -> bool {
-        let end = run.end;
-        let is_claimed = self.free().claim(run);
-        if is_claimed {
-            // The rest, as it is now.
-            self.note(end, self.free().run_at(end, LONGEST));
-        }
+        let is_claimed = self.free().claim(run.clone());
+        // What is left on both sides; or what was claimed half-way and given back, next to what others released meanwhile.
+        self.note_all(run);
         is_claimed
     }
 
     /// Releases owned granules (U1).
     pub fn release(&self, run: Range<usize>) {
         self.free().release(run.clone());
-        let around = self.free().around(run, LONGEST);
-        self.note(around.start, around.len());
+        self.note_all(run);
     }
 
     /// How many granules are free that start between these addresses.
@@ -170,6 +166,7 @@ impl Chunk {
         while marked != 0 {
             let bit = marked.trailing_zeros() as usize;
             let (word, mut starts) = free.starts_in(group + bit);
+            let begins = starts;
             let mut has_one = false;
             while starts != 0 {
                 let (shift, start) = (starts.trailing_zeros() as usize, (group + bit) * WORD_BITS);
@@ -193,8 +190,9 @@ impl Chunk {
                     set(hints, bit);
                 } else {
                     hints.fetch_and(!(1 << bit), Ordering::Relaxed);
-                    // Another context may have given this hint just now; then this word has changed, or one that its last run goes on in.
-                    if free.word(group + bit) != word || word >> (WORD_BITS - 1) == 1 {
+                    // Another context may have given this hint just now; then this word has changed, or whether its first run begins in it, or
+                    // a word that its last run goes on in.
+                    if free.starts_in(group + bit) != (word, begins) || word >> (WORD_BITS - 1) == 1 {
                         is_cleared = true;
                         continue;
                     }
@@ -217,8 +215,20 @@ impl Chunk {
         if end > run.end || !self.claim_exactly(start..end) {
             return None;
         }
-        self.note(run.start, start - run.start);
         NonZeroUsize::new(self.start + start * GRANULE)
+    }
+
+    /// Gives hints to all free runs in and beside `run`, as they are now: another context may have claimed from it, or released what is beside
+    /// it, at any moment before.
+    fn note_all(&self, run: Range<usize>) {
+        let free = self.free();
+        let mut start = run.start - free.run_before(run.start, LONGEST);
+        loop {
+            let len = free.run_at(start, (run.end - start).saturating_add(LONGEST));
+            self.note(start, len);
+            let Some(next) = free.next_set_before(run.end + 1, start + len) else { return };
+            start = next;
+        }
     }
 
     /// Gives a hint: `len` free granules in a row start here.
