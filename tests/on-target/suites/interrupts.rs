@@ -33,7 +33,7 @@ fn main() -> ! {
     });
     assert_eq!((SMALL.heap().stats().used, SMALL.heap().stats().misuses), (0, 0));
     // SAFETY: nobody else uses the memory.
-    assert!(unsafe { CORES.source().add(memory(), 64 * 1024) });
+    assert!(unsafe { CORES.source().add(memory(), 40 * 1024) });
     storm("CoresHeap", &CORES, &CORES, &Limits { size: 4000, align: 256, live: 100 }, || CORES.assert_valid());
     assert_eq!((CORES.stats().used, CORES.stats().misuses), (0, 0));
     done()
