@@ -128,8 +128,10 @@ impl Chunk {
     /// Claims the granules of `run`, all of them or none. Some of them may lie beyond the end.
     pub fn claim_exactly(&self, run: Range<usize>) -> bool {
         let is_claimed = self.free().claim(run.clone());
-        // What is left on both sides; or what was claimed half-way and given back, next to what others released meanwhile.
-        self.note_all(run);
+        // What is left on both sides; or what was claimed word by word and given back, next to what others released meanwhile.
+        if is_claimed || run.start / WORD_BITS != (run.end - 1) / WORD_BITS {
+            self.note_all(run);
+        }
         is_claimed
     }
 

@@ -12,7 +12,7 @@ use coreheap_tests::rng::Rng;
 use coreheap_tests::sources::TestSource;
 use on_target::{board, done, part};
 
-const STEPS: usize = 1000;
+const STEPS: usize = 500;
 
 #[board::entry]
 fn main() -> ! {
