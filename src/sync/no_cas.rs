@@ -73,6 +73,12 @@ macro_rules! atomic {
         #[repr(transparent)]
         pub struct $name $(<$parameter>)? (Place<$value>);
 
+        impl $(<$parameter>)? Default for $name $(<$parameter>)? {
+            fn default() -> Self {
+                Self::new(<$value>::default())
+            }
+        }
+
         impl $(<$parameter>)? $name $(<$parameter>)? {
             /// Holds `value`.
             pub const fn new(value: $value) -> Self {

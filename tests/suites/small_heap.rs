@@ -1,95 +1,20 @@
 //! The heap for some KiB: the action driver over dirty memory of odd starts and lengths, and what is special about it.
 
 use std::alloc::{GlobalAlloc, Layout};
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Mutex;
 
+use coreheap::SmallHeap;
 use coreheap::sources::{FixedRegion, NoPages};
-use coreheap::{PageSource, SmallHeap};
 use coreheap_tests::actions::{Counts, Driver, Limits};
+use coreheap_tests::recorded::Recorded;
 use coreheap_tests::refusals::Call;
 use coreheap_tests::rng::Rng;
 use coreheap_tests::seed::each_seed;
 use coreheap_tests::sources::TestSource;
-use coreheap_tests::subject::Subject;
 
 const KIB: usize = 1024;
-const GRANULE: usize = 8;
-
-/// A small heap under the driver, which wants to know what such a heap does not: how long a block is.
-struct Recorded<S: PageSource> {
-    heap: SmallHeap<S>,
-    layouts: RefCell<HashMap<usize, Layout>>,
-}
-
-impl<S: PageSource> Recorded<S> {
-    fn new(source: S) -> Self {
-        Recorded { heap: SmallHeap::new(source), layouts: RefCell::default() }
-    }
-
-    fn record(&self, block: Option<NonNull<u8>>, layout: Layout) -> Option<NonNull<u8>> {
-        block.inspect(|block| {
-            self.layouts.borrow_mut().insert(block.addr().get(), layout);
-        })
-    }
-}
-
-// SAFETY: the heap's own promises; the layouts are those of the live blocks.
-unsafe impl<S: PageSource> Subject for Recorded<S> {
-    fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
-        self.record(self.heap.allocate(layout), layout)
-    }
-
-    fn allocate_zeroed(&self, layout: Layout) -> Option<NonNull<u8>> {
-        self.record(self.heap.allocate_zeroed(layout), layout)
-    }
-
-    unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-        self.layouts.borrow_mut().remove(&block.addr().get());
-        // SAFETY: the caller's promise.
-        unsafe { self.heap.deallocate(block, layout) };
-    }
-
-    unsafe fn deallocate_unsized(&self, block: *mut u8) {
-        let Some(block) = NonNull::new(block) else { return };
-        let layout = self.layouts.borrow()[&block.addr().get()];
-        // SAFETY: the caller's promise.
-        unsafe { self.deallocate(block, layout) };
-    }
-
-    unsafe fn reallocate(&self, block: NonNull<u8>, layout: Layout, new_size: usize) -> Option<NonNull<u8>> {
-        // SAFETY: the caller's promise.
-        let moved = unsafe { self.heap.reallocate(block, layout, new_size) }?;
-        self.layouts.borrow_mut().remove(&block.addr().get());
-        self.record(Some(moved), Layout::from_size_align(new_size, layout.align()).expect("the driver's own layout"))
-    }
-
-    fn usable_size(&self, block: *const u8) -> Option<usize> {
-        self.layouts.borrow().get(&block.addr()).map(|layout| layout.size().max(1).next_multiple_of(GRANULE))
-    }
-
-    fn purge(&self) -> usize {
-        0
-    }
-
-    fn purge_aged(&self) -> usize {
-        0
-    }
-
-    fn used(&self) -> usize {
-        self.heap.stats().used
-    }
-
-    fn assert_valid(&self) {
-        self.heap.assert_valid();
-        let live: usize = self.layouts.borrow().values().map(|layout| layout.size().max(1).next_multiple_of(GRANULE)).sum();
-        let stats = self.heap.stats();
-        assert_eq!((stats.used, stats.misuses), (live, 0));
-    }
-}
 
 #[test]
 fn random_actions() {
@@ -97,9 +22,10 @@ fn random_actions() {
     each_seed("small_heap_random_actions", if cfg!(miri) { 3 } else { 60 }, |seed, mut rng| {
         let source = TestSource::<0>::new(&[[37, 4099, 777], [16 * KIB + 1, 1, 300], [900, 901, 902]][seed as usize % 3]);
         source.refusals().refuse_every(Call::Reserve, if seed % 2 == 0 { 0 } else { 3 });
-        let heap = Recorded::new(source);
-        let inside = |start, size| heap.heap.source().contains(start, size);
-        let mut driver = Driver::new(&heap, &inside);
+        let heap = SmallHeap::new(source);
+        let recorded = Recorded::new(&heap);
+        let inside = |start, size| heap.source().contains(start, size);
+        let mut driver = Driver::new(&recorded, &inside);
         driver.run(&mut rng, &Limits { size: 2000, align: 4096, live: 300 }, if cfg!(miri) { 60 } else { 4000 });
         let counts = driver.finish();
         sum.refused += counts.refused;

@@ -5,6 +5,7 @@
 //! - [`shadow`]: the shadow model: what must be true of each block, checked on every action.
 //! - [`sources`]: hostile page sources over memory that the test owns; [`refusals`]: which of their calls say no; [`watched`]:
 //!   any source, with its calls checked.
+//! - [`recorded`]: a `SmallHeap` as a subject.
 //! - [`blocks`]: blocks that a test allocates, fills, checks and frees by itself.
 //! - [`cores`]: core numbers that a test chooses; [`geometries`]: how big its heaps are.
 //! - [`conformance`]: the suite that every port calls with its own page source.
@@ -25,6 +26,7 @@ pub mod cores;
 pub mod fuzz;
 pub mod geometries;
 mod lock;
+pub mod recorded;
 pub mod refusals;
 pub mod rng;
 #[cfg(feature = "std")]

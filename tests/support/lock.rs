@@ -2,7 +2,8 @@
 
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicBool, Ordering};
+
+use coreheap::atomic::{AtomicBool, Ordering};
 
 /// Data that one context at a time can use.
 #[derive(Default)]

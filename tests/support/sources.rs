@@ -6,8 +6,8 @@
 
 use alloc::boxed::Box;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
+use coreheap::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use coreheap::{PageSource, Region, RegionRequest};
 
 use crate::area::Area;
@@ -275,7 +275,7 @@ unsafe impl<const ABILITIES: u32> PageSource for TestSource<ABILITIES> {
 
 impl<const ABILITIES: u32> Drop for TestSource<ABILITIES> {
     fn drop(&mut self) {
-        let hook = *self.hook.get_mut();
+        let hook = self.hook.load(Ordering::Acquire);
         if !hook.is_null() {
             // SAFETY: `call_inside` made it from a box.
             drop(unsafe { Box::from_raw(hook) });

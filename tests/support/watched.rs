@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicUsize, Ordering};
 
+use coreheap::atomic::{AtomicUsize, Ordering};
 use coreheap::{PageSource, Region, RegionRequest};
 
 use crate::lock::Lock;

@@ -4,24 +4,9 @@ use std::env;
 use std::fs;
 use std::path::PathBuf;
 
-/// QEMU's mps2: code and read-only data in its fast memory, all else in the big one.
-const MPS2: &str = "MEMORY {
-    FLASH : ORIGIN = 0x00000000, LENGTH = 4M
-    RAM : ORIGIN = 0x21000000, LENGTH = 16M
-}";
-
-/// QEMU's virt starts in RAM.
-const VIRT: &str = "MEMORY {
-    TEXT : ORIGIN = 0x80000000, LENGTH = 4M
-    RAM : ORIGIN = 0x80400000, LENGTH = 64M
-}
-REGION_ALIAS(\"REGION_TEXT\", TEXT);
-REGION_ALIAS(\"REGION_RODATA\", TEXT);
-REGION_ALIAS(\"REGION_DATA\", RAM);
-REGION_ALIAS(\"REGION_BSS\", RAM);
-REGION_ALIAS(\"REGION_HEAP\", RAM);
-REGION_ALIAS(\"REGION_STACK\", RAM);
-";
+/// Shared with the tests on targets.
+const MPS2: &str = include_str!("memory/mps2.x");
+const VIRT: &str = include_str!("memory/virt.x");
 
 fn main() {
     let setting = |name: &str, default: &str| {

@@ -46,11 +46,11 @@ pub fn run<A: GlobalAlloc>(allocator: &A, blocks: &mut Blocks, bytes: usize, see
     Outcome { live, requests, refused }
 }
 
-/// Up to 256 bytes; in bigger regions each power of two up to 1/64 of the region is as frequent as any other.
+/// Up to 256 bytes, and to 1/16 of the region; in bigger regions each power of two up to 1/64 of the region is as frequent as any other.
 fn layout(random: &mut Rng, bytes: usize) -> Layout {
     let align = 1 << random.u8(..4);
     let size = match bytes {
-        ..=0x1_0000 => random.usize(1..=256),
+        ..=0x1_0000 => random.usize(1..=256.min(bytes / 16)),
         _ => {
             let most = 1_usize << random.u32(..=(bytes / 64).ilog2());
             random.usize(most.div_ceil(2)..=most)

@@ -29,6 +29,7 @@ const MUSL: &str = "x86_64-unknown-linux-musl";
 const THUMB: &str = "thumbv7em-none-eabihf";
 const THUMB_V6: &str = "thumbv6m-none-eabi";
 const RISCV32: &str = "riscv32imac-unknown-none-elf";
+const RISCV32_I: &str = "riscv32i-unknown-none-elf";
 const RISCV64: &str = "riscv64gc-unknown-none-elf";
 const AARCH64: &str = "aarch64-unknown-none-softfloat";
 const X86_64: &str = "x86_64-unknown-none";
@@ -376,6 +377,42 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo run --release --target riscv32imac-unknown-none-elf --bin any_context --target-dir {target}/examples",
         folder: "examples/smoke",
+        has_tests: false,
+    },
+    Step {
+        name: "on-target-thumbv7em",
+        shows: "conformance, random actions, and interrupts that allocate, on a Cortex-M4, in QEMU",
+        needs: &[Target("stable", THUMB), Program("qemu-system-arm", QEMU_ARM)],
+        env: &[],
+        command: "cargo test --release --target thumbv7em-none-eabihf --target-dir {target}/examples",
+        folder: "tests/on-target",
+        has_tests: false,
+    },
+    Step {
+        name: "on-target-riscv32",
+        shows: "the same on 32-bit RISC-V",
+        needs: &[Target("stable", RISCV32), Program("qemu-system-riscv32", QEMU_MISC)],
+        env: &[],
+        command: "cargo test --release --target riscv32imac-unknown-none-elf --target-dir {target}/examples",
+        folder: "tests/on-target",
+        has_tests: false,
+    },
+    Step {
+        name: "on-target-thumbv6m",
+        shows: "the same without compare-and-swap, and for how long interrupts are masked, on a Cortex-M0's code",
+        needs: &[Target("stable", THUMB_V6), Program("qemu-system-arm", QEMU_ARM)],
+        env: &[],
+        command: "cargo test --release --target thumbv6m-none-eabi --target-dir {target}/examples",
+        folder: "tests/on-target",
+        has_tests: false,
+    },
+    Step {
+        name: "on-target-riscv32i",
+        shows: "the same on 32-bit RISC-V without atomics",
+        needs: &[Target("stable", RISCV32_I), Program("qemu-system-riscv32", QEMU_MISC)],
+        env: &[],
+        command: "cargo test --release --target riscv32i-unknown-none-elf --target-dir {target}/examples",
+        folder: "tests/on-target",
         has_tests: false,
     },
 ];

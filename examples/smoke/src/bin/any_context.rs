@@ -50,7 +50,7 @@ fn main() -> ! {
     done()
 }
 
-fn interrupt() {
+fn interrupt() -> u32 {
     let count = COUNT.load(Relaxed) + 1;
     COUNT.store(count, Relaxed);
     if HEAP.is_inside.load(Relaxed) {
@@ -60,6 +60,7 @@ fn interrupt() {
         Some(block) => exchange(block),
         None => REFUSED.store(REFUSED.load(Relaxed) + 1, Relaxed),
     }
+    board::PERIOD
 }
 
 /// Puts a block into the mailbox; checks and frees the one that was there.

@@ -10,19 +10,31 @@ use crate::table::{Table, write_csv};
 
 const SIZES: [usize; 7] = [4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 256 << 10, 4 << 20];
 
+/// Where the metadata of a region is a good part of it, and those of the allocators that are for such.
+const SMALLEST: [usize; 4] = [256, 512, 1024, 2048];
+const SMALL: [&str; 2] = ["Coreheap", "linked_list_allocator"];
+
 /// Fills, and prints.
 pub fn run(peers: &[Peer]) -> io::Result<()> {
-    let columns =
-        SIZES.map(|bytes| if bytes < 1 << 20 { format!("{} KiB", bytes >> 10) } else { format!("{} MiB", bytes >> 20) });
+    // Masks change nothing here.
+    let peers: Vec<&Peer> = peers.iter().filter(|peer| !peer.is_masked()).collect();
+    let small: Vec<&Peer> = peers.iter().copied().filter(|peer| SMALL.contains(&peer.name)).collect();
+    let mut csv = Vec::new();
+    let [shares, refusals] = fill(&peers, &SIZES, &mut csv)?;
+    let [small_shares, _] = fill(&small, &SMALLEST, &mut csv)?;
+    [shares, refusals, small_shares].iter().for_each(Table::print);
+    write_csv("bare-fill.csv", "region,allocator,seed,live,requests,refused", &csv)
+}
+
+/// The tables of live bytes and of refusals for regions of these sizes.
+fn fill(peers: &[&Peer], sizes: &[usize], csv: &mut Vec<String>) -> io::Result<[Table; 2]> {
+    let columns: Vec<String> = sizes.iter().copied().map(in_words).collect();
     let mut shares = Table::new("Live bytes when the first request is refused, % of the region".into(), columns.clone());
     let mut refusals = Table::new("Requests refused with 70 to 80 % live, %".into(), columns);
     // 32-bit, and with room for 4 MiB.
     let [_, board] = &BOARDS;
-    let mut csv = Vec::new();
-    // Masks change nothing here.
-    let peers: Vec<&Peer> = peers.iter().filter(|peer| !peer.is_masked()).collect();
     let mut cells = vec![(Vec::new(), Vec::new()); peers.len()];
-    for bytes in SIZES {
+    for &bytes in sizes {
         let program = Program { name: "measure", target: board.target, opt_level: "3", bytes, heap: None }.build()?;
         for (peer, (shares, refusals)) in peers.iter().zip(&mut cells) {
             let lines = board.run(&program, false, &["fill", &peer.number.to_string()])?;
@@ -47,7 +59,13 @@ pub fn run(peers: &[Peer]) -> io::Result<()> {
         shares.row(peer.name, share);
         refusals.row(peer.name, refusal);
     }
-    shares.print();
-    refusals.print();
-    write_csv("bare-fill.csv", "region,allocator,seed,live,requests,refused", &csv)
+    Ok([shares, refusals])
+}
+
+fn in_words(bytes: usize) -> String {
+    match bytes {
+        ..0x400 => format!("{bytes} B"),
+        ..0x10_0000 => format!("{} KiB", bytes >> 10),
+        _ => format!("{} MiB", bytes >> 20),
+    }
 }

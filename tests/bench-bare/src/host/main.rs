@@ -46,7 +46,7 @@ enum Part {
     Count,
     /// Code and data of the least firmware
     Size,
-    /// How full regions of 4 KiB to 4 MiB can be, and how many requests are refused in a long run
+    /// How full regions of 256 bytes to 4 MiB can be, and how many requests are refused in a long run
     Fill,
     /// Threads, and harts in QEMU, that allocate boxes and free each other's
     Cores,

@@ -5,9 +5,10 @@
 #[cfg_attr(target_arch = "arm", path = "../cortex_m.rs")]
 #[cfg_attr(target_arch = "riscv32", path = "../riscv.rs")]
 mod board;
+#[path = "../nops.rs"]
+mod nops;
 
 use core::alloc::{GlobalAlloc, Layout};
-use core::arch::asm;
 
 use coreheap_bench_bare::count::{self, CALLS, MOST_COUNTS};
 use coreheap_bench_bare::{fill, *};
@@ -82,7 +83,7 @@ fn fill_up<A: GlobalAlloc>(heap: &A) {
 }
 
 fn count_calls<A: GlobalAlloc>(heap: &A) {
-    check_counter();
+    nops::check(board::now, board::instructions);
     let mut floor = [u32::MAX; CALLS.len()];
     count::run(&Same, board::now, |call, ticks| {
         let least = &mut floor[call as usize];
@@ -102,17 +103,6 @@ fn count_calls<A: GlobalAlloc>(heap: &A) {
         println!("{name} {median} {} {most}", counts[counts.len() * 99 / 100]);
     }
     println!("refused {refused}");
-}
-
-/// That instructions are counted one by one.
-fn check_counter() {
-    let nothing = board::now();
-    let start = board::now();
-    // SAFETY: nothing happens.
-    unsafe { asm!(".rept 1000", "nop", ".endr", options(nomem, nostack, preserves_flags)) };
-    let end = board::now();
-    let counted = board::instructions(end.wrapping_sub(start)) - board::instructions(start.wrapping_sub(nothing));
-    assert_eq!(counted, 1000, "nops");
 }
 
 /// Always the same block: what is left of a call without an allocator.
