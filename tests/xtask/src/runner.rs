@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::rig::Missing;
 use crate::shell::{command, exit_code, hand_over, root};
-use crate::steps::{STEPS, Step};
+use crate::steps::{Proof, STEPS, Step};
 
 /// How long a step may take in CI: a test that hangs is to fail under its name, before CI gives up on everything.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
@@ -32,10 +32,10 @@ pub fn list() -> io::Result<()> {
     let mut out = io::stdout().lock();
     for step in STEPS {
         let settings: String = step.env.iter().map(|(name, value)| format!("{name}='{value}' ")).collect();
-        writeln!(out, "{:16}{}\n{:18}{settings}{}", step.name, step.shows, "", step.command)?;
+        writeln!(out, "{:22}{}\n{:24}{settings}{}", step.name, step.shows, "", step.command)?;
         if !step.needs.is_empty() {
             let needs: Vec<String> = step.needs.iter().map(|need| need.to_string()).collect();
-            writeln!(out, "{:18}needs {}", "", needs.join(", "))?;
+            writeln!(out, "{:24}needs {}", "", needs.join(", "))?;
         }
     }
     Ok(())
@@ -92,8 +92,11 @@ fn run(step: &'static Step, in_ci: bool, verbose: bool) -> io::Result<Report> {
     let reason = match status {
         None => format!("had not ended after {} minutes", LIMIT.as_secs() / 60),
         Some(status) if !status.success() => status.to_string(),
-        Some(_) if step.has_tests && tests == 0 => "ran no test".to_string(),
-        Some(_) => return done(Outcome::Passed, tests),
+        Some(_) => match step.proof {
+            Proof::Tests if tests == 0 => "ran no test".to_string(),
+            Proof::Words(words) if !output.contains(words) => format!("did not say `{words}`"),
+            _ => return done(Outcome::Passed, tests),
+        },
     };
     if !verbose {
         print!("{output}");
@@ -171,7 +174,7 @@ fn passed_tests(output: &str) -> usize {
 }
 
 fn print_table(reports: &[Report], total: Duration) {
-    println!("\n{:16}{:8} {:>6} {:>9}", "step", "result", "tests", "seconds");
+    println!("\n{:22}{:8} {:>6} {:>9}", "step", "result", "tests", "seconds");
     for report in reports {
         let (result, reason) = match &report.outcome {
             Outcome::Passed => ("passed", ""),
@@ -179,10 +182,10 @@ fn print_table(reports: &[Report], total: Duration) {
             Outcome::Skipped(reason) => ("skipped", reason.as_str()),
         };
         let tests = if report.tests > 0 { report.tests.to_string() } else { String::new() };
-        let row = format!("{:16}{result:8} {tests:>6} {:>9.1}  {reason}", report.step.name, report.time.as_secs_f64());
+        let row = format!("{:22}{result:8} {tests:>6} {:>9.1}  {reason}", report.step.name, report.time.as_secs_f64());
         println!("{}", row.trim_end());
     }
-    println!("{:16}{:8} {:>6} {:>9.1}\n", "all", "", "", total.as_secs_f64());
+    println!("{:22}{:8} {:>6} {:>9.1}\n", "all", "", "", total.as_secs_f64());
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! A command is one line of words between spaces; `{target}` is cargo's target folder. Steps share it where compiler and flags are
 //! the same, so that little is built twice.
 
+use Proof::{Status, Tests, Words};
+
 use crate::rig::Need::{self, Component, Crate, Header, Host, Nightly, Program, Target};
 
 /// One thing that is checked.
@@ -19,8 +21,18 @@ pub struct Step {
     pub command: &'static str,
     /// Where, from the workspace's root: examples for other machines are packages that say inside how to run them.
     pub folder: &'static str,
-    /// Whether it must run at least one test.
-    pub has_tests: bool,
+    /// What shows that it did what it is for.
+    pub proof: Proof,
+}
+
+/// What shows, beside its exit status, that a step did what it is for.
+pub enum Proof {
+    /// Nothing more.
+    Status,
+    /// It ran a test.
+    Tests,
+    /// It said this: where an emulator that was killed looks like one that has ended.
+    Words(&'static str),
 }
 
 const LINUX: Need = Host("linux", "x86_64");
@@ -79,7 +91,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo fmt --all --check",
         folder: "",
-        has_tests: false,
+        proof: Status,
     },
     Step {
         name: "clippy",
@@ -88,7 +100,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo clippy --workspace --all-targets -- -D warnings",
         folder: "",
-        has_tests: false,
+        proof: Status,
     },
     Step {
         name: "docs",
@@ -97,7 +109,7 @@ pub const STEPS: &[Step] = &[
         env: &[("RUSTDOCFLAGS", "-D warnings")],
         command: "cargo doc --workspace --no-deps",
         folder: "",
-        has_tests: false,
+        proof: Status,
     },
     Step {
         name: "no_std",
@@ -106,7 +118,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo build -p coreheap --lib --target thumbv7em-none-eabihf",
         folder: "",
-        has_tests: false,
+        proof: Status,
     },
     Step {
         name: "no-cas",
@@ -115,7 +127,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo clippy -p coreheap-bare --target thumbv6m-none-eabi -- -D warnings",
         folder: "",
-        has_tests: false,
+        proof: Status,
     },
     Step {
         name: "masked",
@@ -124,7 +136,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo clippy -p coreheap-bare --features critical-section,defmt --target thumbv6m-none-eabi -- -D warnings",
         folder: "",
-        has_tests: false,
+        proof: Status,
     },
     Step {
         name: "debug",
@@ -133,7 +145,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo test --workspace --exclude coreheap-c --no-fail-fast",
         folder: "",
-        has_tests: true,
+        proof: Tests,
     },
     Step {
         name: "release",
@@ -142,7 +154,7 @@ pub const STEPS: &[Step] = &[
         env: NO_LTO,
         command: "cargo test --workspace --exclude coreheap-c --release --no-fail-fast",
         folder: "",
-        has_tests: true,
+        proof: Tests,
     },
     Step {
         name: "c-debug",
@@ -151,7 +163,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo test -p coreheap-c --no-fail-fast",
         folder: "",
-        has_tests: true,
+        proof: Tests,
     },
     Step {
         name: "c-release",
@@ -160,7 +172,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo test -p coreheap-c --release --no-fail-fast",
         folder: "",
-        has_tests: true,
+        proof: Tests,
     },
     Step {
         name: "32-bit",
@@ -169,7 +181,7 @@ pub const STEPS: &[Step] = &[
         env: &[("CARGO_TARGET_I686_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld")],
         command: "cargo test --workspace --exclude coreheap-bench --exclude coreheap-bench-bare --exclude coreheap-c --exclude xtask --lib --tests --no-fail-fast --target i686-unknown-linux-musl",
         folder: "",
-        has_tests: true,
+        proof: Tests,
     },
     Step {
         name: "musl",
@@ -178,7 +190,7 @@ pub const STEPS: &[Step] = &[
         env: &[("CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld")],
         command: "cargo test --workspace --exclude coreheap-bench --exclude coreheap-bench-bare --exclude coreheap-c --exclude xtask --lib --tests --no-fail-fast --target x86_64-unknown-linux-musl",
         folder: "",
-        has_tests: true,
+        proof: Tests,
     },
     Step {
         name: "allocator-api2",
@@ -187,7 +199,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo test -p coreheap --features allocator-api2",
         folder: "",
-        has_tests: true,
+        proof: Tests,
     },
     Step {
         name: "allocator_api",
@@ -196,7 +208,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo +nightly test -p coreheap --all-features --target-dir {target}/nightly",
         folder: "",
-        has_tests: true,
+        proof: Tests,
     },
     Step {
         name: "portable",
@@ -205,7 +217,7 @@ pub const STEPS: &[Step] = &[
         env: &[("COREHEAP_CORES", "portable")],
         command: "cargo test -p coreheap-os --no-fail-fast",
         folder: "",
-        has_tests: true,
+        proof: Tests,
     },
     Step {
         name: "no-rseq",
@@ -214,7 +226,7 @@ pub const STEPS: &[Step] = &[
         env: &[("GLIBC_TUNABLES", "glibc.pthread.rseq=0")],
         command: "cargo test -p coreheap-os --no-fail-fast",
         folder: "",
-        has_tests: true,
+        proof: Tests,
     },
     Step {
         name: "loom",
@@ -223,7 +235,7 @@ pub const STEPS: &[Step] = &[
         env: &[("RUSTFLAGS", "--cfg loom")],
         command: "cargo test -p coreheap --lib --release --target-dir {target}/loom loom",
         folder: "",
-        has_tests: true,
+        proof: Tests,
     },
     Step {
         name: "miri-stacked",
@@ -232,7 +244,7 @@ pub const STEPS: &[Step] = &[
         env: &[("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-strict-provenance"), NO_BACKTRACE],
         command: "cargo +nightly miri test -p coreheap -p coreheap-tests --lib --tests --no-fail-fast",
         folder: "",
-        has_tests: true,
+        proof: Tests,
     },
     Step {
         name: "miri-tree",
@@ -245,7 +257,7 @@ pub const STEPS: &[Step] = &[
         ],
         command: "cargo +nightly miri test -p coreheap -p coreheap-tests --lib --tests --no-fail-fast",
         folder: "",
-        has_tests: true,
+        proof: Tests,
     },
     Step {
         name: "fuzz-corpus",
@@ -254,7 +266,7 @@ pub const STEPS: &[Step] = &[
         env: NO_LTO,
         command: "cargo test --release -p coreheap-tests --test fuzz_corpus",
         folder: "",
-        has_tests: true,
+        proof: Tests,
     },
     Step {
         name: "fuzz-targets",
@@ -263,7 +275,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo check --manifest-path tests/fuzz/Cargo.toml --target-dir {target}/fuzz",
         folder: "",
-        has_tests: false,
+        proof: Status,
     },
     Step {
         name: "valgrind",
@@ -272,7 +284,7 @@ pub const STEPS: &[Step] = &[
         env: &[("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", "valgrind --quiet --error-exitcode=9 --trace-children=yes")],
         command: "cargo run --release --example hosted -- src",
         folder: "",
-        has_tests: false,
+        proof: Status,
     },
     Step {
         name: "hosted",
@@ -281,7 +293,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo run --release --example hosted -- src",
         folder: "",
-        has_tests: false,
+        proof: Status,
     },
     Step {
         name: "fixed_region",
@@ -290,7 +302,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo run --release --example fixed_region",
         folder: "",
-        has_tests: false,
+        proof: Status,
     },
     Step {
         name: "own_source",
@@ -299,7 +311,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo run --release --example own_source",
         folder: "",
-        has_tests: false,
+        proof: Status,
     },
     Step {
         name: "kernel-riscv64",
@@ -308,7 +320,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo run --release --target riscv64gc-unknown-none-elf --target-dir {target}/examples",
         folder: "examples/kernel",
-        has_tests: false,
+        proof: Status,
     },
     Step {
         name: "kernel-aarch64",
@@ -317,7 +329,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo run --release --target aarch64-unknown-none-softfloat --target-dir {target}/examples",
         folder: "examples/kernel",
-        has_tests: false,
+        proof: Status,
     },
     Step {
         name: "kernel-x86_64",
@@ -326,7 +338,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo run --release --target x86_64-unknown-none --target-dir {target}/examples",
         folder: "examples/kernel",
-        has_tests: false,
+        proof: Status,
     },
     Step {
         name: "firmware",
@@ -335,7 +347,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo run --release --target-dir {target}/examples",
         folder: "examples/firmware",
-        has_tests: false,
+        proof: Words("all is well"),
     },
     Step {
         name: "gba",
@@ -350,7 +362,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo run --release --target-dir {target}/examples",
         folder: "examples/gba",
-        has_tests: false,
+        proof: Status,
     },
     Step {
         name: "smoke-thumbv6m",
@@ -359,7 +371,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo run --release --target thumbv6m-none-eabi --bin any_context --target-dir {target}/examples",
         folder: "examples/smoke",
-        has_tests: false,
+        proof: Status,
     },
     Step {
         name: "smoke-exclusive",
@@ -368,7 +380,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo run --release --no-default-features --target thumbv6m-none-eabi --bin exclusive --target-dir {target}/examples",
         folder: "examples/smoke",
-        has_tests: false,
+        proof: Status,
     },
     Step {
         name: "smoke-riscv32",
@@ -377,7 +389,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo run --release --target riscv32imac-unknown-none-elf --bin any_context --target-dir {target}/examples",
         folder: "examples/smoke",
-        has_tests: false,
+        proof: Status,
     },
     Step {
         name: "on-target-thumbv7em",
@@ -386,7 +398,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo test --release --target thumbv7em-none-eabihf --target-dir {target}/examples",
         folder: "tests/on-target",
-        has_tests: false,
+        proof: Status,
     },
     Step {
         name: "on-target-riscv32",
@@ -395,7 +407,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo test --release --target riscv32imac-unknown-none-elf --target-dir {target}/examples",
         folder: "tests/on-target",
-        has_tests: false,
+        proof: Status,
     },
     Step {
         name: "on-target-thumbv6m",
@@ -404,7 +416,7 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo test --release --target thumbv6m-none-eabi --target-dir {target}/examples",
         folder: "tests/on-target",
-        has_tests: false,
+        proof: Status,
     },
     Step {
         name: "on-target-riscv32i",
@@ -413,6 +425,6 @@ pub const STEPS: &[Step] = &[
         env: &[],
         command: "cargo test --release --target riscv32i-unknown-none-elf --target-dir {target}/examples",
         folder: "tests/on-target",
-        has_tests: false,
+        proof: Status,
     },
 ];

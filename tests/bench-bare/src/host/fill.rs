@@ -65,7 +65,7 @@ fn fill(peers: &[&Peer], sizes: &[usize], csv: &mut Vec<String>) -> io::Result<[
 fn in_words(bytes: usize) -> String {
     match bytes {
         ..0x400 => format!("{bytes} B"),
-        ..0x10_0000 => format!("{} KiB", bytes >> 10),
+        0x400..0x10_0000 => format!("{} KiB", bytes >> 10),
         _ => format!("{} MiB", bytes >> 20),
     }
 }
