@@ -82,97 +82,83 @@ const MIRI: &[Need] = &[Nightly, Component("nightly", "rust-src"), Component("ni
 /// Miri takes seconds for each backtrace, and tests of misuse panic on purpose.
 const NO_BACKTRACE: (&str, &str) = ("RUST_BACKTRACE", "0");
 
+/// What most steps have in common.
+const STEP: Step = Step { name: "", shows: "", needs: &[], env: &[], command: "", folder: "", proof: Status };
+
 /// The table.
 pub const STEPS: &[Step] = &[
     Step {
         name: "fmt",
         shows: "the code is formatted",
         needs: &[Component("stable", "rustfmt")],
-        env: &[],
         command: "cargo fmt --all --check",
-        folder: "",
-        proof: Status,
+        ..STEP
     },
     Step {
         name: "clippy",
         shows: "no warning anywhere",
         needs: &[Component("stable", "clippy")],
-        env: &[],
         command: "cargo clippy --workspace --all-targets -- -D warnings",
-        folder: "",
-        proof: Status,
+        ..STEP
     },
     Step {
         name: "docs",
         shows: "documentation without warnings",
-        needs: &[],
         env: &[("RUSTDOCFLAGS", "-D warnings")],
         command: "cargo doc --workspace --no-deps",
-        folder: "",
-        proof: Status,
+        ..STEP
     },
     Step {
         name: "no_std",
         shows: "the core builds where there is no std",
         needs: &[Target("stable", THUMB)],
-        env: &[],
         command: "cargo build -p coreheap --lib --target thumbv7em-none-eabihf",
-        folder: "",
-        proof: Status,
+        ..STEP
     },
     Step {
         name: "no-cas",
         shows: "the bare-metal port where there is no compare-and-swap",
         needs: &[Target("stable", THUMB_V6), Component("stable", "clippy")],
-        env: &[],
         command: "cargo clippy -p coreheap-bare --target thumbv6m-none-eabi -- -D warnings",
-        folder: "",
-        proof: Status,
+        ..STEP
     },
     Step {
         name: "masked",
         shows: "the same with interrupts masked instead, and a log",
         needs: &[Target("stable", THUMB_V6), Component("stable", "clippy")],
-        env: &[],
         command: "cargo clippy -p coreheap-bare --features critical-section,defmt --target thumbv6m-none-eabi -- -D warnings",
-        folder: "",
-        proof: Status,
+        ..STEP
     },
     Step {
         name: "debug",
         shows: "all tests but the C library's, with debug assertions",
-        needs: &[],
-        env: &[],
         command: "cargo test --workspace --exclude coreheap-c --no-fail-fast",
-        folder: "",
         proof: Tests,
+        ..STEP
     },
     Step {
         name: "release",
         shows: "all tests but the C library's, optimised",
-        needs: &[],
         env: NO_LTO,
         command: "cargo test --workspace --exclude coreheap-c --release --no-fail-fast",
-        folder: "",
         proof: Tests,
+        ..STEP
     },
     Step {
         name: "c-debug",
         shows: "the C library in charge of programs, with debug assertions",
         needs: C_PROGRAMS,
-        env: &[],
         command: "cargo test -p coreheap-c --no-fail-fast",
-        folder: "",
         proof: Tests,
+        ..STEP
     },
     Step {
         name: "c-release",
         shows: "the C library in charge of programs, optimised as it is shipped",
         needs: C_PROGRAMS,
-        env: &[],
         command: "cargo test -p coreheap-c --release --no-fail-fast",
-        folder: "",
         proof: Tests,
+        ..STEP
     },
     Step {
         name: "32-bit",
@@ -180,8 +166,8 @@ pub const STEPS: &[Step] = &[
         needs: &[LINUX, Target("stable", I686)],
         env: &[("CARGO_TARGET_I686_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld")],
         command: "cargo test --workspace --exclude coreheap-bench --exclude coreheap-bench-bare --exclude coreheap-c --exclude xtask --lib --tests --no-fail-fast --target i686-unknown-linux-musl",
-        folder: "",
         proof: Tests,
+        ..STEP
     },
     Step {
         name: "musl",
@@ -189,35 +175,31 @@ pub const STEPS: &[Step] = &[
         needs: &[LINUX, Target("stable", MUSL)],
         env: &[("CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld")],
         command: "cargo test --workspace --exclude coreheap-bench --exclude coreheap-bench-bare --exclude coreheap-c --exclude xtask --lib --tests --no-fail-fast --target x86_64-unknown-linux-musl",
-        folder: "",
         proof: Tests,
+        ..STEP
     },
     Step {
         name: "allocator-api2",
         shows: "the core alone with this feature",
-        needs: &[],
-        env: &[],
         command: "cargo test -p coreheap --features allocator-api2",
-        folder: "",
         proof: Tests,
+        ..STEP
     },
     Step {
         name: "allocator_api",
         shows: "the core alone with all features, on nightly",
         needs: &[Nightly],
-        env: &[],
         command: "cargo +nightly test -p coreheap --all-features --target-dir {target}/nightly",
-        folder: "",
         proof: Tests,
+        ..STEP
     },
     Step {
         name: "portable",
         shows: "the hosted port without restartable sequences, chosen by the user",
-        needs: &[],
         env: &[("COREHEAP_CORES", "portable")],
         command: "cargo test -p coreheap-os --no-fail-fast",
-        folder: "",
         proof: Tests,
+        ..STEP
     },
     Step {
         name: "no-rseq",
@@ -225,17 +207,16 @@ pub const STEPS: &[Step] = &[
         needs: &[LINUX],
         env: &[("GLIBC_TUNABLES", "glibc.pthread.rseq=0")],
         command: "cargo test -p coreheap-os --no-fail-fast",
-        folder: "",
         proof: Tests,
+        ..STEP
     },
     Step {
         name: "loom",
         shows: "every interleaving of small models",
-        needs: &[],
         env: &[("RUSTFLAGS", "--cfg loom")],
         command: "cargo test -p coreheap --lib --release --target-dir {target}/loom loom",
-        folder: "",
         proof: Tests,
+        ..STEP
     },
     Step {
         name: "miri-stacked",
@@ -243,8 +224,8 @@ pub const STEPS: &[Step] = &[
         needs: MIRI,
         env: &[("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-strict-provenance"), NO_BACKTRACE],
         command: "cargo +nightly miri test -p coreheap -p coreheap-tests --lib --tests --no-fail-fast",
-        folder: "",
         proof: Tests,
+        ..STEP
     },
     Step {
         name: "miri-tree",
@@ -256,26 +237,23 @@ pub const STEPS: &[Step] = &[
             NO_BACKTRACE,
         ],
         command: "cargo +nightly miri test -p coreheap -p coreheap-tests --lib --tests --no-fail-fast",
-        folder: "",
         proof: Tests,
+        ..STEP
     },
     Step {
         name: "fuzz-corpus",
         shows: "the fuzzers' corpus once more, optimised",
-        needs: &[],
         env: NO_LTO,
         command: "cargo test --release -p coreheap-tests --test fuzz_corpus",
-        folder: "",
         proof: Tests,
+        ..STEP
     },
     Step {
         name: "fuzz-targets",
         shows: "the fuzzers' programs compile",
         needs: &[Program("c++", "g++")],
-        env: &[],
         command: "cargo check --manifest-path tests/fuzz/Cargo.toml --target-dir {target}/fuzz",
-        folder: "",
-        proof: Status,
+        ..STEP
     },
     Step {
         name: "valgrind",
@@ -283,71 +261,58 @@ pub const STEPS: &[Step] = &[
         needs: &[LINUX, Program("valgrind", "valgrind")],
         env: &[("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", "valgrind --quiet --error-exitcode=9 --trace-children=yes")],
         command: "cargo run --release --example hosted -- src",
-        folder: "",
-        proof: Status,
+        ..STEP
     },
     Step {
         name: "hosted",
         shows: "example: the index of a small folder",
-        needs: &[],
-        env: &[],
         command: "cargo run --release --example hosted -- src",
-        folder: "",
-        proof: Status,
+        ..STEP
     },
     Step {
         name: "fixed_region",
         shows: "example: a program in 64 KiB",
-        needs: &[],
-        env: &[],
         command: "cargo run --release --example fixed_region",
-        folder: "",
-        proof: Status,
+        ..STEP
     },
     Step {
         name: "own_source",
         shows: "example: a page source of one's own",
-        needs: &[],
-        env: &[],
         command: "cargo run --release --example own_source",
-        folder: "",
-        proof: Status,
+        ..STEP
     },
     Step {
         name: "kernel-riscv64",
         shows: "example: a kernel on four cores, 64-bit RISC-V, in QEMU",
         needs: &[Target("stable", RISCV64), Program("qemu-system-riscv64", QEMU_MISC)],
-        env: &[],
         command: "cargo run --release --target riscv64gc-unknown-none-elf --target-dir {target}/examples",
         folder: "examples/kernel",
-        proof: Status,
+        ..STEP
     },
     Step {
         name: "kernel-aarch64",
         shows: "example: a kernel on four cores, AArch64, in QEMU",
         needs: &[Target("stable", AARCH64), Program("qemu-system-aarch64", QEMU_ARM)],
-        env: &[],
         command: "cargo run --release --target aarch64-unknown-none-softfloat --target-dir {target}/examples",
         folder: "examples/kernel",
-        proof: Status,
+        ..STEP
     },
     Step {
         name: "kernel-x86_64",
         shows: "example: a kernel on four cores, x86-64, in QEMU",
         needs: &[Target("stable", X86_64), Program("qemu-system-x86_64", QEMU_X86)],
-        env: &[],
         command: "cargo run --release --target x86_64-unknown-none --target-dir {target}/examples",
         folder: "examples/kernel",
-        proof: Status,
+        ..STEP
     },
     Step {
         name: "firmware",
         shows: "example: firmware on a Cortex-M4, in QEMU",
         needs: &[Target("stable", THUMB), Program("qemu-system-arm", QEMU_ARM), Crate("qemu-run")],
-        env: &[],
         command: "cargo run --release --target-dir {target}/examples",
         folder: "examples/firmware",
         proof: Words("all is well"),
+        ..STEP
     },
     Step {
         name: "gba",
@@ -359,72 +324,64 @@ pub const STEPS: &[Step] = &[
             Program("cc", "gcc libc6-dev"),
             Header("mgba/core/core.h", "libmgba-dev"),
         ],
-        env: &[],
         command: "cargo run --release --target-dir {target}/examples",
         folder: "examples/gba",
-        proof: Status,
+        ..STEP
     },
     Step {
         name: "smoke-thumbv6m",
         shows: "8 KiB on a Cortex-M0, interrupts that allocate, in QEMU",
         needs: &[Target("stable", THUMB_V6), Program("qemu-system-arm", QEMU_ARM)],
-        env: &[],
         command: "cargo run --release --target thumbv6m-none-eabi --bin any_context --target-dir {target}/examples",
         folder: "examples/smoke",
-        proof: Status,
+        ..STEP
     },
     Step {
         name: "smoke-exclusive",
         shows: "the same without interrupts",
         needs: &[Target("stable", THUMB_V6), Program("qemu-system-arm", QEMU_ARM)],
-        env: &[],
         command: "cargo run --release --no-default-features --target thumbv6m-none-eabi --bin exclusive --target-dir {target}/examples",
         folder: "examples/smoke",
-        proof: Status,
+        ..STEP
     },
     Step {
         name: "smoke-riscv32",
         shows: "8 KiB on 32-bit RISC-V, interrupts that allocate, in QEMU",
         needs: &[Target("stable", RISCV32), Program("qemu-system-riscv32", QEMU_MISC)],
-        env: &[],
         command: "cargo run --release --target riscv32imac-unknown-none-elf --bin any_context --target-dir {target}/examples",
         folder: "examples/smoke",
-        proof: Status,
+        ..STEP
     },
     Step {
         name: "on-target-thumbv7em",
         shows: "conformance, random actions, and interrupts that allocate, on a Cortex-M4, in QEMU",
         needs: &[Target("stable", THUMB), Program("qemu-system-arm", QEMU_ARM)],
-        env: &[],
         command: "cargo test --release --target thumbv7em-none-eabihf --target-dir {target}/examples",
         folder: "tests/on-target",
-        proof: Status,
+        ..STEP
     },
     Step {
         name: "on-target-riscv32",
         shows: "the same on 32-bit RISC-V",
         needs: &[Target("stable", RISCV32), Program("qemu-system-riscv32", QEMU_MISC)],
-        env: &[],
         command: "cargo test --release --target riscv32imac-unknown-none-elf --target-dir {target}/examples",
         folder: "tests/on-target",
-        proof: Status,
+        ..STEP
     },
     Step {
         name: "on-target-thumbv6m",
         shows: "the same without compare-and-swap, and for how long interrupts are masked, on a Cortex-M0's code",
         needs: &[Target("stable", THUMB_V6), Program("qemu-system-arm", QEMU_ARM)],
-        env: &[],
         command: "cargo test --release --target thumbv6m-none-eabi --target-dir {target}/examples",
         folder: "tests/on-target",
-        proof: Status,
+        ..STEP
     },
     Step {
         name: "on-target-riscv32i",
         shows: "the same on 32-bit RISC-V without atomics",
         needs: &[Target("stable", RISCV32_I), Program("qemu-system-riscv32", QEMU_MISC)],
-        env: &[],
         command: "cargo test --release --target riscv32i-unknown-none-elf --target-dir {target}/examples",
         folder: "tests/on-target",
-        proof: Status,
+        ..STEP
     },
 ];
