@@ -4,7 +4,7 @@
 use std::fmt;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::Once;
+use std::sync::{Mutex, Once};
 
 use crate::shell::{command, output_of};
 
@@ -23,6 +23,8 @@ pub enum Need {
     Header(&'static str, &'static str),
     /// A program that cargo installs, named like its crate.
     Crate(&'static str),
+    /// What this command makes, once for all runs.
+    Prepared(&'static str),
     /// An operating system and architecture that this must be: (name, name), as in `std::env::consts`.
     Host(&'static str, &'static str),
 }
@@ -38,6 +40,9 @@ pub enum Missing {
 impl Need {
     /// Sees to it that the need is met.
     pub fn provide(self) -> Result<(), Missing> {
+        // Steps may run side by side.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _guard = ONE_AT_A_TIME.lock();
         let is_met = || match self {
             Need::Nightly => output_of("rustup run nightly rustc --version").is_some(),
             Need::Component(toolchain, name) => {
@@ -47,6 +52,7 @@ impl Need {
                 has_line(&format!("rustup target list --installed --toolchain {toolchain}"), triple)
             }
             Need::Program(name, _) | Need::Crate(name) => is_in_path(name),
+            Need::Prepared(line) => output_of(line).is_some(),
             Need::Header(path, _) => Path::new("/usr/include").join(path).is_file(),
             Need::Host(os, arch) => (std::env::consts::OS, std::env::consts::ARCH) == (os, arch),
         };
@@ -61,6 +67,7 @@ impl Need {
                 format!("apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=300 {package}")
             }
             Need::Crate(name) => format!("cargo install --locked {name}"),
+            Need::Prepared(line) => line.into(),
             Need::Host(..) => return Err(Missing::NotHere(format!("only on {self}"))),
         };
         let is_package = matches!(self, Need::Program(..) | Need::Header(..));
@@ -90,7 +97,7 @@ impl fmt::Display for Need {
             Need::Nightly => write!(f, "nightly"),
             Need::Component(toolchain, name) => write!(f, "{name} ({toolchain})"),
             Need::Target(toolchain, triple) => write!(f, "{triple} ({toolchain})"),
-            Need::Program(name, _) | Need::Header(name, _) | Need::Crate(name) => write!(f, "{name}"),
+            Need::Program(name, _) | Need::Header(name, _) | Need::Crate(name) | Need::Prepared(name) => write!(f, "{name}"),
             Need::Host(os, arch) => write!(f, "{os} {arch}"),
         }
     }

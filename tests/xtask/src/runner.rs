@@ -61,9 +61,14 @@ pub fn test(names: &[String], verbose: bool) -> io::Result<ExitCode> {
     let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
     let start = Instant::now();
     let mut reports = Vec::new();
-    for (index, step) in steps.iter().enumerate() {
-        println!("[{:2}/{}] {}: {}", index + 1, steps.len(), step.name, step.shows);
-        reports.push(run(step, in_ci, verbose)?);
+    for group in steps.chunk_by(|_, next| next.beside) {
+        for (index, step) in group.iter().enumerate() {
+            println!("[{:2}/{}] {}: {}", reports.len() + index + 1, steps.len(), step.name, step.shows);
+        }
+        reports.extend(thread::scope(|scope| {
+            let runs: Vec<_> = group.iter().map(|step| scope.spawn(|| run(step, in_ci, verbose))).collect();
+            runs.into_iter().map(|run| run.join().expect("a step does not panic")).collect::<io::Result<Vec<Report>>>()
+        })?);
     }
     print_table(&reports, start.elapsed());
     let count = |is_wanted: fn(&Outcome) -> bool| reports.iter().filter(|report| is_wanted(&report.outcome)).count();

@@ -5,7 +5,7 @@
 
 use Proof::{Status, Tests, Words};
 
-use crate::rig::Need::{self, Component, Crate, Header, Host, Nightly, Program, Target};
+use crate::rig::Need::{self, Component, Crate, Header, Host, Nightly, Prepared, Program, Target};
 
 /// One thing that is checked.
 pub struct Step {
@@ -23,6 +23,8 @@ pub struct Step {
     pub folder: &'static str,
     /// What shows that it did what it is for.
     pub proof: Proof,
+    /// Whether it runs at the same time as the step before: both keep one processor busy for minutes, and need the same.
+    pub beside: bool,
 }
 
 /// What shows, beside its exit status, that a step did what it is for.
@@ -78,12 +80,13 @@ const C_PROGRAMS: &[Need] = &[
     Program("valgrind", "valgrind"),
 ];
 /// For Miri, which runs the suites in small: fewer steps, smaller regions, and a small geometry in the place of `Server`.
-const MIRI: &[Need] = &[Nightly, Component("nightly", "rust-src"), Component("nightly", "miri")];
+const MIRI: &[Need] =
+    &[Nightly, Component("nightly", "rust-src"), Component("nightly", "miri"), Prepared("cargo +nightly miri setup")];
 /// Miri takes seconds for each backtrace, and tests of misuse panic on purpose.
 const NO_BACKTRACE: (&str, &str) = ("RUST_BACKTRACE", "0");
 
 /// What most steps have in common.
-const STEP: Step = Step { name: "", shows: "", needs: &[], env: &[], command: "", folder: "", proof: Status };
+const STEP: Step = Step { name: "", shows: "", needs: &[], env: &[], command: "", folder: "", proof: Status, beside: false };
 
 /// The table.
 pub const STEPS: &[Step] = &[
@@ -238,6 +241,7 @@ pub const STEPS: &[Step] = &[
         ],
         command: "cargo +nightly miri test -p coreheap -p coreheap-tests --lib --tests --no-fail-fast",
         proof: Tests,
+        beside: true,
         ..STEP
     },
     Step {
