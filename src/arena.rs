@@ -291,8 +291,10 @@ impl<G: Geometry> Arena<G> {
         let front = self.front_bytes();
         // What is left over behind the last slice counts as well.
         let wanted = front + (self.slices.count() + slice_count) * G::SLICE_SIZE - region.size;
+        // The tables have no room for more.
+        let most = front + self.slices.capacity() * G::SLICE_SIZE - region.size;
         // SAFETY: this arena's region, as grown; `growing` keeps others out.
-        let added = unsafe { source.grow(region, wanted, wanted.max(G::GROW_SIZE)) };
+        let added = unsafe { source.grow(region, wanted, wanted.max(G::GROW_SIZE).min(most)) };
         if added > 0 {
             event!("{=usize} bytes more from the page source", added);
             self.region_size.store(region.size + added, Ordering::Relaxed);

@@ -1,0 +1,96 @@
+//! [`LinearMemory`]: memory that grows by pages of 64 KiB at its end; and [`Module`], the memory of this program.
+
+use coreheap::Region;
+
+/// Bytes in a page of WebAssembly.
+pub const PAGE_SIZE: usize = 64 * 1024;
+
+/// Memory that grows at its end, by anybody: a C library, the program, the host.
+///
+/// # Safety
+/// Pages that [`grow`](Self::grow) got are valid for reads and writes at [`page`](Self::page), hold zeros, and are nobody else's. So is what
+/// [`initial`](Self::initial) answers.
+pub unsafe trait LinearMemory: Sync {
+    /// Adds pages at the end; the number of the first of them, or `None` if there cannot be so many.
+    fn grow(&self, pages: usize) -> Option<usize>;
+
+    /// How many pages there are now.
+    fn pages(&self) -> usize;
+
+    /// Where page `index` begins, or would begin: null behind the last page that there can be.
+    fn page(&self, index: usize) -> *mut u8;
+
+    /// What the program does not use of the memory that it was started with, at a multiple of 16 bytes: once, to the first who asks.
+    fn initial(&self) -> Option<Region> {
+        None
+    }
+}
+
+cfg_if::cfg_if! {
+    if #[cfg(target_family = "wasm")] {
+        #[cfg(target_arch = "wasm32")]
+        use core::arch::wasm32::{memory_grow, memory_size};
+        #[cfg(target_arch = "wasm64")]
+        use core::arch::wasm64::{memory_grow, memory_size};
+
+        /// The memory of the module that this program is.
+        #[derive(Debug)]
+        pub struct Module;
+
+        // SAFETY: the instruction says where the new pages are, whoever else grew the memory, and nobody else gets the same.
+        unsafe impl LinearMemory for Module {
+            fn grow(&self, pages: usize) -> Option<usize> {
+                Some(memory_grow::<0>(pages)).filter(|first| *first != usize::MAX)
+            }
+
+            fn pages(&self) -> usize {
+                memory_size::<0>()
+            }
+
+            fn page(&self, index: usize) -> *mut u8 {
+                core::ptr::with_exposed_provenance_mut(index.wrapping_mul(PAGE_SIZE))
+            }
+
+            // Elsewhere it is the C library's.
+            #[cfg(any(target_os = "unknown", target_os = "none"))]
+            fn initial(&self) -> Option<Region> {
+                initial::take()
+            }
+        }
+    }
+}
+
+/// What lies behind the stack and the statics.
+#[cfg(all(target_family = "wasm", any(target_os = "unknown", target_os = "none")))]
+mod initial {
+    use core::ptr::{NonNull, with_exposed_provenance_mut};
+
+    use coreheap::Region;
+    use coreheap::atomic::{AtomicBool, Ordering};
+
+    use crate::spare::ALIGN;
+
+    unsafe extern "C" {
+        // The linker's; only their addresses mean something.
+        static __heap_base: u8;
+        static __heap_end: u8;
+    }
+
+    static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+
+    pub fn take() -> Option<Region> {
+        if IS_TAKEN.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let (base, end) = (&raw const __heap_base, &raw const __heap_end);
+        let start = base.expose_provenance().next_multiple_of(ALIGN);
+        // It may end where the address space does.
+        let size = end.expose_provenance().wrapping_sub(start) / ALIGN * ALIGN;
+        let is_some = size > 0 && size <= isize::MAX as usize;
+        let start = NonNull::new(with_exposed_provenance_mut::<u8>(start)).filter(|_| is_some)?;
+        // A memory that is imported may have been used before.
+        // SAFETY: the linker leaves these bytes to the heap, of which there is one: they go out once.
+        unsafe { start.write_bytes(0, size) };
+        Some(Region { start, size })
+    }
+}

@@ -1,0 +1,93 @@
+//! [`GrowingMemory`]: the page source.
+
+use core::ptr::NonNull;
+
+use coreheap::{PageSource, Region, RegionRequest};
+
+use crate::linear_memory::{LinearMemory, PAGE_SIZE};
+use crate::spare::{ALIGN, Spare};
+
+/// The memory grows by so much of what there is, so that growth is rare and the number of regions small.
+const SHARE: usize = 16;
+
+/// A memory that grows while a heap needs more, and cannot shrink.
+///
+/// It grows by what is needed, but at least by the least growth and by a 16th of what there is; if so much is refused, by what is needed.
+/// Where new pages are, only the memory says: others may grow it as well. What the last region has no use for waits for the next request.
+#[derive(Debug)]
+pub struct GrowingMemory<M> {
+    memory: M,
+    /// In pages.
+    least_growth: usize,
+    spare: Spare,
+}
+
+impl<M: LinearMemory> GrowingMemory<M> {
+    /// Over `memory`, which grows by `least_growth` pages of 64 KiB or more at a time.
+    pub const fn new(memory: M, least_growth: usize) -> Self {
+        GrowingMemory { memory, least_growth, spare: Spare::new() }
+    }
+
+    /// The memory.
+    pub fn memory(&self) -> &M {
+        &self.memory
+    }
+
+    /// Gets pages of at least `min_size` bytes.
+    fn get(&self, min_size: usize) -> Option<Region> {
+        let needed = min_size.div_ceil(PAGE_SIZE);
+        let wished = needed.max(self.least_growth).max(self.memory.pages() / SHARE);
+        let (first, pages) = [wished, needed].into_iter().find_map(|pages| Some((self.memory.grow(pages)?, pages)))?;
+        Some(Region { start: NonNull::new(self.memory.page(first))?, size: pages * PAGE_SIZE })
+    }
+
+    /// Makes `piece` at least `min_size` bytes long, by new pages if it lies at the memory's end. If they come elsewhere, because somebody else
+    /// was faster, they are spare now, and the piece is so in any case if this fails.
+    fn extend(&self, piece: Region, min_size: usize) -> Option<Region> {
+        if piece.size >= min_size {
+            return Some(piece);
+        }
+        let is_last = end_of(piece) == self.memory.page(self.memory.pages());
+        let got = if is_last { self.get(min_size - piece.size) } else { None };
+        match got {
+            Some(got) if got.start.as_ptr() == end_of(piece) => Some(Region { start: piece.start, size: piece.size + got.size }),
+            _ => {
+                // SAFETY: both are this context's, and as they came.
+                [Some(piece), got].into_iter().flatten().for_each(|piece| unsafe { self.spare.put(piece) });
+                None
+            }
+        }
+    }
+}
+
+/// The address behind a region: null at the end of the address space.
+fn end_of(region: Region) -> *mut u8 {
+    region.start.as_ptr().wrapping_add(region.size)
+}
+
+// SAFETY: a page is the heap's that got it, once: it is part of one region, or of one piece of what is spare. It is zero until it goes out.
+unsafe impl<M: LinearMemory> PageSource for GrowingMemory<M> {
+    const FRESH_IS_ZERO: bool = true;
+    const GROWS: bool = true;
+
+    fn reserve(&self, request: RegionRequest) -> Option<Region> {
+        if let Some(initial) = self.memory.initial() {
+            // SAFETY: nobody else's, and zero.
+            unsafe { self.spare.put(initial) };
+        }
+        let is_last = |piece| end_of(piece) == self.memory.page(self.memory.pages());
+        let enough = self.spare.take(|piece| piece.size >= request.min_size);
+        enough.or_else(|| self.extend(self.spare.take(is_last)?, request.min_size)).or_else(|| self.get(request.min_size))
+    }
+
+    unsafe fn grow(&self, region: Region, min_size: usize, preferred_size: usize) -> usize {
+        // Nothing is behind the end of the address space.
+        let Some(start) = NonNull::new(end_of(region)) else { return 0 };
+        let behind = self.spare.take(|piece| piece.start == start).unwrap_or(Region { start, size: 0 });
+        let Some(behind) = self.extend(behind, min_size) else { return 0 };
+        let added = behind.size.min(preferred_size.next_multiple_of(ALIGN));
+        // SAFETY: the rest of a piece that is this context's.
+        unsafe { self.spare.put(Region { start: start.add(added), size: behind.size - added }) };
+        added
+    }
+}

@@ -1,0 +1,103 @@
+//! A linear memory that a test simulates: with a maximum, and with strangers who grow it too.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use coreheap_wasm::{LinearMemory, PAGE_SIZE};
+
+/// What strangers write into their pages.
+const STRANGE: u8 = 0xee;
+
+pub struct Simulated {
+    start: *mut u8,
+    maximum: usize,
+    pages: AtomicUsize,
+    calls: AtomicUsize,
+    /// A stranger comes before every so many calls.
+    strangers_every: usize,
+    /// The strangers' pages.
+    strange: Mutex<Vec<usize>>,
+}
+
+// SAFETY: whose a page is, is decided by one atomic operation.
+unsafe impl Sync for Simulated {}
+
+impl Simulated {
+    /// A memory of one page, which is the program's own, and of at most `maximum`.
+    pub fn new(maximum: usize) -> Self {
+        Self::with_strangers(maximum, usize::MAX)
+    }
+
+    /// With a stranger who is faster at every so manieth call.
+    pub fn with_strangers(maximum: usize, strangers_every: usize) -> Self {
+        // SAFETY: not of size zero.
+        let start = unsafe { alloc_zeroed(Self::layout(maximum)) };
+        assert!(!start.is_null());
+        let (pages, calls, strange) = (AtomicUsize::new(1), AtomicUsize::new(0), Mutex::default());
+        Simulated { start, maximum, pages, calls, strangers_every, strange }
+    }
+
+    /// Somebody else takes a page and uses it.
+    pub fn grow_by_a_stranger(&self) {
+        let Some(first) = self.claim(1) else { return };
+        // SAFETY: the page is the stranger's.
+        unsafe { self.page(first).write_bytes(STRANGE, PAGE_SIZE) };
+        self.strange.lock().unwrap().push(first);
+    }
+
+    /// How often the memory was asked to grow.
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// How many pages strangers have.
+    pub fn strange_pages(&self) -> usize {
+        self.strange.lock().unwrap().len()
+    }
+
+    /// Whether the bytes lie in pages that there are.
+    pub fn contains(&self, start: usize, size: usize) -> bool {
+        let offset = start.wrapping_sub(self.start.addr());
+        offset >= PAGE_SIZE && offset + size <= self.pages() * PAGE_SIZE
+    }
+
+    fn claim(&self, pages: usize) -> Option<usize> {
+        let within = |now: usize| now.checked_add(pages).filter(|sum| *sum <= self.maximum);
+        self.pages.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within).ok()
+    }
+
+    fn layout(maximum: usize) -> Layout {
+        Layout::from_size_align(maximum * PAGE_SIZE, PAGE_SIZE).expect("the test's own size is sensible")
+    }
+}
+
+// SAFETY: pages of zeroed memory, each claimed once.
+unsafe impl LinearMemory for Simulated {
+    fn grow(&self, pages: usize) -> Option<usize> {
+        if (self.calls.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(self.strangers_every) {
+            self.grow_by_a_stranger();
+        }
+        self.claim(pages)
+    }
+
+    fn pages(&self) -> usize {
+        self.pages.load(Ordering::Relaxed)
+    }
+
+    fn page(&self, index: usize) -> *mut u8 {
+        self.start.wrapping_add(index.wrapping_mul(PAGE_SIZE))
+    }
+}
+
+impl Drop for Simulated {
+    fn drop(&mut self) {
+        for first in self.strange.get_mut().unwrap() {
+            // SAFETY: the stranger's page, inside the memory, which the stranger has written.
+            let page = unsafe { std::slice::from_raw_parts(self.start.add(*first * PAGE_SIZE), PAGE_SIZE) };
+            assert!(std::thread::panicking() || page.iter().all(|byte| *byte == STRANGE), "a stranger's page was written");
+        }
+        // SAFETY: made with this layout.
+        unsafe { dealloc(self.start, Self::layout(self.maximum)) };
+    }
+}
