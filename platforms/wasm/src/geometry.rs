@@ -7,7 +7,7 @@ coreheap::geometry! {
     /// for a small program with a page for each of a dozen size classes.
     pub struct ModuleGeometry {
         slice_size: 1024, fit_candidates: 8, max_block: 2048, page_size: 4096, page_words: 256 / usize::BITS as usize,
-        pages_per_group: 14, room_words: 16, page_entry_bits: 32,
+        pages_per_group: 30, room_words: 16, page_entry_bits: 32,
         magazine_slots: 31, magazine_bytes: 8 * 1024,
         arena_size: 4 << 20, arena_map: 64, grow_size: PAGE_SIZE,
     }

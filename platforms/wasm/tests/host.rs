@@ -212,10 +212,10 @@ fn a_heap_goes_on_after_a_refusal() {
     assert_eq!(heap.source().memory().pages(), 10);
     // SAFETY: blocks of this heap, with their layout.
     blocks.into_iter().for_each(|block| unsafe { heap.deallocate(block, layout) });
-    let half = Layout::new::<[u8; 3 * PAGE_SIZE]>();
-    let block = heap.allocate(half).expect("the arenas have grown in place");
+    let page = Layout::new::<[u8; PAGE_SIZE]>();
+    let block = heap.allocate(page).expect("a region has grown in place");
     // SAFETY: as above.
-    unsafe { heap.deallocate(block, half) };
+    unsafe { heap.deallocate(block, page) };
     heap.assert_valid();
 }
 
