@@ -55,7 +55,7 @@ extern "C" fn count_words(sentences: usize) -> usize {
 extern "C" fn fill() -> usize {
     let mut blocks: Option<Box<Link>> = None;
     let mut count = 0;
-    while let Some(link) = Link::try_new(count, blocks.take()).map_err(|next| blocks = next).ok() {
+    while let Ok(link) = Link::try_new(count, blocks.take()).map_err(|next| blocks = next) {
         blocks = Some(link);
         count += 1;
     }

@@ -5,7 +5,7 @@
 //! static HEAP: coreheap_wasm::Coreheap = coreheap_wasm::Coreheap::new();
 //! ```
 //!
-//! *Role*: the port for `wasm32` and `wasm64`, for modules of one thread. It adds to the core crate where memory comes from, and how big
+//! *Role*: the port for `wasm32` and `wasm64`, for modules of one thread (`build.rs` ends the build for others). It adds to the core crate where memory comes from, and how big
 //! everything is:
 //!
 //! | file | what it is |
@@ -20,6 +20,8 @@
 
 #![no_std]
 #![deny(missing_docs)]
+// Where the instructions are not stable yet, as the target itself.
+#![cfg_attr(target_arch = "wasm64", feature(simd_wasm64))]
 
 #[cfg(all(target_family = "wasm", target_feature = "atomics"))]
 compile_error!(
