@@ -47,6 +47,9 @@ const RISCV32_I: &str = "riscv32i-unknown-none-elf";
 const RISCV64: &str = "riscv64gc-unknown-none-elf";
 const AARCH64: &str = "aarch64-unknown-none-softfloat";
 const X86_64: &str = "x86_64-unknown-none";
+const WASM: &str = "wasm32-unknown-unknown";
+const WASI: &str = "wasm32-wasip1";
+const NODE: Need = Program("node", "nodejs");
 /// Debian's packages of QEMU; some images have a `qemu-utils` that is too new for them, which goes.
 const QEMU_ARM: &str = "qemu-system-arm qemu-utils-";
 const QEMU_MISC: &str = "qemu-system-misc opensbi qemu-utils-";
@@ -386,6 +389,40 @@ pub const STEPS: &[Step] = &[
         needs: &[Target("stable", RISCV32_I), Program("qemu-system-riscv32", QEMU_MISC)],
         command: "cargo test --release --target riscv32i-unknown-none-elf --target-dir {target}/examples",
         folder: "tests/on-target",
+        ..STEP
+    },
+    Step {
+        name: "wasm-conformance",
+        shows: "conformance, random actions, strangers and the end of 4 GiB, inside WebAssembly, in Node",
+        needs: &[Target("stable", WASI), NODE],
+        env: &[("CARGO_TARGET_WASM32_WASIP1_RUNNER", "node --no-warnings tests/wasi.mjs")],
+        command: "cargo test -p coreheap-wasm --tests --target wasm32-wasip1 --no-fail-fast",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
+        name: "wasm-node",
+        shows: "example: hello world as a module in Node, and what it takes of memory",
+        needs: &[Target("stable", WASM), NODE],
+        command: "cargo run --release --target-dir {target}/examples",
+        folder: "examples/wasm",
+        proof: Words("all is well"),
+        ..STEP
+    },
+    Step {
+        name: "wasm-node-small",
+        shows: "the same on the heap of little code",
+        needs: &[Target("stable", WASM), NODE],
+        command: "cargo run --release --features small --target-dir {target}/examples",
+        folder: "examples/wasm",
+        proof: Words("all is well"),
+        ..STEP
+    },
+    Step {
+        name: "wasm64",
+        shows: "the port for WebAssembly compiles for 64-bit memories",
+        needs: &[Nightly, Component("nightly", "rust-src")],
+        command: "cargo +nightly check -p coreheap-wasm -Zbuild-std=core,alloc --target wasm64-unknown-unknown --target-dir {target}/nightly",
         ..STEP
     },
 ];
