@@ -164,6 +164,38 @@ fn all_pages_become_regions() {
     assert!(regions.is_sorted_by(is_apart), "regions overlap");
 }
 
+#[test]
+fn a_heap_uses_all_of_its_memory() {
+    for (maximum, unused) in [(9, 0), (9, 20_000), (30, 48), (100, 40_000), (400, 65_520)] {
+        let memory = Simulated::new(maximum).leaving(unused);
+        let heap: Heap<_, SingleCore, ModuleGeometry> = Heap::new(GrowingMemory::new(memory, 1), single_core());
+        let layout = Layout::new::<[u64; 128]>();
+        let blocks = std::iter::from_fn(|| heap.allocate(layout)).count();
+        let part = (blocks * layout.size()) as f64 / ((maximum - 1) * PAGE_SIZE + unused) as f64;
+        assert!(part > 0.94, "{part} of {maximum} pages");
+        // No region got more than its tables can describe.
+        let stats = heap.stats();
+        let lost = stats.reserved - stats.metadata - stats.used;
+        assert_eq!(lost, 0, "bytes of no use in {maximum} pages");
+    }
+}
+
+#[test]
+fn what_was_there_is_used_first_and_grows_in_place() {
+    let source = GrowingMemory::new(Simulated::new(100).leaving(20_000), 1);
+    let first = source.reserve(request(19_000)).expect("room");
+    assert_eq!((first.size, source.memory().calls()), (20_000, 0));
+    assert_eq!(first.start.as_ptr(), source.memory().page(1).wrapping_sub(20_000));
+    // SAFETY: the source's region.
+    assert_eq!(unsafe { source.grow(first, 10, PAGE_SIZE) }, PAGE_SIZE);
+
+    let source = GrowingMemory::new(Simulated::new(100).leaving(20_000), 1);
+    let first = source.reserve(request(21_000)).expect("room");
+    assert_eq!(first.size, 20_000 + PAGE_SIZE, "too small alone, with a page more");
+    assert_eq!(first.start.as_ptr(), source.memory().page(1).wrapping_sub(20_000));
+    conformance_with::<_, SingleCore, ModuleGeometry>(|| GrowingMemory::new(Simulated::new(600).leaving(5008), 1), single_core);
+}
+
 /// The last pages of the address space, which nobody can touch.
 struct LastPages {
     taken: AtomicUsize,

@@ -1,9 +1,11 @@
 //! A linear memory that a test simulates: with a maximum, and with strangers who grow it too.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::ptr::NonNull;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use coreheap_wasm::coreheap::Region;
 use coreheap_wasm::{LinearMemory, PAGE_SIZE};
 
 /// What strangers write into their pages.
@@ -16,6 +18,9 @@ pub struct Simulated {
     calls: AtomicUsize,
     /// A stranger comes before every so many calls.
     strangers_every: usize,
+    /// Bytes at the end of the first page that the program does not use.
+    unused: usize,
+    is_unused_taken: AtomicBool,
     /// The strangers' pages.
     strange: Mutex<Vec<usize>>,
 }
@@ -34,8 +39,15 @@ impl Simulated {
         // SAFETY: not of size zero.
         let start = unsafe { alloc_zeroed(Self::layout(maximum)) };
         assert!(!start.is_null());
-        let (pages, calls, strange) = (AtomicUsize::new(1), AtomicUsize::new(0), Mutex::default());
-        Simulated { start, maximum, pages, calls, strangers_every, strange }
+        let (pages, calls) = (AtomicUsize::new(1), AtomicUsize::new(0));
+        let (is_unused_taken, strange) = (AtomicBool::new(false), Mutex::default());
+        Simulated { start, maximum, pages, calls, strangers_every, unused: 0, is_unused_taken, strange }
+    }
+
+    /// With so many bytes of the first page that the program does not use.
+    pub fn leaving(mut self, unused: usize) -> Self {
+        self.unused = unused;
+        self
     }
 
     /// Somebody else takes a page and uses it.
@@ -59,7 +71,7 @@ impl Simulated {
     /// Whether the bytes lie in pages that there are.
     pub fn contains(&self, start: usize, size: usize) -> bool {
         let offset = start.wrapping_sub(self.start.addr());
-        offset >= PAGE_SIZE && offset + size <= self.pages() * PAGE_SIZE
+        offset >= PAGE_SIZE - self.unused && offset + size <= self.pages() * PAGE_SIZE
     }
 
     fn claim(&self, pages: usize) -> Option<usize> {
@@ -87,6 +99,13 @@ unsafe impl LinearMemory for Simulated {
 
     fn page(&self, index: usize) -> *mut u8 {
         self.start.wrapping_add(index.wrapping_mul(PAGE_SIZE))
+    }
+
+    fn initial(&self) -> Option<Region> {
+        let is_there = self.unused > 0 && !self.is_unused_taken.swap(true, Ordering::Relaxed);
+        // SAFETY: inside the first page.
+        let start = unsafe { self.start.add(PAGE_SIZE - self.unused) };
+        is_there.then_some(Region { start: NonNull::new(start)?, size: self.unused })
     }
 }
 
