@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::rig::Missing;
 use crate::shell::{command, exit_code, hand_over, root};
-use crate::steps::{Proof, STEPS, Step};
+use crate::steps::{self, Proof, Step};
 
 /// How long a step may take in CI: a test that hangs is to fail under its name, before CI gives up on everything.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
@@ -30,7 +30,7 @@ struct Report {
 /// Prints the steps.
 pub fn list() -> io::Result<()> {
     let mut out = io::stdout().lock();
-    for step in STEPS {
+    for step in steps::all() {
         let settings: String = step.env.iter().map(|(name, value)| format!("{name}='{value}' ")).collect();
         writeln!(out, "{:22}{}\n{:24}{settings}{}", step.name, step.shows, "", step.command)?;
         if !step.needs.is_empty() {
@@ -43,7 +43,7 @@ pub fn list() -> io::Result<()> {
 
 /// Runs an example: one for another machine, which is the step of that name, or one of the root package.
 pub fn example(name: String, arguments: &[String]) -> io::Result<ExitCode> {
-    let Some(step) = STEPS.iter().find(|step| step.name == name && step.folder.starts_with("examples")) else {
+    let Some(step) = steps::all().find(|step| step.name == name && step.folder.starts_with("examples")) else {
         return hand_over("cargo run --release --example", &[name, "--".into()], arguments);
     };
     for need in step.needs {
@@ -54,10 +54,10 @@ pub fn example(name: String, arguments: &[String]) -> io::Result<ExitCode> {
 
 /// Runs the named steps, or all, and prints a table and a closing line.
 pub fn test(names: &[String], verbose: bool) -> io::Result<ExitCode> {
-    if let Some(unknown) = names.iter().find(|name| STEPS.iter().all(|step| step.name != **name)) {
+    if let Some(unknown) = names.iter().find(|name| steps::all().all(|step| step.name != **name)) {
         return Err(io::Error::other(format!("there is no step `{unknown}`; `cargo xtask test --list` names them")));
     }
-    let steps: Vec<&Step> = STEPS.iter().filter(|step| names.is_empty() || names.iter().any(|name| name == step.name)).collect();
+    let steps: Vec<&Step> = steps::all().filter(|step| names.is_empty() || names.iter().any(|name| name == step.name)).collect();
     let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
     let start = Instant::now();
     let mut reports = Vec::new();
@@ -219,8 +219,8 @@ mod tests {
 
     #[test]
     fn step_names_are_unique() {
-        for (index, step) in STEPS.iter().enumerate() {
-            assert!(STEPS[..index].iter().all(|earlier| earlier.name != step.name), "{} is there twice", step.name);
+        for (index, step) in steps::all().enumerate() {
+            assert!(steps::all().take(index).all(|earlier| earlier.name != step.name), "{} is there twice", step.name);
         }
     }
 }

@@ -1,0 +1,229 @@
+//! What is checked on this machine.
+
+use super::{Proof::Tests, STEP, Step, THUMB, THUMB_V6};
+use crate::rig::Need::{self, Component, Host, Nightly, Prepared, Program, Target};
+
+const LINUX: Need = Host("linux", "x86_64");
+const I686: &str = "i686-unknown-linux-musl";
+const MUSL: &str = "x86_64-unknown-linux-musl";
+/// Three quarters of the time that the optimised tests take to build is link-time optimisation; the code that is tested is
+/// generic, and is optimised as well without.
+const NO_LTO: &[(&str, &str)] = &[("CARGO_PROFILE_RELEASE_LTO", "off")];
+/// What the tests of the C library compile with, and the programs that they run with it. Outside of CI they skip what is not there.
+const C_PROGRAMS: &[Need] = &[
+    LINUX,
+    Program("c++", "g++"),
+    Program("g++", "g++"),
+    Program("nm", "binutils"),
+    Program("bash", "bash"),
+    Program("gawk", "gawk"),
+    Program("git", "git"),
+    Program("perl", "perl"),
+    Program("python3", "python3"),
+    Program("sqlite3", "sqlite3"),
+    Program("valgrind", "valgrind"),
+];
+/// For Miri, which runs the suites in small: fewer steps, smaller regions, and a small geometry in the place of `Server`.
+const MIRI: &[Need] =
+    &[Nightly, Component("nightly", "rust-src"), Component("nightly", "miri"), Prepared("cargo +nightly miri setup")];
+/// Miri takes seconds for each backtrace, and tests of misuse panic on purpose.
+const NO_BACKTRACE: (&str, &str) = ("RUST_BACKTRACE", "0");
+
+/// In their order.
+pub const STEPS: &[Step] = &[
+    Step {
+        name: "fmt",
+        shows: "the code is formatted",
+        needs: &[Component("stable", "rustfmt")],
+        command: "cargo fmt --all --check",
+        ..STEP
+    },
+    Step {
+        name: "clippy",
+        shows: "no warning anywhere",
+        needs: &[Component("stable", "clippy")],
+        command: "cargo clippy --workspace --all-targets -- -D warnings",
+        ..STEP
+    },
+    Step {
+        name: "docs",
+        shows: "documentation without warnings",
+        env: &[("RUSTDOCFLAGS", "-D warnings")],
+        command: "cargo doc --workspace --no-deps",
+        ..STEP
+    },
+    Step {
+        name: "no_std",
+        shows: "the core builds where there is no std",
+        needs: &[Target("stable", THUMB)],
+        command: "cargo build -p coreheap --lib --target thumbv7em-none-eabihf",
+        ..STEP
+    },
+    Step {
+        name: "no-cas",
+        shows: "the bare-metal port where there is no compare-and-swap",
+        needs: &[Target("stable", THUMB_V6), Component("stable", "clippy")],
+        command: "cargo clippy -p coreheap-bare --target thumbv6m-none-eabi -- -D warnings",
+        ..STEP
+    },
+    Step {
+        name: "masked",
+        shows: "the same with interrupts masked instead, and a log",
+        needs: &[Target("stable", THUMB_V6), Component("stable", "clippy")],
+        command: "cargo clippy -p coreheap-bare --features critical-section,defmt --target thumbv6m-none-eabi -- -D warnings",
+        ..STEP
+    },
+    Step {
+        name: "debug",
+        shows: "all tests but the C library's, with debug assertions",
+        command: "cargo test --workspace --exclude coreheap-c --no-fail-fast",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
+        name: "release",
+        shows: "all tests but the C library's, optimised",
+        env: NO_LTO,
+        command: "cargo test --workspace --exclude coreheap-c --release --no-fail-fast",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
+        name: "c-debug",
+        shows: "the C library in charge of programs, with debug assertions",
+        needs: C_PROGRAMS,
+        command: "cargo test -p coreheap-c --no-fail-fast",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
+        name: "c-release",
+        shows: "the C library in charge of programs, optimised as it is shipped",
+        needs: C_PROGRAMS,
+        command: "cargo test -p coreheap-c --release --no-fail-fast",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
+        name: "32-bit",
+        shows: "all tests but benchmarks and the C library on 32-bit x86",
+        needs: &[LINUX, Target("stable", I686)],
+        env: &[("CARGO_TARGET_I686_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld")],
+        command: "cargo test --workspace --exclude coreheap-bench --exclude coreheap-bench-bare --exclude coreheap-c --exclude xtask --lib --tests --no-fail-fast --target i686-unknown-linux-musl",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
+        name: "musl",
+        shows: "all tests but benchmarks and the C library on musl libc",
+        needs: &[LINUX, Target("stable", MUSL)],
+        env: &[("CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld")],
+        command: "cargo test --workspace --exclude coreheap-bench --exclude coreheap-bench-bare --exclude coreheap-c --exclude xtask --lib --tests --no-fail-fast --target x86_64-unknown-linux-musl",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
+        name: "allocator-api2",
+        shows: "the core alone with this feature",
+        command: "cargo test -p coreheap --features allocator-api2",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
+        name: "allocator_api",
+        shows: "the core alone with all features, on nightly",
+        needs: &[Nightly],
+        command: "cargo +nightly test -p coreheap --all-features --target-dir {target}/nightly",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
+        name: "portable",
+        shows: "the hosted port without restartable sequences, chosen by the user",
+        env: &[("COREHEAP_CORES", "portable")],
+        command: "cargo test -p coreheap-os --no-fail-fast",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
+        name: "no-rseq",
+        shows: "the hosted port where glibc registers no restartable sequences",
+        needs: &[LINUX],
+        env: &[("GLIBC_TUNABLES", "glibc.pthread.rseq=0")],
+        command: "cargo test -p coreheap-os --no-fail-fast",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
+        name: "loom",
+        shows: "every interleaving of small models",
+        env: &[("RUSTFLAGS", "--cfg loom")],
+        command: "cargo test -p coreheap --lib --release --target-dir {target}/loom loom",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
+        name: "miri-stacked",
+        shows: "Miri: Stacked Borrows, strict provenance",
+        needs: MIRI,
+        env: &[("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-strict-provenance"), NO_BACKTRACE],
+        command: "cargo +nightly miri test -p coreheap -p coreheap-tests --lib --tests --no-fail-fast",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
+        name: "miri-tree",
+        shows: "Miri: Tree Borrows, strict provenance",
+        needs: MIRI,
+        // Trees are kept small: a third faster than with Miri's own choice of 10,000.
+        env: &[
+            ("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-strict-provenance -Zmiri-tree-borrows -Zmiri-provenance-gc=1000"),
+            NO_BACKTRACE,
+        ],
+        command: "cargo +nightly miri test -p coreheap -p coreheap-tests --lib --tests --no-fail-fast",
+        proof: Tests,
+        beside: true,
+        ..STEP
+    },
+    Step {
+        name: "fuzz-corpus",
+        shows: "the fuzzers' corpus once more, optimised",
+        env: NO_LTO,
+        command: "cargo test --release -p coreheap-tests --test fuzz_corpus",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
+        name: "fuzz-targets",
+        shows: "the fuzzers' programs compile",
+        needs: &[Program("c++", "g++")],
+        command: "cargo check --manifest-path tests/fuzz/Cargo.toml --target-dir {target}/fuzz",
+        ..STEP
+    },
+    Step {
+        name: "valgrind",
+        shows: "an index on coreheap under Valgrind, which knows no restartable sequences",
+        needs: &[LINUX, Program("valgrind", "valgrind")],
+        env: &[("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", "valgrind --quiet --error-exitcode=9 --trace-children=yes")],
+        command: "cargo run --release --example hosted -- src",
+        ..STEP
+    },
+    Step {
+        name: "hosted",
+        shows: "example: the index of a small folder",
+        command: "cargo run --release --example hosted -- src",
+        ..STEP
+    },
+    Step {
+        name: "fixed_region",
+        shows: "example: a program in 64 KiB",
+        command: "cargo run --release --example fixed_region",
+        ..STEP
+    },
+    Step {
+        name: "own_source",
+        shows: "example: a page source of one's own",
+        command: "cargo run --release --example own_source",
+        ..STEP
+    },
+];
