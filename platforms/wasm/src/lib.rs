@@ -10,13 +10,13 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `linear_memory.rs` | what a module's memory can do: [`LinearMemory`], and [`Module`], the one that this program runs in |
+//! | `linear_memory.rs` | what a module's memory can do: [`LinearMemory`], and `Module`, the one that this program runs in |
 //! | `spare.rs` | memory that was got and is not yet a heap's |
 //! | `source.rs` | [`GrowingMemory`], the page source over both |
 //! | `geometry.rs` | [`ModuleGeometry`]: how big slices, pages and magazines are |
-//! | `heap.rs` | [`Coreheap`] and [`SmallCoreheap`] |
+//! | `heap.rs` | `Coreheap` and `SmallCoreheap` |
 //!
-//! On other targets the last of them, and [`Module`], are not there: the rest can be tested on a host, over memory that a test simulates.
+//! On other targets the last of them, and `Module`, are not there: the rest can be tested on a host, over memory that a test simulates.
 
 #![no_std]
 #![deny(missing_docs)]

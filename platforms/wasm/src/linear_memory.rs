@@ -1,4 +1,4 @@
-//! [`LinearMemory`]: memory that grows by pages of 64 KiB at its end; and [`Module`], the memory of this program.
+//! [`LinearMemory`]: memory that grows by pages of 64 KiB at its end; and `Module`, the memory of this program.
 
 use coreheap::Region;
 
