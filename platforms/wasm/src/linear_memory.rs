@@ -1,4 +1,4 @@
-//! [`LinearMemory`]: memory that grows by pages of 64 KiB at its end; and [`Module`], the memory of this program.
+//! [`LinearMemory`]: memory that grows by pages of 64 KiB at its end; and `Module`, the memory of this program.
 
 use coreheap::Region;
 
@@ -68,6 +68,7 @@ mod initial {
     use coreheap::Region;
     use coreheap::atomic::{AtomicBool, Ordering};
 
+    use super::PAGE_SIZE;
     use crate::spare::ALIGN;
 
     unsafe extern "C" {
@@ -86,7 +87,10 @@ mod initial {
         let start = base.expose_provenance().next_multiple_of(ALIGN);
         // It may end where the address space does.
         let size = end.expose_provenance().wrapping_sub(start) / ALIGN * ALIGN;
-        let is_some = size > 0 && size <= isize::MAX as usize;
+        // More than a page may be the standard library's: its own allocator, which it uses whatever the global one is, takes all of it if that is
+        // enough for its first request, of a page or more.
+        let most = if cfg!(target_os = "unknown") { PAGE_SIZE - 1 } else { isize::MAX as usize };
+        let is_some = size > 0 && size <= most;
         let start = NonNull::new(with_exposed_provenance_mut::<u8>(start)).filter(|_| is_some)?;
         // A memory that is imported may have been used before.
         // SAFETY: the linker leaves these bytes to the heap, of which there is one: they go out once.
