@@ -8,7 +8,8 @@
 //! | `small_heap/ready.rs` | small blocks that were freed last, ready to be allocated again |
 //! | `small_heap/chunk.rs` | a region, and which of its granules are free |
 //!
-//! *Concurrency*: no lock. Any context may call at any time, also while it interrupts another call.
+//! *Concurrency*: no lock. Any context may call at any time, also while it interrupts another call. (Where the target has no compare-and-swap
+//! that takes the feature `critical-section`; without it one context at a time may.)
 //!
 //! *Bounds*: most small blocks are ready: some 20 instructions. Else an allocation looks at the few words that have a hint, and, before it
 //! gives up, at all of them; a free, and a resize in place, at those of the block and of 2 KiB around it.

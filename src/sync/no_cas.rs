@@ -2,7 +2,8 @@
 //!
 //! *Role*: what [`sync`](crate::sync) gives to all other files where `target_has_atomic` says no. The stretch is a few instructions long and
 //! the same for every operation. With the feature `critical-section` interrupts (and other cores) are kept off meanwhile. Without it nobody
-//! is: then only [`SingleCore`](crate::SingleCore) is there, whose contract leaves nobody who could come between.
+//! is: then a [`Heap`](crate::Heap) has only [`SingleCore`](crate::SingleCore), whose contract leaves nobody who could come between, and a
+//! [`SmallHeap`](crate::SmallHeap) is for one context at a time.
 //!
 //! `core` has no atomics at all for some of these targets (ARMv4T, MIPS I), and stable Rust cannot tell which, so all of them get a [`Place`].
 

@@ -33,6 +33,11 @@ impl<M: LinearMemory> GrowingMemory<M> {
         &self.memory
     }
 
+    /// Whether the memory ends where `piece` does.
+    fn is_last(&self, piece: Region) -> bool {
+        end_of(piece) == self.memory.page(self.memory.pages())
+    }
+
     /// Gets pages of at least `min_size` bytes.
     fn get(&self, min_size: usize) -> Option<Region> {
         let needed = min_size.div_ceil(PAGE_SIZE);
@@ -47,8 +52,7 @@ impl<M: LinearMemory> GrowingMemory<M> {
         if piece.size >= min_size {
             return Some(piece);
         }
-        let is_last = end_of(piece) == self.memory.page(self.memory.pages());
-        let got = if is_last { self.get(min_size - piece.size) } else { None };
+        let got = if self.is_last(piece) { self.get(min_size - piece.size) } else { None };
         match got {
             Some(got) if got.start.as_ptr() == end_of(piece) => Some(Region { start: piece.start, size: piece.size + got.size }),
             _ => {
@@ -75,9 +79,10 @@ unsafe impl<M: LinearMemory> PageSource for GrowingMemory<M> {
             // SAFETY: nobody else's, and zero.
             unsafe { self.spare.put(initial) };
         }
-        let is_last = |piece| end_of(piece) == self.memory.page(self.memory.pages());
         let enough = self.spare.take(|piece| piece.size >= request.min_size);
-        enough.or_else(|| self.extend(self.spare.take(is_last)?, request.min_size)).or_else(|| self.get(request.min_size))
+        enough
+            .or_else(|| self.extend(self.spare.take(|piece| self.is_last(piece))?, request.min_size))
+            .or_else(|| self.get(request.min_size))
     }
 
     unsafe fn grow(&self, region: Region, min_size: usize, preferred_size: usize) -> usize {
