@@ -13,8 +13,8 @@
 //!
 //! *Concurrency*: none. Every call is inside [`Exclusion::alone`] (X1), the page source's included.
 //!
-//! *Bounds*: a free is constant. So is an allocation, but where no bin has blocks that are long enough for sure: it looks at all blocks that are about as
-//! long as the request then, and before that sends to the bins what is ready.
+//! *Bounds*: a free is constant. An allocation looks at 4 free blocks at most; but where no bigger one is left, at all that are about as long as the
+//! request, and before that sends to the bins what is ready.
 
 use core::alloc::Layout;
 use core::cell::UnsafeCell;

@@ -12,6 +12,9 @@ use crate::page_source::PageSource;
 
 const COUNT: usize = u64::BITS as usize;
 
+/// So many blocks that may be too small are looked at before one is taken that is bigger for sure.
+const CANDIDATES: usize = 4;
+
 /// The lists. All zero when new.
 pub struct Bins {
     has_blocks: u64,
@@ -24,38 +27,20 @@ impl Bins {
         Bins { has_blocks: 0, first: [0; COUNT] }
     }
 
-    /// Takes out a block of at least `size` bytes.
-    #[inline]
-    pub fn take<S: PageSource>(&mut self, words: Words<'_, S>, size: usize) -> Option<NonZeroUsize> {
-        let bigger = self.bigger(size);
-        if bigger == 0 {
-            return self.take_from_own_bin(words, size);
+    /// A block of at least `size` bytes, which stays where it is.
+    pub fn find<S: PageSource>(&self, words: Words<'_, S>, size: usize) -> Option<NonZeroUsize> {
+        let bin = bin_of(size);
+        let bigger = self.has_blocks & !1 << bin;
+        let mut candidates = if bigger != 0 { CANDIDATES } else { usize::MAX };
+        let mut block = self.first[bin];
+        while block != 0 && candidates != 0 {
+            if words.tag(block).size() >= size {
+                return NonZeroUsize::new(block);
+            }
+            block = words.read(block);
+            candidates -= 1;
         }
-        let bin = bigger.trailing_zeros() as usize;
-        let block = NonZeroUsize::new(self.first[bin])?;
-        let next = words.read(block.get());
-        if next != 0 {
-            words.write(next + WORD, 0);
-        }
-        self.set_first(bin, next);
-        Some(block)
-    }
-
-    /// The bins that have blocks, all of them with at least `size` bytes.
-    #[inline]
-    pub fn bigger(&self, size: usize) -> u64 {
-        let width = GRANULE << split(size).0;
-        let bin = bin_of(size + (width - GRANULE));
-        // In the last bin bigger blocks follow on smaller ones.
-        if bin < COUNT - 1 { self.has_blocks & u64::MAX << bin } else { 0 }
-    }
-
-    /// Takes out the first block that is long enough of those of about this size.
-    #[cold]
-    fn take_from_own_bin<S: PageSource>(&mut self, words: Words<'_, S>, size: usize) -> Option<NonZeroUsize> {
-        let block = self.blocks(words, bin_of(size)).find(|block| words.tag(block.get()).size() >= size)?;
-        self.remove(words, block.get(), words.tag(block.get()).size());
-        Some(block)
+        if bigger != 0 { NonZeroUsize::new(self.first[bigger.trailing_zeros() as usize]) } else { None }
     }
 
     /// Adds a free block.
@@ -81,13 +66,9 @@ impl Bins {
             words.write(before, next);
             return;
         }
-        self.set_first(bin_of(size), next);
-    }
-
-    #[inline]
-    fn set_first(&mut self, bin: usize, block: usize) {
-        self.first[bin] = block;
-        if block == 0 {
+        let bin = bin_of(size);
+        self.first[bin] = next;
+        if next == 0 {
             self.has_blocks &= !(1 << bin);
         }
     }
@@ -117,14 +98,8 @@ impl Bins {
 /// Which bin has the free blocks of so many bytes. The last one has all that are bigger as well.
 #[inline]
 fn bin_of(size: usize) -> usize {
-    let (shift, granules) = split(size);
-    (4 * shift as usize + (granules >> shift) - 4).min(COUNT - 1)
-}
-
-/// The two bits behind the first one tell four bins apart, and so many bits behind these do not matter.
-#[inline(always)]
-fn split(size: usize) -> (u32, usize) {
-    // The smallest block has two granules, so there are always three bits.
+    // The two bits behind the first one tell four bins apart. The smallest block has two granules, so there are that many.
     let granules = size / GRANULE + 2;
-    (usize::BITS - 3 - granules.leading_zeros(), granules)
+    let shift = (usize::BITS - 3 - granules.leading_zeros()) as usize;
+    (4 * shift + (granules >> shift) - 4).min(COUNT - 1)
 }

@@ -119,7 +119,7 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
             let next = block + old;
             let mut room = old + self.free_at(next);
             let is_last = S::JOINS && self.words.tag(block + room).size() == 0;
-            if room < new && is_last && self.state.bins.bigger(new) == 0 {
+            if room < new && is_last && self.state.bins.find(self.words, new).is_none() {
                 self.add_memory(new - room);
                 room = old + self.free_at(next);
             }
@@ -233,11 +233,9 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
     fn search(&mut self, size: usize, align: usize) -> Option<NonZeroUsize> {
         // In front of an aligned block there is none, or one that is long enough.
         let total = if align <= GRANULE { size } else { size.saturating_add(align + GRANULE) };
-        let found = match self.state.bins.take(self.words, total) {
-            Some(found) => found,
-            None => self.take_otherwise(total)?,
-        };
+        let found = self.state.bins.find(self.words, total).or_else(|| self.find_otherwise(total))?;
         let found_size = self.words.tag(found.get()).size();
+        self.state.bins.remove(self.words, found.get(), found_size);
         if align <= GRANULE {
             self.cut(found.get(), found_size, size, 0);
             return Some(found);
@@ -253,13 +251,13 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
         found.checked_add(front)
     }
 
-    /// Takes a block after what is ready has gone to the bins, or the memory has grown.
+    /// Finds a block after what is ready has gone to the bins, or the memory has grown.
     #[cold]
-    fn take_otherwise(&mut self, size: usize) -> Option<NonZeroUsize> {
+    fn find_otherwise(&mut self, size: usize) -> Option<NonZeroUsize> {
         event!("short of memory: {=usize} bytes", size);
         self.flush();
         loop {
-            let found = self.state.bins.take(self.words, size);
+            let found = self.state.bins.find(self.words, size);
             if found.is_some() || !self.add_memory(size) {
                 return found;
             }
