@@ -194,7 +194,7 @@ pub use size_class::SizeClass;
 /// Atomics that have all operations on every target: `core`'s, or this crate's where those can only load and store. For page sources,
 /// and for what [`geometry!`] writes out.
 pub mod atomic {
-    pub use crate::sync::{AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicUsize, Ordering};
+    pub use crate::sync::{AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
 }
 
 #[cfg(test)]

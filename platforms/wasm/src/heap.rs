@@ -3,13 +3,17 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::fmt;
 
-use coreheap::{Heap, SingleCore, SmallHeap};
+use coreheap::SmallHeap;
+#[cfg(not(threads))]
+use coreheap::{Heap, SingleCore};
 
+#[cfg(not(threads))]
 use crate::geometry::ModuleGeometry;
 use crate::linear_memory::Module;
 use crate::source::GrowingMemory;
 
 /// The fast heap: magazines, pages, large blocks.
+#[cfg(not(threads))]
 pub type Coreheap = ModuleHeap<Heap<GrowingMemory<Module>, SingleCore, ModuleGeometry>>;
 
 /// The heap of little code, for modules that allocate little.
@@ -17,9 +21,10 @@ pub type SmallCoreheap = ModuleHeap<SmallHeap<GrowingMemory<Module>>>;
 
 /// A heap over the module's own memory, made to be a static.
 pub struct ModuleHeap<H> {
-    heap: H,
+    pub(crate) heap: H,
 }
 
+#[cfg(not(threads))]
 impl Coreheap {
     /// An empty heap.
     pub const fn new() -> Self {
@@ -53,6 +58,7 @@ impl<H> ModuleHeap<H> {
     }
 }
 
+#[cfg(not(threads))]
 impl Default for Coreheap {
     fn default() -> Self {
         Self::new()

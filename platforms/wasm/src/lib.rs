@@ -23,10 +23,7 @@
 // Where the instructions are not stable yet, as the target itself.
 #![cfg_attr(target_arch = "wasm64", feature(simd_wasm64))]
 
-#[cfg(all(target_family = "wasm", target_feature = "atomics"))]
-compile_error!(
-    "coreheap-wasm is for modules of one thread: build without the target feature `atomics`, threads are not there yet"
-);
+#![cfg_attr(all(threads, not(target_os = "wasi")), feature(thread_local))]
 
 pub use coreheap;
 
@@ -38,8 +35,14 @@ mod spare;
 cfg_if::cfg_if! {
     if #[cfg(target_family = "wasm")] {
         mod heap;
+        #[cfg(threads)]
+        mod threads;
 
-        pub use heap::{Coreheap, ModuleHeap, SmallCoreheap};
+        #[cfg(not(threads))]
+        pub use heap::Coreheap;
+        pub use heap::{ModuleHeap, SmallCoreheap};
+        #[cfg(threads)]
+        pub use threads::Coreheap;
         pub use linear_memory::Module;
     }
 }
