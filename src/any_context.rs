@@ -16,10 +16,6 @@ use crate::sync::CachePadded;
 pub trait CoreNumber: Send + Sync + 'static {
     /// The number of the core this runs on, taken modulo the number of slots.
     fn core_number() -> usize;
-
-    /// The core heap of that number was in use by another context. Who chooses numbers freely may answer another one from now on.
-    #[inline(always)]
-    fn was_busy() {}
 }
 
 /// Many cores, any context: a core heap is taken out of its slot for the few instructions of a pop or push, by one atomic swap,
@@ -62,9 +58,6 @@ impl<N: CoreNumber, const CORES: usize> TryFlag<N, CORES> {
                 let result = work(heap, input);
                 slot.put_back(heap);
                 return Ok(result);
-            }
-            if offset == 0 && !slot.is_empty() {
-                N::was_busy();
             }
         }
         Err(input)

@@ -5,8 +5,8 @@
 //! static HEAP: coreheap_wasm::Coreheap = coreheap_wasm::Coreheap::new();
 //! ```
 //!
-//! *Role*: the port for `wasm32` and `wasm64`, for modules of one thread (`build.rs` ends the build for others). It adds to the core crate where memory comes from, and how big
-//! everything is:
+//! *Role*: the port for `wasm32` and `wasm64`, for modules of one thread and for workers on one shared memory (`build.rs` tells them apart: the
+//! configuration `threads`). It adds to the core crate where memory comes from, how big everything is, and which worker this is:
 //!
 //! | file | what it is |
 //! |---|---|
@@ -15,15 +15,20 @@
 //! | `source.rs` | [`GrowingMemory`], the page source over both |
 //! | `geometry.rs` | [`ModuleGeometry`]: how big slices, pages and magazines are |
 //! | `heap.rs` | `Coreheap` and `SmallCoreheap` |
+//! | `threads.rs` | `Coreheap` for workers |
 //!
-//! On other targets the last of them, and `Module`, are not there: the rest can be tested on a host, over memory that a test simulates.
+//! On other targets the last two, and `Module`, are not there: the rest can be tested on a host, over memory that a test simulates.
 
 #![no_std]
 #![deny(missing_docs)]
 // Where the instructions are not stable yet, as the target itself.
 #![cfg_attr(target_arch = "wasm64", feature(simd_wasm64))]
-
 #![cfg_attr(all(threads, not(target_os = "wasi")), feature(thread_local))]
+
+#[cfg(all(target_family = "wasm", target_feature = "atomics", not(threads)))]
+compile_error!(
+    "coreheap-wasm was not told that this module has workers: pass `-Ctarget-feature=+atomics` in cargo's `rustflags`, where its build script sees it"
+);
 
 pub use coreheap;
 
@@ -42,7 +47,7 @@ cfg_if::cfg_if! {
         pub use heap::Coreheap;
         pub use heap::{ModuleHeap, SmallCoreheap};
         #[cfg(threads)]
-        pub use threads::Coreheap;
+        pub use threads::{Coreheap, Worker, WorkerCores};
         pub use linear_memory::Module;
     }
 }
