@@ -9,8 +9,8 @@ mod parcel;
 use core::alloc::{GlobalAlloc, Layout};
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-use coreheap_wasm::Coreheap;
 use coreheap_wasm::coreheap::CoreLocal;
+use coreheap_wasm::{Coreheap, ModuleGeometry};
 
 use crate::parcel::{Parcel, Random};
 
@@ -81,23 +81,9 @@ extern "C" fn assert_valid() {
 /// How many core heaps were made.
 #[unsafe(no_mangle)]
 extern "C" fn core_heaps() -> usize {
-    slots().filter(|(is_made, _)| *is_made).count()
-}
-
-/// How many of them are out of their slots. Nobody else uses the heap: they are lost.
-#[unsafe(no_mangle)]
-extern "C" fn lost_core_heaps() -> usize {
-    slots().filter(|(is_made, is_in)| *is_made && !is_in).count()
-}
-
-/// Of each slot whether its core heap was made, and whether it is in the slot.
-fn slots() -> impl Iterator<Item = (bool, bool)> {
     let cores = HEAP.heap().cores();
-    let slots = (0..cores.core_count()).map(|core| cores.slot(core));
     // SAFETY: the heap's own geometry.
-    slots.map(|slot| unsafe {
-        (slot.heap::<coreheap_wasm::ModuleGeometry>().is_some(), slot.peek::<coreheap_wasm::ModuleGeometry>().is_some())
-    })
+    (0..cores.core_count()).filter(|core| unsafe { cores.slot(*core).heap::<ModuleGeometry>() }.is_some()).count()
 }
 
 #[link(wasm_import_module = "env")]
