@@ -106,7 +106,9 @@
 //! | `arena.rs` | one region: slices and page table together |
 //! | `arenas.rs` | all regions, by address |
 //! | `sources.rs` | page sources that need no platform |
-//! | `small_heap.rs` | the other heap, for memory in KiB |
+//! | `small_heap.rs` | the heap for memory in KiB, for any context |
+//! | `exclusion.rs` | being alone in a heap |
+//! | `dense_heap.rs` | the heap for contexts that keep off each other |
 //! | `heap.rs` | the interface and the fast path |
 //! | `refill.rs` | between magazines and pages |
 //! | `large.rs` | large blocks |
@@ -164,7 +166,9 @@ cfg_if::cfg_if! {
     if #[cfg(not(loom))] {
         mod arena;
         mod arenas;
+        mod dense_heap;
         mod events;
+        mod exclusion;
         mod global;
         mod heap;
         mod large;
@@ -178,6 +182,8 @@ cfg_if::cfg_if! {
         pub mod sources;
         mod stats;
 
+        pub use dense_heap::DenseHeap;
+        pub use exclusion::{Exclusion, OneContext, Unshared};
         pub use heap::Heap;
         pub use misuse::Misuse;
         pub use page_source::{PageSource, Region, RegionRequest};

@@ -12,7 +12,9 @@
 //! |---|---|
 //! | `linear_memory.rs` | what a module's memory can do: [`LinearMemory`], and `Module`, the one that this program runs in |
 //! | `spare.rs` | memory that was got and is not yet a heap's |
-//! | `source.rs` | [`GrowingMemory`], the page source over both |
+//! | `growth.rs` | by how much it grows |
+//! | `source.rs` | [`GrowingMemory`], the page source over both, for a [`Heap`](coreheap::Heap) |
+//! | `whole_pages.rs` | [`WholePages`], the page source for a [`DenseHeap`](coreheap::DenseHeap) |
 //! | `geometry.rs` | [`ModuleGeometry`]: how big slices, pages and magazines are |
 //! | `heap.rs` | `Coreheap` and `SmallCoreheap` |
 //! | `threads.rs` | `Coreheap` for workers |
@@ -33,9 +35,11 @@ compile_error!(
 pub use coreheap;
 
 mod geometry;
+mod growth;
 mod linear_memory;
 mod source;
 mod spare;
+mod whole_pages;
 
 cfg_if::cfg_if! {
     if #[cfg(target_family = "wasm")] {
@@ -55,3 +59,4 @@ cfg_if::cfg_if! {
 pub use geometry::ModuleGeometry;
 pub use linear_memory::{LinearMemory, PAGE_SIZE};
 pub use source::GrowingMemory;
+pub use whole_pages::WholePages;
