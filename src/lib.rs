@@ -31,7 +31,8 @@
 //! | which core is this, and how is a context alone on its magazines | [`CoreLocal`] | [`SingleCore`], [`TryFlag`], [`Beside`], [`Leased`]; ports |
 //! | how big slices, pages, classes and magazines are | [`Geometry`] | [`Server`], [`Compact`], [`Tiny`], [`geometry!`] |
 //!
-//! For memory in KiB there is a [`SmallHeap`]: runs of granules in a bitmap, without size classes, pages and cores, for any context.
+//! Where pages are too much there are two other heaps, without size classes, pages and cores: a [`SmallHeap`], runs of granules in a bitmap, for
+//! any context; and a [`DenseHeap`], blocks side by side behind a word each, for one context at a time.
 //!
 //! # How it works
 //!
