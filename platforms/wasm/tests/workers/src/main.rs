@@ -17,6 +17,9 @@ use crate::parcel::{Parcel, Random};
 #[global_allocator]
 static HEAP: Coreheap = Coreheap::new();
 
+#[cfg(feature = "one-thread")]
+static REFUSED: coreheap_wasm::SmallCoreheap = coreheap_wasm::SmallCoreheap::new();
+
 /// Where workers leave parcels for each other.
 static PLACES: [AtomicPtr<u8>; 500] = [const { AtomicPtr::new(core::ptr::null_mut()) }; 500];
 
