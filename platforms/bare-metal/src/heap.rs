@@ -3,6 +3,8 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::fmt;
 
+#[cfg(feature = "critical-section")]
+use coreheap::Exclusion;
 use coreheap::{DenseHeap, OneContext, PageSource, SmallHeap};
 
 use crate::memory::StaticMemory;
@@ -12,6 +14,11 @@ pub type Coreheap<const BYTES: usize> = BareHeap<SmallHeap<StaticMemory<BYTES>>>
 
 /// `BYTES` bytes, for one context at a time. An interrupt that uses the heap while it is in use panics.
 pub type ExclusiveHeap<const BYTES: usize> = BareHeap<DenseHeap<StaticMemory<BYTES>, OneContext>>;
+
+/// `BYTES` bytes, for any context on one core: interrupts wait while the heap is in use, some hundred instructions. Less code than [`Coreheap`], and more
+/// fits into the memory.
+#[cfg(feature = "critical-section")]
+pub type MaskedHeap<const BYTES: usize> = BareHeap<DenseHeap<StaticMemory<BYTES>, Masked>>;
 
 /// A heap for one core.
 pub struct BareHeap<H> {
@@ -58,6 +65,35 @@ impl<S: PageSource> BareHeap<DenseHeap<S, OneContext>> {
     pub const unsafe fn exclusive(source: S) -> Self {
         // SAFETY: the caller's promise.
         BareHeap { heap: DenseHeap::new(source, unsafe { OneContext::nested() }) }
+    }
+}
+
+#[cfg(feature = "critical-section")]
+impl<const BYTES: usize> MaskedHeap<BYTES> {
+    /// An empty heap, for a static, as [`Coreheap::new`].
+    pub const fn new() -> Self {
+        BareHeap { heap: DenseHeap::new(StaticMemory::new(), Masked) }
+    }
+}
+
+#[cfg(feature = "critical-section")]
+impl<const BYTES: usize> Default for MaskedHeap<BYTES> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Interrupts wait, by the `critical-section` crate.
+#[cfg(feature = "critical-section")]
+#[derive(Debug)]
+pub struct Masked;
+
+// SAFETY: X1: that is what a critical section is.
+#[cfg(feature = "critical-section")]
+unsafe impl Exclusion for Masked {
+    #[inline]
+    fn alone<R>(&self, work: impl FnOnce() -> R) -> R {
+        critical_section::with(|_| work())
     }
 }
 
