@@ -28,7 +28,7 @@
 //! | what varies | who says it | ready made |
 //! |---|---|---|
 //! | where memory comes from | [`PageSource`] | [`sources`]; ports |
-//! | which core is this, and how is a context alone on its magazines | [`CoreLocal`] | [`SingleCore`], [`TryFlag`], [`Leased`]; ports |
+//! | which core is this, and how is a context alone on its magazines | [`CoreLocal`] | [`SingleCore`], [`TryFlag`], [`Beside`], [`Leased`]; ports |
 //! | how big slices, pages, classes and magazines are | [`Geometry`] | [`Server`], [`Compact`], [`Tiny`], [`geometry!`] |
 //!
 //! Where pages are too much there are two other heaps, without size classes, pages and cores: a [`SmallHeap`], runs of granules in a bitmap, for
@@ -100,6 +100,7 @@
 //! | `core_heap.rs` | the magazines and current pages of one core |
 //! | `core_local.rs` | being alone on a core's magazines |
 //! | `any_context.rs` | the same where other cores, threads or interrupts come in between |
+//! | `beside.rs` | the same without being alone |
 //! | `lease.rs` | the same by leasing core heaps to threads |
 //! | `slices.rs` | free, committed and aged slices of an arena |
 //! | `page_table.rs` | from a slice to its page header |
@@ -152,9 +153,11 @@ mod sync;
 cfg_if::cfg_if! {
     if #[cfg(any(loom, target_has_atomic = "ptr", feature = "critical-section"))] {
         mod any_context;
+        mod beside;
         mod lease;
 
         pub use any_context::{CoreNumber, TryFlag};
+        pub use beside::{Beside, ContextNumber};
         pub use lease::{Leased, Threads};
     }
 }
@@ -201,7 +204,7 @@ pub use size_class::SizeClass;
 /// Atomics that have all operations on every target: `core`'s, or this crate's where those can only load and store. For page sources,
 /// and for what [`geometry!`] writes out.
 pub mod atomic {
-    pub use crate::sync::{AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicUsize, Ordering};
+    pub use crate::sync::{AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
 }
 
 #[cfg(test)]

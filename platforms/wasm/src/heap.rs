@@ -9,9 +9,11 @@ use crate::linear_memory::Module;
 use crate::whole_pages::WholePages;
 
 /// Freed blocks are kept ready if they are shorter than 16 KiB.
+#[cfg(not(threads))]
 const READY: usize = 72;
 
 /// The fast heap: blocks that are freed are ready for the next request of about their size.
+#[cfg(not(threads))]
 pub type Coreheap = ModuleHeap<DenseHeap<WholePages<Module>, Unshared, READY>>;
 
 /// The heap of little code, for modules that allocate little.
@@ -19,7 +21,7 @@ pub type SmallCoreheap = ModuleHeap<DenseHeap<WholePages<Module>, Unshared>>;
 
 /// A heap over the module's own memory, made to be a static.
 pub struct ModuleHeap<H> {
-    heap: H,
+    pub(crate) heap: H,
 }
 
 impl<const READY: usize> ModuleHeap<DenseHeap<WholePages<Module>, Unshared, READY>> {
@@ -30,6 +32,7 @@ impl<const READY: usize> ModuleHeap<DenseHeap<WholePages<Module>, Unshared, READ
 
     /// An empty heap whose memory grows by at least so many pages of 64 KiB at a time.
     pub const fn growing_by(least_pages: usize) -> Self {
+        const { assert!(!cfg!(threads), "this heap is for modules of one thread: with workers, use coreheap_wasm::Coreheap") };
         // SAFETY: a module without atomics has one thread, and nothing interrupts it.
         let unshared = unsafe { Unshared::new() };
         ModuleHeap { heap: DenseHeap::new(WholePages::new(Module, least_pages), unshared) }

@@ -53,8 +53,8 @@ cfg_if::cfg_if! {
                 core::ptr::with_exposed_provenance_mut(index.wrapping_mul(PAGE_SIZE))
             }
 
-            // Elsewhere it is the C library's.
-            #[cfg(any(target_os = "unknown", target_os = "none"))]
+            // Elsewhere it is the C library's. Where there are workers, tools that prepare a linked module for them (wasm-bindgen) lay a stack there.
+            #[cfg(all(any(target_os = "unknown", target_os = "none"), not(threads)))]
             fn initial(&self, min_size: usize) -> Option<Region> {
                 initial::take(min_size)
             }
@@ -63,7 +63,7 @@ cfg_if::cfg_if! {
 }
 
 /// What lies behind the stack and the statics.
-#[cfg(all(target_family = "wasm", any(target_os = "unknown", target_os = "none")))]
+#[cfg(all(target_family = "wasm", any(target_os = "unknown", target_os = "none"), not(threads)))]
 mod initial {
     use core::ptr::{NonNull, with_exposed_provenance_mut};
 

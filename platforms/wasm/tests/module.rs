@@ -1,7 +1,8 @@
 //! Inside WebAssembly: the conformance suite and random actions over the memory that this program runs in, which the C library's malloc and the test
 //! grow too.
 
-#![cfg(target_family = "wasm")]
+// With threads these are other heaps.
+#![cfg(all(target_family = "wasm", not(threads)))]
 
 use std::alloc::Layout;
 use std::arch::wasm32::memory_size;
