@@ -1,6 +1,7 @@
 // Runs the test in Chromium without a window, on a page that a server here gives it: `node browser.mjs module.wasm`.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -36,10 +37,11 @@ const profile = mkdtempSync(join(tmpdir(), 'coreheap-chromium-'));
 const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'];
 flags.push('--disable-component-update', '--disable-sync', '--disable-dev-shm-usage', `--user-data-dir=${profile}`);
 const chromium = spawn('chromium', [...flags, `http://127.0.0.1:${server.address().port}/`], { stdio: 'ignore', detached: true });
-chromium.on('exit', isOver);
-await over;
-// With all processes that it started.
-if (chromium.exitCode === null) process.kill(-chromium.pid);
+const gone = new Promise((resolve) => chromium.on('exit', resolve).on('error', resolve));
+await Promise.race([over, gone]);
 server.close();
 server.closeAllConnections();
-rmSync(profile, { recursive: true, force: true, maxRetries: 10 });
+// With all processes that it started, which would go on writing into its profile.
+if (chromium.exitCode === null && chromium.pid) process.kill(-chromium.pid, 'SIGKILL');
+await gone;
+await rm(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 200 });
