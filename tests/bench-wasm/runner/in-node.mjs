@@ -1,0 +1,8 @@
+// Measures in Node: `node in-node.mjs time|memory FOLDER QUERY`, with the modules in the folder.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import * as measure from './measure.mjs';
+
+const [what, folder, query] = process.argv.slice(2);
+await measure[what](query, (name) => readFile(join(folder, `${name}.wasm`)), console.log);

@@ -1,0 +1,70 @@
+// Measures modules, in Node and in browsers. What is measured says a query: `works` and `allocators`, separated by commas, `rounds`, `runs`.
+// Each result is a line of words and numbers.
+
+// In one run, as in talc's benchmark.
+const ACTIONS = 100_000;
+// V8 compiles a function again, optimized, in the background, when it has run for a while; its next call is the first to be fast.
+const WARM_MS = 400;
+const COMPILE_MS = 100;
+const MIB = 1 << 20;
+
+const instantiate = async (module) => (await WebAssembly.instantiate(module, {})).exports;
+
+// Nanoseconds for an action, in rounds that take turns. `load` gets a module's bytes by name.
+export async function time(query, load, print) {
+  const { works, modules, rounds, runs } = await prepare(query, load);
+  for (const work of works) {
+    for (const { module } of modules) await warm(module, work);
+    for (let round = 0; round < rounds; round++) {
+      for (let turn = 0; turn < modules.length; turn++) {
+        const { name, module } = modules[(round + turn) % modules.length];
+        const { run } = await instantiate(module);
+        // The memory grows.
+        run(work, 0, ACTIONS);
+        const start = performance.now();
+        for (let seed = 1; seed <= runs; seed++) run(work, round * runs + seed, ACTIONS);
+        const nanoseconds = (1e6 * (performance.now() - start)) / (runs * ACTIONS);
+        print(`time ${name} ${work} ${round} ${nanoseconds}`);
+      }
+    }
+  }
+}
+
+// How many bytes are live at most, and by how many the memory has grown: in and after one run, in and after all; then after a block of 1 MiB.
+export async function memory(query, load, print) {
+  const { works, modules, runs } = await prepare(query, load);
+  for (const work of works) {
+    for (const entry of modules) await weigh(entry, work, runs, print);
+  }
+}
+
+async function prepare(query, load) {
+  const plan = new URLSearchParams(query);
+  const list = (key) => plan.get(key).split(',');
+  const modules = list('allocators').map(async (name) => ({ name, module: await WebAssembly.compile(await load(name)) }));
+  return {
+    works: list('works').map(Number),
+    modules: await Promise.all(modules),
+    rounds: Number(plan.get('rounds')),
+    runs: Number(plan.get('runs')),
+  };
+}
+
+async function warm(module, work) {
+  const { run } = await instantiate(module);
+  const end = performance.now() + WARM_MS;
+  while (performance.now() < end) run(work, 0, ACTIONS);
+  await new Promise((resolve) => setTimeout(resolve, COMPILE_MS));
+}
+
+async function weigh({ name, module }, work, runs, print) {
+  const { run, alloc, memory } = await instantiate(module);
+  const start = memory.buffer.byteLength;
+  const grown = () => memory.buffer.byteLength - start;
+  const lives = [run(work, 1, ACTIONS)];
+  const once = grown();
+  for (let seed = 2; seed <= runs; seed++) lives.push(run(work, seed, ACTIONS));
+  const often = grown();
+  alloc(MIB, 8);
+  print(`memory ${name} ${work} ${lives[0]} ${once} ${Math.max(...lives)} ${often} ${grown()}`);
+}

@@ -1,0 +1,80 @@
+//! What runs the modules.
+
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+use clap::ValueEnum;
+use coreheap_bench::command::lines;
+
+use crate::{NOTHING, Peer, work};
+
+/// Both are V8, in versions that are years apart.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    Node,
+    Chromium,
+}
+
+/// What a module was seen to do.
+#[derive(Debug, PartialEq)]
+pub struct Measured {
+    /// The allocator's name.
+    pub name: String,
+    /// The work's number.
+    pub work: usize,
+    pub values: Vec<f64>,
+}
+
+impl Engine {
+    /// What it is called, and its version.
+    pub fn title(self) -> io::Result<String> {
+        let (name, program) = match self {
+            Engine::Node => ("Node ", "node"),
+            Engine::Chromium => ("", "chromium"),
+        };
+        let mut command = Command::new(program);
+        let version = lines(command.arg("--version"))?;
+        let words = version.first().map_or("", String::as_str);
+        Ok(format!("{name}{}", words.split(" built on").next().unwrap_or(words)))
+    }
+
+    /// Has the modules of a folder measured by the function of this name in `runner/measure.mjs`.
+    pub fn measure(self, what: &str, folder: &Path, peers: &[Peer], rounds: usize, runs: usize) -> io::Result<Vec<Measured>> {
+        let script = match self {
+            Engine::Node => "in-node.mjs",
+            Engine::Chromium => "in-chromium.mjs",
+        };
+        let names: Vec<&str> = [&NOTHING].into_iter().chain(peers).map(|peer| peer.name).collect();
+        let query = format!("works={}&allocators={}&rounds={rounds}&runs={runs}", work::numbers(), names.join(","));
+        let mut node = Command::new("node");
+        node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("runner").join(script)).arg(what).arg(folder).arg(query);
+        lines(&mut node)?.iter().map(|line| read(line, what)).collect()
+    }
+}
+
+/// Reads a line: what was measured, the allocator's name, the work's number, and values. Other lines are errors, in words.
+fn read(line: &str, what: &str) -> io::Result<Measured> {
+    let measured = || {
+        let mut words = line.split(' ');
+        (words.next()? == what).then_some(())?;
+        let (name, work) = (words.next()?.into(), words.next()?.parse().ok()?);
+        let values = words.map(|word| word.parse().ok()).collect::<Option<_>>()?;
+        Some(Measured { name, work, values })
+    };
+    measured().ok_or_else(|| io::Error::other(line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_measurements_or_errors() {
+        let measured = Measured { name: "talc".into(), work: 2, values: vec![7.0, 21.5] };
+        assert_eq!(read("time talc 2 7 21.5", "time").expect("it is complete"), measured);
+        for line in ["memory talc 2 7 21.5", "time talc", "time talc 2 seven", "failed talc 2 RuntimeError: unreachable"] {
+            assert_eq!(read(line, "time").expect_err("it is none").to_string(), line);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Nanoseconds of a call.
+
+use std::io;
+
+use coreheap_bench::numbers::{geometric_mean, median};
+use coreheap_bench::table::{Table, write_csv};
+
+use crate::engine::Measured;
+use crate::module::Modules;
+use crate::work::WORKS;
+use crate::{Arguments, NOTHING, Peer, REFERENCE};
+
+/// Measures in all engines, and prints.
+pub fn run(peers: &[Peer], arguments: &Arguments) -> io::Result<()> {
+    let mut csv = Vec::new();
+    for opt_level in &arguments.opt_level {
+        let folder = Modules { have_work: true, opt_level }.build(peers)?;
+        for engine in &arguments.engine {
+            let measured = engine.measure("time", &folder, peers, arguments.rounds, arguments.runs)?;
+            let title = format!("{}, `opt-level = {opt_level}`", engine.title()?);
+            table(&title, peers, &measured).print();
+            csv.extend(measured.iter().map(|Measured { name, work, values }| {
+                format!("\"{title}\",{name},\"{}\",{},{}", WORKS[*work], values[0], values[1])
+            }));
+        }
+    }
+    write_csv("wasm-time.csv", "engine,allocator,work,round,ns_per_action", &csv)
+}
+
+fn table(title: &str, peers: &[Peer], measured: &[Measured]) -> Table {
+    let pair_of = |peer: &str, work: usize| {
+        let values = measured.iter().filter(|line| line.name == peer && line.work == work).map(|line| line.values[1]);
+        // A pair are two actions.
+        2.0 * median(&mut values.collect::<Vec<f64>>())
+    };
+    let works = 0..WORKS.len();
+    let floors: Vec<f64> = works.clone().map(|work| pair_of(NOTHING.name, work)).collect();
+    let net_of = |peer: &str| -> Vec<f64> { works.clone().map(|work| pair_of(peer, work) - floors[work]).collect() };
+    let reference = peers.iter().any(|peer| peer.name == REFERENCE).then(|| net_of(REFERENCE));
+    let title = format!("Nanoseconds of two calls, less those of the work itself, and their ratio to talc's: {title}");
+    let mut table = Table::new(title, WORKS.into_iter().chain(["mean ratio"]));
+    for peer in peers {
+        let nets = net_of(peer.name);
+        let ratios: Option<Vec<f64>> =
+            reference.as_ref().map(|reference| nets.iter().zip(reference).map(|(net, other)| net / other).collect());
+        let ratio_of = |work: usize| ratios.as_ref().map_or(String::new(), |ratios| format!(" ({:.2})", ratios[work]));
+        let cells = works.clone().map(|work| format!("{:.1}{}", nets[work], ratio_of(work)));
+        let mean = ratios.as_ref().map_or("-".into(), |ratios| format!("{:.2}", geometric_mean(ratios)));
+        table.row(peer.title, cells.chain([mean]).collect());
+    }
+    let cells = floors.iter().map(|floor| format!("{floor:.1}")).chain(["-".into()]);
+    table.row("the work itself", cells.collect());
+    table
+}
