@@ -10,7 +10,7 @@ const MIB = 1 << 20;
 
 const instantiate = async (module) => (await WebAssembly.instantiate(module, {})).exports;
 
-// Nanoseconds for an action, in rounds that take turns. `load` gets a module's bytes by name.
+// Nanoseconds for an action, for each run, in rounds that take turns. `load` gets a module's bytes by name.
 export async function time(query, load, print) {
   const { works, modules, rounds, runs } = await prepare(query, load);
   for (const work of works) {
@@ -21,10 +21,13 @@ export async function time(query, load, print) {
         const { run } = await instantiate(module);
         // The memory grows.
         run(work, 0, ACTIONS);
-        const start = performance.now();
-        for (let seed = 1; seed <= runs; seed++) run(work, round * runs + seed, ACTIONS);
-        const nanoseconds = (1e6 * (performance.now() - start)) / (runs * ACTIONS);
-        print(`time ${name} ${work} ${round} ${nanoseconds}`);
+        const nanoseconds = [];
+        for (let seed = 1; seed <= runs; seed++) {
+          const start = performance.now();
+          run(work, seed, ACTIONS);
+          nanoseconds.push((1e6 * (performance.now() - start)) / ACTIONS);
+        }
+        print(`time ${name} ${work} ${round} ${nanoseconds.join(' ')}`);
       }
     }
   }
