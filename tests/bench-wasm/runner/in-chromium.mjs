@@ -1,4 +1,5 @@
-// Measures in a headless Chromium: `node in-chromium.mjs time|memory FOLDER QUERY`, with the modules in the folder.
+// Measures in a headless Chromium: `node in-chromium.mjs FUNCTION FOLDER QUERY`, with a function of `measure.mjs` and the modules in the
+// folder.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';

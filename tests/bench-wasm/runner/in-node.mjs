@@ -1,4 +1,4 @@
-// Measures in Node: `node in-node.mjs time|memory FOLDER QUERY`, with the modules in the folder.
+// Measures in Node: `node in-node.mjs FUNCTION FOLDER QUERY`, with a function of `measure.mjs` and the modules in the folder.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 

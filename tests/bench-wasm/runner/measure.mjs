@@ -1,5 +1,5 @@
 // Measures modules, in Node and in browsers. What is measured says a query: `works` and `allocators`, separated by commas, `rounds`, `runs`.
-// Each result is a line of words and numbers.
+// Each result is a line: the allocator, the work, and numbers.
 
 // In one run, as in talc's benchmark.
 const ACTIONS = 100_000;
@@ -7,6 +7,8 @@ const ACTIONS = 100_000;
 const WARM_MS = 400;
 const COMPILE_MS = 100;
 const MIB = 1 << 20;
+
+export { exchange, workers } from './workers.mjs';
 
 const instantiate = async (module) => (await WebAssembly.instantiate(module, {})).exports;
 
@@ -27,7 +29,7 @@ export async function time(query, load, print) {
           run(work, seed, ACTIONS);
           nanoseconds.push((1e6 * (performance.now() - start)) / ACTIONS);
         }
-        print(`time ${name} ${work} ${round} ${nanoseconds.join(' ')}`);
+        print(`${name} ${work} ${round} ${nanoseconds.join(' ')}`);
       }
     }
   }
@@ -41,7 +43,7 @@ export async function memory(query, load, print) {
   }
 }
 
-async function prepare(query, load) {
+export async function prepare(query, load) {
   const plan = new URLSearchParams(query);
   const list = (key) => plan.get(key).split(',');
   const modules = list('allocators').map(async (name) => ({ name, module: await WebAssembly.compile(await load(name)) }));
@@ -69,5 +71,5 @@ async function weigh({ name, module }, work, runs, print) {
   for (let seed = 2; seed <= runs; seed++) lives.push(run(work, seed, ACTIONS));
   const often = grown();
   alloc(MIB, 8);
-  print(`memory ${name} ${work} ${lives[0]} ${once} ${Math.max(...lives)} ${often} ${grown()}`);
+  print(`${name} ${work} ${lives[0]} ${once} ${Math.max(...lives)} ${often} ${grown()}`);
 }

@@ -7,13 +7,22 @@ use std::process::Command;
 use clap::ValueEnum;
 use coreheap_bench::command::lines;
 
-use crate::{NOTHING, Peer, work};
+use crate::Peer;
 
 /// Both are V8, in versions that are years apart.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Engine {
     Node,
     Chromium,
+}
+
+/// What is to be measured.
+pub struct Plan<'a> {
+    pub works: &'a [usize],
+    pub peers: &'a [Peer],
+    pub rounds: usize,
+    /// Runs of each work in a round.
+    pub runs: usize,
 }
 
 /// What a module was seen to do.
@@ -40,24 +49,25 @@ impl Engine {
     }
 
     /// Has the modules of a folder measured by the function of this name in `runner/measure.mjs`.
-    pub fn measure(self, what: &str, folder: &Path, peers: &[Peer], rounds: usize, runs: usize) -> io::Result<Vec<Measured>> {
+    pub fn measure(self, function: &str, folder: &Path, plan: &Plan) -> io::Result<Vec<Measured>> {
         let script = match self {
             Engine::Node => "in-node.mjs",
             Engine::Chromium => "in-chromium.mjs",
         };
-        let names: Vec<&str> = [&NOTHING].into_iter().chain(peers).map(|peer| peer.name).collect();
-        let query = format!("works={}&allocators={}&rounds={rounds}&runs={runs}", work::numbers(), names.join(","));
+        let works: Vec<String> = plan.works.iter().map(usize::to_string).collect();
+        let names: Vec<&str> = plan.peers.iter().map(|peer| peer.name).collect();
+        let Plan { rounds, runs, .. } = plan;
+        let query = format!("works={}&allocators={}&rounds={rounds}&runs={runs}", works.join(","), names.join(","));
         let mut node = Command::new("node");
-        node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("runner").join(script)).arg(what).arg(folder).arg(query);
-        lines(&mut node)?.iter().map(|line| read(line, what)).collect()
+        node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("runner").join(script)).arg(function).arg(folder).arg(query);
+        lines(&mut node)?.iter().map(|line| read(line)).collect()
     }
 }
 
-/// Reads a line: what was measured, the allocator's name, the work's number, and values. Other lines are errors, in words.
-fn read(line: &str, what: &str) -> io::Result<Measured> {
+/// Reads a line: the allocator's name, the work's number, and values. Other lines are errors, in words.
+fn read(line: &str) -> io::Result<Measured> {
     let measured = || {
         let mut words = line.split(' ');
-        (words.next()? == what).then_some(())?;
         let (name, work) = (words.next()?.into(), words.next()?.parse().ok()?);
         let values = words.map(|word| word.parse().ok()).collect::<Option<_>>()?;
         Some(Measured { name, work, values })
@@ -72,9 +82,9 @@ mod tests {
     #[test]
     fn lines_are_measurements_or_errors() {
         let measured = Measured { name: "talc".into(), work: 2, values: vec![7.0, 21.5] };
-        assert_eq!(read("time talc 2 7 21.5", "time").expect("it is complete"), measured);
-        for line in ["memory talc 2 7 21.5", "time talc", "time talc 2 seven", "failed talc 2 RuntimeError: unreachable"] {
-            assert_eq!(read(line, "time").expect_err("it is none").to_string(), line);
+        assert_eq!(read("talc 2 7 21.5").expect("it is complete"), measured);
+        for line in ["talc", "talc 2 seven", "error RuntimeError: unreachable"] {
+            assert_eq!(read(line).expect_err("it is none").to_string(), line);
         }
     }
 }

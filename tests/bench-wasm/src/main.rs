@@ -8,6 +8,7 @@
 //! | `time.rs` | nanoseconds of a call |
 //! | `memory.rs` | by how much a module's memory grows |
 //! | `size.rs` | bytes of code |
+//! | `workers.rs` | several workers on a shared memory |
 
 mod engine;
 mod memory;
@@ -15,6 +16,7 @@ mod module;
 mod size;
 mod time;
 mod work;
+mod workers;
 
 use std::io;
 
@@ -55,6 +57,8 @@ enum Part {
     Memory,
     /// Bytes of code
     Size,
+    /// One, two and four workers on a shared memory; the modules are built by nightly Rust
+    Workers,
 }
 
 /// One allocator of the tables.
@@ -90,13 +94,19 @@ const PEERS: [Peer; 12] = [
     Peer { name: "rusty_alloc", title: "rusty_alloc" },
 ];
 
+/// These, and none.
+fn with_nothing(peers: &[Peer]) -> Vec<Peer> {
+    [NOTHING].into_iter().chain(peers.iter().copied()).collect()
+}
+
 fn main() -> io::Result<()> {
     let arguments = Arguments::parse();
     if arguments.rounds == 0 || arguments.runs == 0 {
         return Err(io::Error::other("a round and a run at least"));
     }
     let is_wanted = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|prefix| name.starts_with(prefix));
-    let peers: Vec<Peer> = PEERS.into_iter().filter(|peer| is_wanted(peer.name)).collect();
+    let wanted = |peers: &[Peer]| peers.iter().copied().filter(|peer| is_wanted(peer.name)).collect::<Vec<Peer>>();
+    let peers = wanted(&PEERS);
     let wants = |part| arguments.parts.is_empty() || arguments.parts.contains(&part);
     if wants(Part::Time) {
         time::run(&peers, &arguments)?;
@@ -106,6 +116,9 @@ fn main() -> io::Result<()> {
     }
     if wants(Part::Size) {
         size::run(&peers)?;
+    }
+    if wants(Part::Workers) {
+        workers::run(&wanted(&workers::PEERS), &arguments)?;
     }
     Ok(())
 }

@@ -4,16 +4,17 @@ use std::io;
 
 use coreheap_bench::table::{Table, grouped, write_csv};
 
-use crate::engine::{Engine, Measured};
-use crate::module::Modules;
-use crate::work::WORKS;
-use crate::{ARENA, NOTHING, Peer};
+use crate::engine::{Engine, Measured, Plan};
+use crate::module::{Kind, Modules};
+use crate::work::{self, WORKS};
+use crate::{ARENA, NOTHING, Peer, with_nothing};
 
 /// Measures, and prints. It is the same in all engines, and each time.
 pub fn run(peers: &[Peer], runs: usize) -> io::Result<()> {
     let peers: Vec<Peer> = peers.iter().copied().filter(|peer| peer.name != ARENA).collect();
-    let folder = Modules { have_work: true, opt_level: "3" }.build(&peers)?;
-    let measured = Engine::Node.measure("memory", &folder, &peers, 1, runs)?;
+    let all = with_nothing(&peers);
+    let folder = Modules { kind: Kind::Work, opt_level: "3" }.build_all(&all)?;
+    let measured = Engine::Node.measure("memory", &folder, &Plan { works: &work::NUMBERS, peers: &all, rounds: 1, runs })?;
     let title = format!(
         "KiB that the memory has grown by: after one run, after {runs} different ones with all freed in between, after a block of 1 MiB more"
     );

@@ -7,14 +7,15 @@ use coreheap_bench::table::{Table, grouped, write_csv};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::module::{Modules, file_name};
-use crate::{NOTHING, Peer};
+use crate::module::{Kind, Modules, file_name};
+use crate::{NOTHING, Peer, with_nothing};
 
 const OPT_LEVELS: [&str; 2] = ["z", "s"];
 
 /// Builds and reads all, and prints.
 pub fn run(peers: &[Peer]) -> io::Result<()> {
-    let folders = OPT_LEVELS.into_iter().map(|opt_level| Modules { have_work: false, opt_level }.build(peers));
+    let all = with_nothing(peers);
+    let folders = OPT_LEVELS.into_iter().map(|opt_level| Modules { kind: Kind::Size, opt_level }.build_all(&all));
     let folders = folders.collect::<io::Result<Vec<_>>>()?;
     let bases = folders.iter().map(|folder| sizes_of(folder, &NOTHING)).collect::<io::Result<Vec<_>>>()?;
     let columns = OPT_LEVELS.into_iter().flat_map(|opt_level| [opt_level.to_string(), format!("{opt_level}, gzip")]);

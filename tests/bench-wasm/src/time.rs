@@ -5,18 +5,20 @@ use std::io;
 use coreheap_bench::numbers::geometric_mean;
 use coreheap_bench::table::{Table, write_csv};
 
-use crate::engine::Measured;
-use crate::module::Modules;
-use crate::work::WORKS;
-use crate::{Arguments, NOTHING, Peer, REFERENCE};
+use crate::engine::{Measured, Plan};
+use crate::module::{Kind, Modules};
+use crate::work::{self, WORKS};
+use crate::{Arguments, NOTHING, Peer, REFERENCE, with_nothing};
 
 /// Measures in all engines, and prints.
 pub fn run(peers: &[Peer], arguments: &Arguments) -> io::Result<()> {
+    let all = with_nothing(peers);
+    let plan = Plan { works: &work::NUMBERS, peers: &all, rounds: arguments.rounds, runs: arguments.runs };
     let mut csv = Vec::new();
     for opt_level in &arguments.opt_level {
-        let folder = Modules { have_work: true, opt_level }.build(peers)?;
+        let folder = Modules { kind: Kind::Work, opt_level }.build_all(&all)?;
         for engine in &arguments.engine {
-            let measured = engine.measure("time", &folder, peers, arguments.rounds, arguments.runs)?;
+            let measured = engine.measure("time", &folder, &plan)?;
             let title = format!("{}, `opt-level = {opt_level}`", engine.title()?);
             table(&title, peers, &measured).print();
             for Measured { name, work, values } in &measured {

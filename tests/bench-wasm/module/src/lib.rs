@@ -1,4 +1,4 @@
-//! A module that exports three functions of an allocator, and with the feature `work` what keeps it busy.
+//! A module that exports three functions of an allocator, and with the feature `work` or `workers` what keeps it busy.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -7,6 +7,8 @@ extern crate alloc;
 mod heap;
 #[cfg(feature = "work")]
 mod work;
+#[cfg(feature = "workers")]
+mod workers;
 
 use alloc::alloc::{alloc, dealloc, realloc};
 use core::alloc::Layout;
