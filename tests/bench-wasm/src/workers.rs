@@ -40,8 +40,8 @@ pub fn run(peers: &[Peer], arguments: &Arguments) -> io::Result<()> {
             let title = format!("{}, `opt-level = {opt_level}`", engine.title()?);
             let columns =
                 FUNCTIONS.iter().flat_map(|(_, what, counts)| counts.iter().map(move |count| format!("{what}: {count}")));
-            let heading = "Million pairs of allocate and free a second, of all workers that free";
-            let mut table = Table::new(format!("{heading} blocks of each its own, or each other's: {title}"), columns);
+            let heading = "Million pairs of allocate and free a second, of all workers together, by whose blocks they free";
+            let mut table = Table::new(format!("{heading}: {title}"), columns);
             let mut cells = vec![Vec::new(); built.len()];
             for (function, what, counts) in FUNCTIONS {
                 let plan = Plan { works: counts, peers: &built, rounds: arguments.rounds, runs: 1 };

@@ -62,7 +62,7 @@ enum Bench {
         #[arg(last = true, value_name = "ARGUMENTS")]
         arguments: Vec<String>,
     },
-    /// coreheap and other allocators in WebAssembly modules, in Node and Chromium: time, memory, code size (`-- --help` says more)
+    /// coreheap and other allocators in WebAssembly modules, in Node and Chromium: time, memory, code size, workers (`-- --help` says more)
     Wasm {
         /// Arguments for the benchmark, after `--`
         #[arg(last = true, value_name = "ARGUMENTS")]
