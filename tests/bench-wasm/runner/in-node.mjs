@@ -4,5 +4,5 @@ import { join } from 'node:path';
 
 import * as measure from './measure.mjs';
 
-const [what, folder, query] = process.argv.slice(2);
-await measure[what](query, (name) => readFile(join(folder, `${name}.wasm`)), console.log);
+const [name, folder, query] = process.argv.slice(2);
+await measure[name](query, (module) => readFile(join(folder, `${module}.wasm`)), console.log);

@@ -9,11 +9,10 @@ function receive({ module, memory, stack, tls, number, places }) {
     exports.__stack_pointer.value = stack;
     exports.__wasm_init_tls(tls);
     exchange = exports.exchange;
-    return port.postMessage('ready');
+    port.postMessage('ready');
+  } else {
+    port.postMessage(exchange(number, places));
   }
-  const start = performance.now();
-  const pairs = exchange(number, places);
-  port.postMessage(pairs / (1000 * (performance.now() - start)));
 }
 
 if (isBrowser) port.onmessage = ({ data }) => receive(data);

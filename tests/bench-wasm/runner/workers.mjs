@@ -44,19 +44,22 @@ async function measure(module, count, isShared) {
   await Promise.all(started.map(({ worker }) => answer(worker)));
   const runFor = async (ms) => {
     setGoesOn(true);
+    const start = performance.now();
     const answers = started.map(({ worker, number, places }) => {
       worker.postMessage({ number, places });
       return answer(worker);
     });
     await sleep(ms);
     setGoesOn(false);
-    return Promise.all(answers);
+    const microseconds = 1000 * (performance.now() - start);
+    const pairs = await Promise.all(answers);
+    return pairs.reduce((sum, count) => sum + count) / microseconds;
   };
   await runFor(WARM_MS);
   await sleep(COMPILE_MS);
-  const rates = await runFor(MEASURE_MS);
+  const rate = await runFor(MEASURE_MS);
   await Promise.all(started.map(({ worker }) => worker.terminate()));
-  return rates.reduce((sum, rate) => sum + rate);
+  return rate;
 }
 
 // A worker's next message.

@@ -25,23 +25,9 @@ pub fn run(peers: &[Peer], arguments: &Arguments) -> io::Result<()> {
     let mut csv = Vec::new();
     for opt_level in &arguments.opt_level {
         let modules = Modules { kind: Kind::Workers, opt_level };
-        let (mut built, mut notes) = (Vec::new(), Vec::new());
-        for &peer in peers {
-            match modules.build(&peer) {
-                Ok(()) => built.push(peer),
-                Err(error) => {
-                    let words = error.to_string();
-                    let error = words.lines().find(|line| line.starts_with("error")).unwrap_or(&words);
-                    notes.push(format!("{}: {error}", peer.title));
-                }
-            }
-        }
+        let (built, notes) = build(&modules, peers);
         for engine in &arguments.engine {
             let title = format!("{}, `opt-level = {opt_level}`", engine.title()?);
-            let columns =
-                FUNCTIONS.iter().flat_map(|(_, what, counts)| counts.iter().map(move |count| format!("{what}: {count}")));
-            let heading = "Million pairs of allocate and free a second, of all workers together, by whose blocks they free";
-            let mut table = Table::new(format!("{heading}: {title}"), columns);
             let mut cells = vec![Vec::new(); built.len()];
             for (function, what, counts) in FUNCTIONS {
                 let plan = Plan { works: counts, peers: &built, rounds: arguments.rounds, runs: 1 };
@@ -53,12 +39,35 @@ pub fn run(peers: &[Peer], arguments: &Arguments) -> io::Result<()> {
                     format!("\"{title}\",{name},{what},{work},{},{}", values[0], values[1])
                 }));
             }
-            built.iter().zip(cells).for_each(|(peer, cells)| table.row(peer.title, cells));
-            table.print();
+            print(&title, &built, cells);
         }
         notes.iter().for_each(|note| println!("\n{note}"));
     }
     write_csv("wasm-workers.csv", "engine,allocator,blocks,workers,round,million_pairs_a_second", &csv)
+}
+
+/// Those whose modules can be built, and why the others cannot.
+fn build(modules: &Modules, peers: &[Peer]) -> (Vec<Peer>, Vec<String>) {
+    let (mut built, mut notes) = (Vec::new(), Vec::new());
+    for &peer in peers {
+        match modules.build(&peer) {
+            Ok(()) => built.push(peer),
+            Err(error) => {
+                let words = error.to_string();
+                let error = words.lines().find(|line| line.starts_with("error")).unwrap_or(&words);
+                notes.push(format!("{}: {error}", peer.title));
+            }
+        }
+    }
+    (built, notes)
+}
+
+fn print(title: &str, peers: &[Peer], cells: Vec<Vec<String>>) {
+    let columns = FUNCTIONS.iter().flat_map(|(_, what, counts)| counts.iter().map(move |count| format!("{what}: {count}")));
+    let heading = "Million pairs of allocate and free a second, of all workers together, by whose blocks they free";
+    let mut table = Table::new(format!("{heading}: {title}"), columns);
+    peers.iter().zip(cells).for_each(|(peer, cells)| table.row(peer.title, cells));
+    table.print();
 }
 
 /// The best round: other work on the machine only ever takes.

@@ -8,7 +8,7 @@ mod heap;
 #[cfg(feature = "work")]
 mod work;
 #[cfg(feature = "workers")]
-mod workers;
+pub mod workers;
 
 use alloc::alloc::{alloc, dealloc, realloc};
 use core::alloc::Layout;
