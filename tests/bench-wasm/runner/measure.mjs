@@ -3,6 +3,8 @@
 
 // In one run, as in talc's benchmark.
 const ACTIONS = 100_000;
+// In a part of it, which is short enough not to be interrupted most of the time.
+const PART = 5000;
 // V8 compiles a function again, optimized, in the background, when it has run for a while; its next call is the first to be fast.
 const WARM_MS = 400;
 const COMPILE_MS = 100;
@@ -12,7 +14,7 @@ export { exchange, workers } from './workers.mjs';
 
 const instantiate = async (module) => (await WebAssembly.instantiate(module, {})).exports;
 
-// Nanoseconds for an action, for each run, in rounds that take turns. `load` gets a module's bytes by name.
+// Nanoseconds for an action, for each part of all runs, in rounds that take turns. `load` gets a module's bytes by name.
 export async function time(query, load, print) {
   const { works, modules, rounds, runs } = await prepare(query, load);
   for (const work of works) {
@@ -20,15 +22,11 @@ export async function time(query, load, print) {
     for (let round = 0; round < rounds; round++) {
       for (let turn = 0; turn < modules.length; turn++) {
         const { name, module } = modules[(round + turn) % modules.length];
-        const { run } = await instantiate(module);
+        const exports = await instantiate(module);
         // The memory grows.
-        run(work, 0, ACTIONS);
+        run(exports, work, 0);
         const nanoseconds = [];
-        for (let seed = 1; seed <= runs; seed++) {
-          const start = performance.now();
-          run(work, seed, ACTIONS);
-          nanoseconds.push((1e6 * (performance.now() - start)) / ACTIONS);
-        }
+        for (let seed = 1; seed <= runs; seed++) run(exports, work, seed, (value) => nanoseconds.push(value));
         print(`${name} ${work} ${round} ${nanoseconds.join(' ')}`);
       }
     }
@@ -55,20 +53,32 @@ export async function prepare(query, load) {
   };
 }
 
+// How many bytes were live at most.
+function run({ begin, go_on: goOn, end }, work, seed, tell) {
+  begin(work, seed);
+  for (let actions = 0; actions < ACTIONS; actions += PART) {
+    const start = performance.now();
+    goOn(PART);
+    tell?.((1e6 * (performance.now() - start)) / PART);
+  }
+  return end();
+}
+
 async function warm(module, work) {
-  const { run } = await instantiate(module);
+  const exports = await instantiate(module);
   const end = performance.now() + WARM_MS;
-  while (performance.now() < end) run(work, 0, ACTIONS);
+  while (performance.now() < end) run(exports, work, 0);
   await new Promise((resolve) => setTimeout(resolve, COMPILE_MS));
 }
 
 async function weigh({ name, module }, work, runs, print) {
-  const { run, alloc, memory } = await instantiate(module);
+  const exports = await instantiate(module);
+  const { alloc, memory } = exports;
   const start = memory.buffer.byteLength;
   const grown = () => memory.buffer.byteLength - start;
-  const lives = [run(work, 1, ACTIONS)];
+  const lives = [run(exports, work, 1)];
   const once = grown();
-  for (let seed = 2; seed <= runs; seed++) lives.push(run(work, seed, ACTIONS));
+  for (let seed = 2; seed <= runs; seed++) lives.push(run(exports, work, seed));
   const often = grown();
   alloc(MIB, 8);
   print(`${name} ${work} ${lives[0]} ${once} ${Math.max(...lives)} ${often} ${grown()}`);

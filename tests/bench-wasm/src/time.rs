@@ -2,7 +2,7 @@
 
 use std::io;
 
-use coreheap_bench::numbers::geometric_mean;
+use coreheap_bench::numbers::{geometric_mean, median};
 use coreheap_bench::table::{Table, write_csv};
 
 use crate::engine::{Measured, Plan};
@@ -21,22 +21,23 @@ pub fn run(peers: &[Peer], arguments: &Arguments) -> io::Result<()> {
             let measured = engine.measure("time", &folder, &plan)?;
             let title = format!("{}, `opt-level = {opt_level}`", engine.title()?);
             table(&title, peers, &measured).print();
-            for Measured { name, work, values } in &measured {
-                let (round, runs) = values.split_at(1);
-                let start = format!("\"{title}\",{name},\"{}\",{}", WORKS[*work], round[0]);
-                csv.extend(runs.iter().enumerate().map(|(run, nanoseconds)| format!("{start},{run},{nanoseconds}")));
+            for peer in &all {
+                for (work, what) in WORKS.iter().enumerate() {
+                    let parts = parts_of(&measured, peer.name, work);
+                    csv.extend(parts.into_iter().enumerate().map(|(part, mut rounds)| {
+                        let median = median(&mut rounds);
+                        format!("\"{title}\",{},\"{what}\",{part},{},{median}", peer.name, rounds[0])
+                    }));
+                }
             }
         }
     }
-    write_csv("wasm-time.csv", "engine,allocator,work,round,run,ns_per_action", &csv)
+    write_csv("wasm-time.csv", "engine,allocator,work,part,fastest_ns_per_action,median", &csv)
 }
 
 fn table(title: &str, peers: &[Peer], measured: &[Measured]) -> Table {
-    let pair_of = |peer: &str, work: usize| {
-        let rounds = measured.iter().filter(|line| line.name == peer && line.work == work);
-        // A pair are two actions.
-        2.0 * mean_of_fastest(&rounds.map(|line| &line.values[1..]).collect::<Vec<_>>())
-    };
+    // A pair are two actions.
+    let pair_of = |peer: &str, work: usize| 2.0 * mean_of_fastest(&parts_of(measured, peer, work));
     let works = 0..WORKS.len();
     let floors: Vec<f64> = works.clone().map(|work| pair_of(NOTHING.name, work)).collect();
     let net_of = |peer: &str| -> Vec<f64> { works.clone().map(|work| pair_of(peer, work) - floors[work]).collect() };
@@ -57,11 +58,17 @@ fn table(title: &str, peers: &[Peer], measured: &[Measured]) -> Table {
     table
 }
 
-/// Each round has the same runs, and other work on the machine only ever adds to one: the fastest of each counts.
-fn mean_of_fastest(rounds: &[&[f64]]) -> f64 {
-    let runs = rounds[0].len();
-    let fastest = |run: usize| rounds.iter().map(|round| round[run]).fold(f64::INFINITY, f64::min);
-    (0..runs).map(fastest).sum::<f64>() / runs as f64
+/// The times of each part in all rounds.
+fn parts_of(measured: &[Measured], peer: &str, work: usize) -> Vec<Vec<f64>> {
+    let rounds: Vec<&[f64]> =
+        measured.iter().filter(|line| line.name == peer && line.work == work).map(|line| &line.values[1..]).collect();
+    (0..rounds[0].len()).map(|part| rounds.iter().map(|round| round[part]).collect()).collect()
+}
+
+/// A part is the same in each round, and other work on the machine only ever adds to it: the fastest of each counts.
+fn mean_of_fastest(parts: &[Vec<f64>]) -> f64 {
+    let fastest = |rounds: &Vec<f64>| rounds.iter().copied().fold(f64::INFINITY, f64::min);
+    parts.iter().map(fastest).sum::<f64>() / parts.len() as f64
 }
 
 #[cfg(test)]
@@ -69,7 +76,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fastest_of_each_run_counts() {
-        assert_eq!(mean_of_fastest(&[&[4.0, 9.0], &[5.0, 2.0], &[6.0, 7.0]]), 3.0);
+    fn the_fastest_of_each_part_counts() {
+        let round =
+            |number: f64, times: [f64; 2]| Measured { name: "talc".into(), work: 1, values: [&[number][..], &times].concat() };
+        let rounds = [round(0.0, [4.0, 9.0]), round(1.0, [5.0, 2.0]), round(2.0, [6.0, 7.0])];
+        let parts = parts_of(&rounds, "talc", 1);
+        assert_eq!(parts, [[4.0, 5.0, 6.0], [9.0, 2.0, 7.0]]);
+        assert_eq!(mean_of_fastest(&parts), 3.0);
     }
 }

@@ -18,7 +18,7 @@ pub const PEERS: [Peer; 5] = [
 ];
 
 /// Functions of `runner/workers.mjs`, what they are called in the table, and for how many workers.
-const FUNCTIONS: [(&str, &str, &[usize]); 2] = [("workers", "each its own", &[1, 2, 4]), ("exchange", "each other's", &[2, 4])];
+const FUNCTIONS: [(&str, &str, &[usize]); 2] = [("workers", "own blocks", &[1, 2, 4]), ("exchange", "each other's", &[2, 4])];
 
 /// Measures, and prints.
 pub fn run(peers: &[Peer], arguments: &Arguments) -> io::Result<()> {

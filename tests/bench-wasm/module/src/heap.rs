@@ -58,7 +58,8 @@ cfg_if::cfg_if! {
         #[global_allocator]
         pub static HEAP: rusty_alloc_api::RustyAlloc = rusty_alloc_api::RustyAlloc;
     } else if #[cfg(feature = "std")] {
-        #[global_allocator]
+        // Where nobody chooses, this is the one.
+        #[cfg(feature = "workers")]
         pub static HEAP: std::alloc::System = std::alloc::System;
     } else if #[cfg(feature = "nothing")] {
         mod nothing;

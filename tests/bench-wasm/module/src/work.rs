@@ -2,6 +2,7 @@
 
 use alloc::alloc::{alloc, dealloc, realloc};
 use core::alloc::Layout;
+use core::cell::UnsafeCell;
 use core::hint::black_box;
 use core::ops::Range;
 
@@ -35,32 +36,73 @@ const WORKS: [Work; 4] = [
 
 type Block = (*mut u8, Layout);
 
-/// Does so many actions and frees all; how many bytes were live at most.
-#[unsafe(export_name = "run")]
-pub extern "C" fn run(work: usize, seed: u32, actions: u32) -> usize {
-    let work = &WORKS[work];
-    let mut random = Rand32::new(seed.into());
-    let mut blocks: ArrayVec<Block, MOST> = ArrayVec::new();
-    let (mut live, mut most) = (0, 0);
-    for _ in 0..actions {
-        match work.next(blocks.len(), &mut random) {
+/// A work that was begun.
+struct Begun {
+    work: &'static Work,
+    random: Rand32,
+    blocks: ArrayVec<Block, MOST>,
+    /// Bytes, and how many there were at most.
+    live: usize,
+    most: usize,
+}
+
+struct OneThread(UnsafeCell<Option<Begun>>);
+
+// SAFETY: the module has one thread.
+unsafe impl Sync for OneThread {}
+
+static BEGUN: OneThread = OneThread(UnsafeCell::new(None));
+
+/// Begins a work.
+#[unsafe(export_name = "begin")]
+pub extern "C" fn begin(work: usize, seed: u32) {
+    let random = Rand32::new(seed.into());
+    // SAFETY: nobody else uses it now.
+    unsafe { *BEGUN.0.get() = Some(Begun { work: &WORKS[work], random, blocks: ArrayVec::new(), live: 0, most: 0 }) };
+}
+
+/// Goes on with so many actions.
+#[unsafe(export_name = "go_on")]
+pub extern "C" fn go_on(actions: u32) {
+    // SAFETY: nobody else uses it now.
+    let begun = unsafe { &mut *BEGUN.0.get() }.as_mut().expect("a work was begun");
+    (0..actions).for_each(|_| begun.act());
+}
+
+/// Frees all; how many bytes were live at most.
+#[unsafe(export_name = "end")]
+pub extern "C" fn end() -> usize {
+    // SAFETY: nobody else uses it now.
+    let begun = unsafe { &mut *BEGUN.0.get() }.take().expect("a work was begun");
+    for (block, layout) in begun.blocks {
+        // SAFETY: it is live, and was allocated with this layout.
+        unsafe { dealloc(block, layout) };
+    }
+    begun.most
+}
+
+impl Begun {
+    #[inline(always)]
+    fn act(&mut self) {
+        let Begun { work, random, blocks, .. } = self;
+        match work.next(blocks.len(), random) {
             Action::Allocate => {
-                let layout = work.layout(&mut random);
+                let layout = work.layout(random);
                 // SAFETY: sizes are not 0.
                 blocks.push((written(unsafe { alloc(layout) }), layout));
-                live += layout.size();
+                self.live += layout.size();
             }
             Action::Free => {
-                let (block, layout) = blocks.swap_remove(below(blocks.len(), &mut random));
+                let (block, layout) = blocks.swap_remove(below(blocks.len(), random));
                 // SAFETY: it is live, and was allocated with this layout.
                 unsafe { dealloc(block, layout) };
-                live -= layout.size();
+                self.live -= layout.size();
             }
             Action::Reallocate => {
-                let index = below(blocks.len(), &mut random);
+                let index = below(blocks.len(), random);
                 let (block, layout) = &mut blocks[index];
                 let size = random.rand_range(work.sizes.clone()) as usize;
-                live = live + size - layout.size();
+                self.live = self.live + size - layout.size();
                 // SAFETY: it is live, was allocated with this layout, and the new size is far from the biggest.
                 unsafe {
                     *block = written(realloc(*block, *layout, size));
@@ -68,13 +110,8 @@ pub extern "C" fn run(work: usize, seed: u32, actions: u32) -> usize {
                 }
             }
         }
-        most = most.max(live);
+        self.most = self.most.max(self.live);
     }
-    for (block, layout) in blocks {
-        // SAFETY: as above.
-        unsafe { dealloc(block, layout) };
-    }
-    most
 }
 
 enum Action {
