@@ -8,8 +8,8 @@ import { basename, extname, join } from 'node:path';
 
 const [name, folder, query] = process.argv.slice(2);
 const TYPES = { '.html': 'text/html', '.mjs': 'text/javascript', '.wasm': 'application/wasm' };
-// Root has no sandbox; the others keep the browser from the network and from this machine's graphics.
-const FLAGS = `--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
+// Root has no sandbox; V8 is to compile once, and optimize; the others keep the browser from the network and from this machine's graphics.
+const FLAGS = `--headless --js-flags=--no-liftoff --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
   --disable-component-update --disable-sync --disable-dev-shm-usage`.split(/\s+/);
 
 let lines;

@@ -5,9 +5,6 @@
 const ACTIONS = 100_000;
 // In a part of it, which is short enough not to be interrupted most of the time.
 const PART = 5000;
-// V8 compiles a function again, optimized, in the background, when it has run for a while; its next call is the first to be fast.
-const WARM_MS = 400;
-const COMPILE_MS = 100;
 const MIB = 1 << 20;
 
 export { exchange, workers } from './workers.mjs';
@@ -18,12 +15,11 @@ const instantiate = async (module) => (await WebAssembly.instantiate(module, {})
 export async function time(query, load, print) {
   const { works, modules, rounds, runs } = await prepare(query, load);
   for (const work of works) {
-    for (const { module } of modules) await warm(module, work);
     for (let round = 0; round < rounds; round++) {
       for (let turn = 0; turn < modules.length; turn++) {
         const { name, module } = modules[(round + turn) % modules.length];
         const exports = await instantiate(module);
-        // The memory grows.
+        // Code is compiled, and the memory grows.
         run(exports, work, 0);
         const nanoseconds = [];
         for (let seed = 1; seed <= runs; seed++) run(exports, work, seed, (value) => nanoseconds.push(value));
@@ -62,13 +58,6 @@ function run({ begin, go_on: goOn, end }, work, seed, tell) {
     tell?.((1e6 * (performance.now() - start)) / PART);
   }
   return end();
-}
-
-async function warm(module, work) {
-  const exports = await instantiate(module);
-  const end = performance.now() + WARM_MS;
-  while (performance.now() < end) run(exports, work, 0);
-  await new Promise((resolve) => setTimeout(resolve, COMPILE_MS));
 }
 
 async function weigh({ name, module }, work, runs, print) {

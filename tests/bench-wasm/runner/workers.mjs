@@ -4,8 +4,7 @@ import { prepare } from './measure.mjs';
 // As the modules are built: `SHARED_MEMORY` in `src/module.rs`.
 const MEMORY = { initial: 32, maximum: 4096, shared: true };
 const STACK = 64 * 1024;
-const WARM_MS = 150;
-const COMPILE_MS = 50;
+const WARM_MS = 50;
 const MEASURE_MS = 200;
 
 const Worker = globalThis.Worker ?? (await import('node:worker_threads')).Worker;
@@ -55,8 +54,8 @@ async function measure(module, count, isShared) {
     const pairs = await Promise.all(answers);
     return pairs.reduce((sum, count) => sum + count) / microseconds;
   };
+  // Code is compiled, and each place has its block.
   await runFor(WARM_MS);
-  await sleep(COMPILE_MS);
   const rate = await runFor(MEASURE_MS);
   await Promise.all(started.map(({ worker }) => worker.terminate()));
   return rate;

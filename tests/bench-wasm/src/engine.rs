@@ -59,6 +59,8 @@ impl Engine {
         let Plan { rounds, runs, .. } = plan;
         let query = format!("works={}&allocators={}&rounds={rounds}&runs={runs}", works.join(","), names.join(","));
         let mut node = Command::new("node");
+        // V8's first compiler is fast and its code is slow; when the second one is done nobody knows, least of all on a busy machine.
+        node.arg("--no-liftoff");
         node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("runner").join(script)).arg(function).arg(folder).arg(query);
         lines(&mut node)?.iter().map(|line| read(line)).collect()
     }
