@@ -1,12 +1,14 @@
 //! What the benchmarks share: the allocators ([`subject`], [`peers`]), what is done to them ([`patterns`], [`workloads`], [`latency`],
-//! `memory`) and the arithmetic on the results ([`numbers`], [`figures`]).
+//! `memory`), the arithmetic on the results ([`numbers`], [`figures`]), and what the benchmarks of other machines need ([`command`], [`table`]).
 
+pub mod command;
 pub mod figures;
 pub mod latency;
 pub mod numbers;
 pub mod patterns;
 pub mod peers;
 pub mod subject;
+pub mod table;
 pub mod workloads;
 
 #[cfg(target_os = "linux")]

@@ -62,6 +62,12 @@ enum Bench {
         #[arg(last = true, value_name = "ARGUMENTS")]
         arguments: Vec<String>,
     },
+    /// coreheap and other allocators in WebAssembly modules, in Node and Chromium: time, memory, code size, workers (`-- --help` says more)
+    Wasm {
+        /// Arguments for the benchmark, after `--`
+        #[arg(last = true, value_name = "ARGUMENTS")]
+        arguments: Vec<String>,
+    },
     /// coreheap and other allocators, many workloads, time and peak memory, a process for each (`-- --help` says more)
     Hosted {
         /// Arguments for the benchmark, after `--`
@@ -89,10 +95,12 @@ fn run(command: Command) -> io::Result<ExitCode> {
             shell::hand_over("cargo run --release -p coreheap-bench --bin", &["quick".into(), "--".into()], &arguments)
         }
         Command::Bench(Bench::Bare { arguments }) => {
-            for need in steps::BENCH_BARE {
-                need.provide().map_err(|(rig::Missing::NotHere(why) | rig::Missing::NotInstalled(why))| io::Error::other(why))?;
-            }
+            provide(steps::BENCH_BARE)?;
             shell::hand_over("cargo run --release -p coreheap-bench-bare --", &[], &arguments)
+        }
+        Command::Bench(Bench::Wasm { arguments }) => {
+            provide(steps::BENCH_WASM)?;
+            shell::hand_over("cargo run --release -p coreheap-bench-wasm --", &[], &arguments)
         }
         Command::Bench(Bench::Hosted { arguments }) => {
             // The library that real programs are started with.
@@ -105,4 +113,11 @@ fn run(command: Command) -> io::Result<ExitCode> {
             Ok(shell::exit_code(status))
         }
     }
+}
+
+/// Sees to it that all of this is there.
+fn provide(needs: &[rig::Need]) -> io::Result<()> {
+    (needs.iter()).try_for_each(|need| {
+        need.provide().map_err(|(rig::Missing::NotHere(why) | rig::Missing::NotInstalled(why))| io::Error::other(why))
+    })
 }

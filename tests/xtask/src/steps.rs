@@ -9,7 +9,7 @@ mod machines;
 
 use crate::rig::Need;
 
-pub use machines::BENCH_BARE;
+pub use machines::{BENCH_BARE, BENCH_WASM};
 
 /// One thing that is checked.
 pub struct Step {

@@ -7,11 +7,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use coreheap_bench::numbers::median;
+use coreheap_bench::table::{Table, write_csv};
 use coreheap_bench_bare::exchange::{BYTES, Exchange};
 use coreheap_bench_bare::*;
 
 use crate::firmware::{Program, numbers, run_harts};
-use crate::table::{Table, write_csv};
 
 const CORES: [usize; 3] = [1, 2, 4];
 /// How long a run is, here and in `harts.rs`.

@@ -3,11 +3,11 @@
 use std::io;
 use std::path::Path;
 
+use coreheap_bench::table::{Table, grouped, write_csv};
 use coreheap_bench_bare::count::CALLS;
 
 use crate::Peer;
 use crate::firmware::{BOARDS, Board, Program, numbers};
-use crate::table::{Table, grouped, write_csv};
 
 /// Twice the live set; and what allocators get that cannot use so little.
 const BYTES: [usize; 2] = [32 << 10, 64 << 10];

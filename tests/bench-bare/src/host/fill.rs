@@ -3,10 +3,10 @@
 use std::io;
 
 use coreheap_bench::numbers::median;
+use coreheap_bench::table::{Table, write_csv};
 
 use crate::Peer;
 use crate::firmware::{BOARDS, Program, numbers};
-use crate::table::{Table, write_csv};
 
 const SIZES: [usize; 7] = [4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 256 << 10, 4 << 20];
 

@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use coreheap_bench::command::{lines, target_dir};
+
 /// A machine of QEMU's that counts instructions.
 pub struct Board {
     /// What it is called in the tables.
@@ -59,11 +61,6 @@ impl Program<'_> {
     }
 }
 
-/// Where cargo builds: this program lies in `target/release`.
-pub fn target_dir() -> io::Result<PathBuf> {
-    Ok(std::env::current_exe()?.ancestors().nth(2).map(Path::to_path_buf).unwrap_or_default())
-}
-
 impl Board {
     /// Runs a program with these arguments, and counts instructions if asked to; what it prints, line by line.
     pub fn run(&self, program: &Path, counts: bool, arguments: &[&str]) -> io::Result<Vec<String>> {
@@ -76,7 +73,7 @@ impl Board {
             command.args(["-icount", "shift=7,sleep=off"]);
         }
         command.arg("-kernel").arg(program);
-        lines(command)
+        lines(&mut command)
     }
 }
 
@@ -86,18 +83,7 @@ pub fn run_harts(program: &Path, harts: usize) -> io::Result<Vec<String>> {
     command.args(["-machine", "virt", "-bios", "none", "-m", "256M", "-smp", &harts.to_string(), "-display", "none"]);
     command.args(["-serial", "none", "-monitor", "none", "-semihosting-config"]);
     command.arg(format!("enable=on,target=native,arg=program,arg={harts}")).arg("-kernel").arg(program);
-    lines(command)
-}
-
-/// What a command prints.
-fn lines(mut command: Command) -> io::Result<Vec<String>> {
-    let output = command.stdin(std::process::Stdio::null()).output()?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    if !output.status.success() {
-        let words = text(&output.stdout) + &text(&output.stderr);
-        return Err(io::Error::other(format!("{command:?}: {}\n{words}", output.status)));
-    }
-    Ok(text(&output.stdout).lines().map(str::to_string).collect())
+    lines(&mut command)
 }
 
 /// The numbers of each line that begins with this word.

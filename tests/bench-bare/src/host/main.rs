@@ -7,14 +7,12 @@
 //! | `fill.rs` | how full a region can be |
 //! | `size.rs` | code and data |
 //! | `cores.rs` | several cores at once |
-//! | `table.rs` | Markdown and CSV |
 
 mod cores;
 mod count;
 mod fill;
 mod firmware;
 mod size;
-mod table;
 
 use std::io;
 

@@ -3,11 +3,11 @@
 use std::io;
 use std::path::Path;
 
+use coreheap_bench::table::{Table, grouped, write_csv};
 use object::{Object, ObjectSection, SectionKind};
 
 use crate::Peer;
 use crate::firmware::Program;
-use crate::table::{Table, grouped, write_csv};
 
 const TARGETS: [&str; 3] = ["thumbv6m-none-eabi", "thumbv7em-none-eabihf", "riscv32imc-unknown-none-elf"];
 const OPT_LEVELS: [&str; 2] = ["s", "z"];

@@ -109,7 +109,7 @@ pub const STEPS: &[Step] = &[
         shows: "all tests but benchmarks and the C library on 32-bit x86",
         needs: &[LINUX, Target("stable", I686)],
         env: &[("CARGO_TARGET_I686_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld")],
-        command: "cargo test --workspace --exclude coreheap-bench --exclude coreheap-bench-bare --exclude coreheap-c --exclude xtask --lib --tests --no-fail-fast --target i686-unknown-linux-musl",
+        command: "cargo test --workspace --exclude coreheap-bench --exclude coreheap-bench-bare --exclude coreheap-bench-wasm --exclude coreheap-c --exclude xtask --lib --tests --no-fail-fast --target i686-unknown-linux-musl",
         proof: Tests,
         ..STEP
     },

@@ -31,6 +31,15 @@ pub const BENCH_BARE: &[Need] = &[
     Program("qemu-system-riscv32", QEMU_MISC),
     Program("qemu-system-riscv64", QEMU_MISC),
 ];
+/// What `cargo xtask bench wasm` builds with, and runs in.
+pub const BENCH_WASM: &[Need] = &[
+    Target("stable", WASM),
+    Nightly,
+    Component("nightly", "rust-src"),
+    Program("wasm-opt", "binaryen"),
+    NODE,
+    Program("chromium", "chromium"),
+];
 
 /// In their order.
 pub const STEPS: &[Step] = &[

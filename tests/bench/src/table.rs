@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::firmware::target_dir;
+use crate::command::target_dir;
 
 /// A table, whose first column has the names of the rows.
 pub struct Table {
