@@ -1,11 +1,12 @@
-//! The steps of `cargo xtask test`, in the order in which they run: first those on this machine ([`host`]), then those on others, in
-//! emulators ([`machines`]).
+//! The steps of `cargo xtask test`, in the order in which they run: first those on this machine ([`host`]), then those for Windows
+//! ([`windows`]), then those on others, in emulators ([`machines`]).
 //!
 //! A command is one line of words between spaces; `{target}` is cargo's target folder. Steps share it where compiler and flags are
 //! the same, so that little is built twice.
 
 mod host;
 mod machines;
+mod windows;
 
 use crate::rig::Need;
 
@@ -50,5 +51,5 @@ const STEP: Step =
 
 /// All steps.
 pub fn all() -> impl Iterator<Item = &'static Step> {
-    host::STEPS.iter().chain(machines::STEPS)
+    host::STEPS.iter().chain(windows::STEPS).chain(machines::STEPS)
 }
