@@ -19,8 +19,7 @@ use coreheap_tests::rng::Rng;
 use windows_sys::Win32::Foundation::HANDLE;
 use windows_sys::Win32::System::Diagnostics::Debug::{CONTEXT, CONTEXT_CONTROL_AMD64, GetThreadContext};
 use windows_sys::Win32::System::Threading::{
-    GetCurrentThreadId, GetThreadId, OpenThread, ResumeThread, SuspendThread, THREAD_GET_CONTEXT,
-    THREAD_QUERY_LIMITED_INFORMATION, THREAD_SUSPEND_RESUME,
+    GetCurrentThreadId, OpenThread, ResumeThread, SuspendThread, THREAD_GET_CONTEXT, THREAD_SUSPEND_RESUME,
 };
 
 /// More than core heaps, so that leases are taken from each other.
@@ -28,7 +27,7 @@ const WORKERS: usize = 6;
 const CORES: usize = 1;
 
 /// A thread that uses the heap.
-struct Known(HANDLE);
+struct Known(u32, HANDLE);
 
 // SAFETY: any thread may use a handle.
 unsafe impl Send for Known {}
@@ -36,13 +35,26 @@ unsafe impl Send for Known {}
 static KNOWN: Mutex<Vec<Known>> = Mutex::new(Vec::new());
 static BARRIERS: AtomicUsize = AtomicUsize::new(0);
 
-/// Makes this thread known to [`Stopping`].
-fn begin() {
-    let rights = THREAD_SUSPEND_RESUME | THREAD_GET_CONTEXT | THREAD_QUERY_LIMITED_INFORMATION;
-    // SAFETY: this thread.
-    let handle = unsafe { OpenThread(rights, 0, GetCurrentThreadId()) };
-    assert!(!handle.is_null());
-    KNOWN.lock().expect("no panic").push(Known(handle));
+/// While it lives, [`Stopping`] knows this thread.
+struct Registration;
+
+impl Registration {
+    fn new() -> Self {
+        // SAFETY: this thread; takes nothing.
+        unsafe {
+            let (rights, this) = (THREAD_SUSPEND_RESUME | THREAD_GET_CONTEXT, GetCurrentThreadId());
+            let handle = OpenThread(rights, 0, this);
+            assert!(!handle.is_null());
+            KNOWN.lock().expect("no panic").push(Known(this, handle));
+        }
+        Registration
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        KNOWN.lock().expect("no panic").retain(|known| known.0 as usize != Stopping::this());
+    }
 }
 
 /// What the system wants it aligned to.
@@ -62,14 +74,14 @@ unsafe impl Threads for Stopping {
         BARRIERS.fetch_add(1, Ordering::Relaxed);
         // One at a time, or two would stop each other for good.
         for known in KNOWN.lock().expect("no panic").iter() {
-            // SAFETY: a thread's handle, with the rights for this. Between stopping it and letting it go nothing is done that might need a
-            // lock. A thread that has ended cannot be stopped, and need not be.
+            // SAFETY: a living thread's handle, with the rights for this. Nothing between stopping it and letting it go may need a lock.
             unsafe {
-                if GetThreadId(known.0) != GetCurrentThreadId() && SuspendThread(known.0) != u32::MAX {
+                if known.0 as usize != Self::this() {
+                    SuspendThread(known.1);
                     let mut context: Aligned = std::mem::zeroed();
                     context.0.ContextFlags = CONTEXT_CONTROL_AMD64;
-                    let stands_still = GetThreadContext(known.0, &mut context.0) != 0;
-                    ResumeThread(known.0);
+                    let stands_still = GetThreadContext(known.1, &mut context.0) != 0;
+                    ResumeThread(known.1);
                     assert!(stands_still);
                 }
             }
@@ -114,9 +126,9 @@ fn leases_are_taken_from_threads_that_work() {
     static EXCHANGE: Mutex<Vec<Filled>> = Mutex::new(Vec::new());
     static START: Barrier = Barrier::new(WORKERS + 1);
     static DONE: AtomicBool = AtomicBool::new(false);
-    begin();
+    let _main = Registration::new();
     let work = |seed| {
-        begin();
+        let _worker = Registration::new();
         START.wait();
         let (mut rng, mut kept) = (Rng::new(seed), Vec::new());
         while !DONE.load(Ordering::Relaxed) {
