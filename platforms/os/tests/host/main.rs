@@ -9,7 +9,6 @@ mod exchange;
 mod kinds;
 mod parcel;
 mod purges;
-#[macro_use]
 mod support;
 
 cfg_if::cfg_if! {
