@@ -30,8 +30,9 @@
 //! What other threads were just doing to a heap when one thread calls `fork` stays half done in the child: the heap works on, and
 //! the blocks they had in hand are lost there.
 //!
-//! On Windows: any thread, under the loader's lock and in exception handlers as well; but the first use of all looks functions up, for which the
-//! system may take locks of its own. A library with a heap may be unloaded when nobody uses the heap any more; its memory stays.
+//! On Windows: any thread, under the loader's lock, in exception handlers, and while the process ends and other threads were stopped wherever they
+//! were; but the first use of all looks functions up, for which the system may take locks of its own. A library with a heap may be unloaded
+//! when nobody uses the heap any more; its memory stays.
 //!
 //! Every call keeps `errno`, on Windows `GetLastError`.
 

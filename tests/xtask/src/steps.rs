@@ -42,6 +42,7 @@ pub enum Proof {
     Words(&'static str),
 }
 
+const LINUX: Need = Need::Host("linux", "x86_64");
 const THUMB: &str = "thumbv7em-none-eabihf";
 const THUMB_V6: &str = "thumbv6m-none-eabi";
 

@@ -2,7 +2,7 @@
 //!
 //! *Role*: the page source of [`Coreheap`](crate::Coreheap) on Windows, which never overcommits: a region is reserved, which costs nothing
 //! but addresses, and what is committed of it counts against what memory and paging file can hold. A refused commit is a refused
-//! allocation.
+//! allocation, also while the system is about to enlarge the paging file: nothing here waits for that.
 //!
 //! *Contexts*: every call may be made from any thread; nothing allocates, nothing is locked but for the system's own look for a
 //! function when a region is reserved, and `GetLastError` is kept.

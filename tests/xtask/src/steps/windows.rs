@@ -1,17 +1,13 @@
 //! What is checked for Windows: run under Wine, or compiled.
 
 use super::Proof::Tests;
-use super::{STEP, Step};
+use super::{LINUX, STEP, Step};
 use crate::rig::Need::{self, Component, Program, Target};
 
 const WINDOWS: Need = Target("stable", "x86_64-pc-windows-gnu");
 /// Wine keeps its files in cargo's target folder, see `tests/wine/run.sh`.
-const WINE: &[Need] = &[
-    WINDOWS,
-    Program("x86_64-w64-mingw32-gcc", "gcc-mingw-w64-x86-64"),
-    Program("wine", "wine wine64"),
-    Program("flock", "util-linux"),
-];
+const WINE: &[Need] =
+    &[LINUX, WINDOWS, Program("x86_64-w64-mingw32-gcc", "gcc-mingw-w64-x86-64"), Program("wine", "wine wine64")];
 /// In Wine a backtrace takes seconds, and tests panic on purpose.
 const RUN: &[(&str, &str)] = &[
     ("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", "tests/wine/run.sh"),
