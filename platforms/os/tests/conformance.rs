@@ -1,17 +1,11 @@
 //! The conformance suite over this system's memory, as every port runs it over its own.
 
 use coreheap_os::HostPages;
-use coreheap_os::coreheap::sources::Limited;
 use coreheap_tests::conformance::conformance;
 
 #[test]
 fn the_systems_memory_conforms() {
     conformance(HostPages::new);
-}
-
-#[test]
-fn limited_memory_conforms() {
-    conformance(|| Limited::new(HostPages::new(), 20 << 20));
 }
 
 cfg_if::cfg_if! {

@@ -196,6 +196,21 @@ fn large_pages_are_committed_whole() {
 }
 
 #[test]
+fn a_heap_that_is_dropped_releases_its_regions() {
+    let heap = Coreheap::new();
+    let layout = std::alloc::Layout::from_size_align(3 * MIB, PAGE).expect("a layout");
+    let block = heap.allocate(layout).expect("memory");
+    fill(block, 3 * MIB, 1);
+    assert!(is_all(block, 3 * MIB, MEM_COMMIT));
+    // SAFETY: a block of this heap, used no more.
+    unsafe { heap.deallocate(block, layout) };
+    heap.purge();
+    assert!(is_all(block, 3 * MIB, MEM_RESERVE), "a purge decommits");
+    drop(heap);
+    assert!(is_all(block, 3 * MIB, MEM_FREE));
+}
+
+#[test]
 fn the_clock_goes_forward() {
     let first = VirtualAlloc.now_ms();
     assert!(first > 0);
