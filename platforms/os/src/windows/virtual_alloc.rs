@@ -123,7 +123,7 @@ pub unsafe fn release(start: NonNull<u8>) {
     unsafe { VirtualFree(start.as_ptr().cast(), 0, MEM_RELEASE) };
 }
 
-/// Of `VirtualAlloc2`.
+/// Is not in every Windows, so it is no import.
 type VirtualAlloc2 = unsafe extern "system" fn(
     process: HANDLE,
     at: *const c_void,
@@ -134,12 +134,10 @@ type VirtualAlloc2 = unsafe extern "system" fn(
     parameter_count: u32,
 ) -> *mut c_void;
 
-/// Reserves at a multiple of `align`, if the system can do that.
+/// Reserves at a multiple of `align`, if this Windows can do that.
 fn reserve_aligned(size: usize, align: usize) -> Option<NonNull<u8>> {
-    if align <= GRANULARITY {
-        return new_region(size, MEM_RESERVE);
-    }
-    let virtual_alloc2 = find(c"kernelbase.dll", c"VirtualAlloc2")?;
+    let virtual_alloc2 = if align > GRANULARITY { find(c"kernelbase.dll", c"VirtualAlloc2") } else { None };
+    let Some(virtual_alloc2) = virtual_alloc2 else { return new_region(size, MEM_RESERVE) };
     let mut requirements =
         MEM_ADDRESS_REQUIREMENTS { LowestStartingAddress: null_mut(), HighestEndingAddress: null_mut(), Alignment: align };
     let mut parameter = MEM_EXTENDED_PARAMETER {
