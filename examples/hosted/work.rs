@@ -10,7 +10,7 @@ use coreheap_os::HostGeometry;
 use crate::allocator::COREHEAP;
 use crate::corpus;
 use crate::index::Index;
-use crate::memory::status_kib;
+use crate::memory::{peak_kib, resident_kib};
 use crate::query::Query;
 use crate::{ALLOCATOR, pipeline};
 
@@ -53,11 +53,11 @@ pub fn run(folder: &Path, shown: &[String]) -> io::Result<()> {
     let start = Instant::now();
     drop(index);
     report("drop", start.elapsed().as_secs_f64());
-    report_kib("peak", status_kib("VmHWM"));
-    report_kib("left", status_kib("VmRSS"));
+    report_kib("peak", peak_kib());
+    report_kib("left", resident_kib());
     if ALLOCATOR.is_coreheap() {
         COREHEAP.purge();
-        report_kib("purged", status_kib("VmRSS"));
+        report_kib("purged", resident_kib());
     }
     Ok(())
 }

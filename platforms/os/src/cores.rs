@@ -6,22 +6,21 @@
 //!
 //! *Invariant* D1: the kind is decided once and never changes; the slots of the other kinds stay empty.
 
-use core::ffi::{CStr, c_char};
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use coreheap::{Block, Blocks, CoreHeap, CoreLocal, CoreSlot, Geometry, SizeClass};
 
-use crate::fork;
-use crate::leases::{LeasedCores, may_lease};
+use crate::leases::LeasedCores;
 use crate::marks::MarkedCores;
 use crate::rseq::{RseqCores, probe};
+use crate::system;
 
 /// How contexts are kept off each other's magazines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CoresKind {
     /// By Linux' restartable sequences: a core heap is whose core it is.
     Rseq,
-    /// By leasing core heaps to threads, which needs a memory barrier on all cores at once (Linux 4.14).
+    /// By leasing core heaps to threads, which needs a memory barrier on all cores at once (Linux 4.14, Windows).
     Leases,
     /// By a mark on each core heap: an atomic operation for each pop and push, on any system.
     Marks,
@@ -38,8 +37,9 @@ const UNDECIDED: u8 = 0;
 ///
 /// Restartable sequences are used on x86-64 Linux, with glibc 2.35 or later which registers threads for them
 /// (`__rseq_size` is not 0), a kernel that has `membarrier` for them (5.10 or later) and at most 512 possible cores; not under
-/// Valgrind and Miri. On other Linux systems core heaps are leased to threads; where the kernel forbids that, or when the environment
-/// variable `COREHEAP_CORES` is `marks`, a mark on each core heap is used. `COREHEAP_CORES=portable` is the best without sequences.
+/// Valgrind and Miri. On other Linux systems, and on Windows, core heaps are leased to threads; where the kernel forbids that, under Wine,
+/// whose barrier does nothing, or when the environment variable `COREHEAP_CORES` is `marks`, a mark on each core heap is used.
+/// `COREHEAP_CORES=portable` is the best without sequences.
 ///
 /// Any context may use it, signal handlers included, but see the limits in the crate's documentation.
 #[derive(Debug)]
@@ -87,14 +87,14 @@ impl HostCores {
     }
 
     fn settle(&self, kind: CoresKind) -> CoresKind {
-        fork::watch();
+        system::watch_forks();
         let settled = self.kind.compare_exchange(UNDECIDED, kind as u8 + 1, Ordering::AcqRel, Ordering::Acquire);
         settled.map_or_else(|earlier| CoresKind::ALL[usize::from(earlier) - 1], |_| kind)
     }
 }
 
 fn best_portable() -> CoresKind {
-    if may_lease() { CoresKind::Leases } else { CoresKind::Marks }
+    if system::has_barrier() { CoresKind::Leases } else { CoresKind::Marks }
 }
 
 impl Default for HostCores {
@@ -206,24 +206,14 @@ enum Wish {
     Marks,
 }
 
-/// What the variable `COREHEAP_CORES` says. The C library's `getenv` would do; this needs no lock and no memory.
+/// What the variable `COREHEAP_CORES` says.
 fn wish() -> Option<Wish> {
-    unsafe extern "C" {
-        static environ: *const *const c_char;
+    let is = system::cores_variable_is;
+    if cfg!(miri) || is("portable") {
+        Some(Wish::Portable)
+    } else if is("marks") {
+        Some(Wish::Marks)
+    } else {
+        None
     }
-    if cfg!(miri) {
-        return Some(Wish::Portable);
-    }
-    // SAFETY: the C library's list: null, or pointers to strings up to a null pointer.
-    unsafe {
-        let mut entry = environ;
-        while !entry.is_null() && !(*entry).is_null() {
-            match CStr::from_ptr(*entry).to_bytes() {
-                b"COREHEAP_CORES=portable" => return Some(Wish::Portable),
-                b"COREHEAP_CORES=marks" => return Some(Wish::Marks),
-                _ => entry = entry.add(1),
-            }
-        }
-    }
-    None
 }

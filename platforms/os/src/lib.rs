@@ -11,9 +11,9 @@
 //! # }
 //! ```
 //!
-//! *Role*: the port for systems with virtual memory and threads. It adds to the core crate where memory comes from ([`Mmap`]), how
-//! contexts are kept off each other's magazines ([`HostCores`]), and a background thread that gives idle memory back
-//! ([`Purger`], feature `std`).
+//! *Role*: the port for systems with virtual memory and threads. It adds to the core crate where memory comes from ([`HostPages`]:
+//! `mmap`, or `VirtualAlloc` on Windows), how contexts are kept off each other's magazines ([`HostCores`]), and a background thread that
+//! gives idle memory back ([`Purger`], feature `std`). What differs between systems is in `unix` and `windows`, under the same names.
 //!
 //! # Who may call what
 //!
@@ -30,7 +30,11 @@
 //! What other threads were just doing to a heap when one thread calls `fork` stays half done in the child: the heap works on, and
 //! the blocks they had in hand are lost there.
 //!
-//! Every call keeps `errno`.
+//! On Windows: any thread, under the loader's lock, in exception handlers, and while the process ends and other threads were stopped wherever they
+//! were; but the first use of all looks functions up, for which the system may take locks of its own. A library with a heap may be unloaded
+//! when nobody uses the heap any more; its memory stays.
+//!
+//! Every call keeps `errno`, on Windows `GetLastError`.
 
 #![no_std]
 #![deny(missing_docs)]
@@ -46,14 +50,24 @@ pub use coreheap;
 use coreheap::{Heap, PageSource};
 
 mod cores;
-mod errno;
-mod fork;
+mod holder;
 mod leases;
 mod marks;
-mod membarrier;
-mod mmap;
 #[cfg(feature = "std")]
 mod purger;
+mod sizes;
+
+cfg_if::cfg_if! {
+    if #[cfg(windows)] {
+        mod windows;
+        use windows as system;
+        pub use windows::{LargePages, VirtualAlloc};
+    } else {
+        mod unix;
+        use unix as system;
+        pub use unix::Mmap;
+    }
+}
 
 cfg_if::cfg_if! {
     if #[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64", target_pointer_width = "64", not(miri)))] {
@@ -65,9 +79,9 @@ cfg_if::cfg_if! {
 }
 
 pub use cores::{CoresKind, HostCores};
-pub use mmap::Mmap;
 #[cfg(feature = "std")]
 pub use purger::Purger;
+pub use system::HostPages;
 
 cfg_if::cfg_if! {
     if #[cfg(target_env = "musl")] {
@@ -79,11 +93,11 @@ cfg_if::cfg_if! {
     }
 }
 
-/// The allocator for hosted programs, with memory from [`Mmap`]. Made to be a `static`.
-pub type Coreheap = OsHeap<Mmap>;
+/// The allocator for hosted programs, with memory from [`HostPages`]. Made to be a `static`.
+pub type Coreheap = OsHeap<HostPages>;
 
 /// The allocator for hosted programs, with memory from any source, for example a
-/// [`Limited<Mmap>`](coreheap::sources::Limited).
+/// [`Limited<HostPages>`](coreheap::sources::Limited).
 ///
 /// It is a [`Heap`], whose functions it has. `new` needs no memory and runs nothing; everything is set up on first use, by
 /// whatever thread comes first.
@@ -94,7 +108,7 @@ pub struct OsHeap<S: PageSource> {
 impl Coreheap {
     /// An empty heap.
     pub const fn new() -> Self {
-        Self::with_source(Mmap::new())
+        Self::with_source(HostPages::new())
     }
 }
 

@@ -1,14 +1,15 @@
 //! [`MarkedCores`]: many cores, any context, on any system: a mark on each core heap.
 //!
 //! *Role*: what [`HostCores`](crate::HostCores) uses where there is nothing better: one atomic operation for each pop or push. It is the core crate's `TryFlag` with a
-//! mark that a `fork` cannot leave behind ([`fork`](crate::fork)).
+//! mark that a `fork` cannot leave behind.
 //!
 //! *Concurrency*: L1 of `CoreLocal` holds because only the context that has a slot's mark uses the core heap in it. The number of
 //! the core is a hint, for speed. A mark that is taken is passed by: the next slot is tried, then the page bitmaps serve.
 
 use coreheap::{Block, Blocks, CoreHeap, CoreLocal, CoreSlot, Geometry, SizeClass};
 
-use crate::fork::{Held, Holder};
+use crate::holder::{Held, Holder};
+use crate::system::core_number;
 
 /// How many slots there are; more cores than that share them.
 pub const CORES: usize = 64;
@@ -114,25 +115,5 @@ unsafe impl CoreLocal for MarkedCores {
             core::hint::spin_loop();
         }
         None
-    }
-}
-
-cfg_if::cfg_if! {
-    if #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))] {
-        /// The number of the core this runs on: a read of shared memory, no system call.
-        #[inline(always)]
-        fn core_number() -> usize {
-            // SAFETY: takes nothing. An error is a number like any other.
-            unsafe { libc::sched_getcpu() as usize }
-        }
-    } else {
-        /// A number that tells threads apart, from where their stacks lie.
-        #[inline(always)]
-        fn core_number() -> usize {
-            let here = 0u8;
-            // Stacks are some 100 KiB apart or more; the multiplication spreads their distances over the upper bits.
-            let stack = (&raw const here).addr() >> 17;
-            stack.wrapping_mul(0x9e37_79b9) >> 7
-        }
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use coreheap::PageSource;
 
 use crate::OsHeap;
+use crate::system::processor_time;
 
 /// A process that used less of one core than this part of the interval counts as idle.
 const IDLE_PART: u32 = 50;
@@ -73,12 +74,4 @@ impl<S: PageSource> OsHeap<S> {
             }
         }
     }
-}
-
-/// How long the process's threads have run, all together.
-fn processor_time() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: a valid place for the answer.
-    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

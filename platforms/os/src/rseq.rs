@@ -36,8 +36,9 @@ use core::sync::atomic::{AtomicIsize, AtomicU32, AtomicUsize, Ordering};
 
 use coreheap::{CoreHeap, CoreSlot, Geometry};
 
-use crate::fork::{self, Holder};
-use crate::membarrier::RESTART;
+use crate::holder::Holder;
+use crate::system::generation;
+use crate::system::membarrier::RESTART;
 
 mod probe;
 mod sequences;
@@ -127,7 +128,7 @@ impl RseqCores {
 
     /// The core this runs on: a hint.
     pub fn core(&self) -> usize {
-        let generation = fork::generation();
+        let generation = generation();
         if self.looked_through.load(Ordering::Relaxed) != generation {
             self.look_through(generation);
         }

@@ -1,11 +1,12 @@
-//! The steps of `cargo xtask test`, in the order in which they run: first those on this machine ([`host`]), then those on others, in
-//! emulators ([`machines`]).
+//! The steps of `cargo xtask test`, in the order in which they run: first those on this machine ([`host`]), then those for Windows
+//! ([`windows`]), then those on others, in emulators ([`machines`]).
 //!
 //! A command is one line of words between spaces; `{target}` is cargo's target folder. Steps share it where compiler and flags are
 //! the same, so that little is built twice.
 
 mod host;
 mod machines;
+mod windows;
 
 use crate::rig::Need;
 
@@ -41,6 +42,7 @@ pub enum Proof {
     Words(&'static str),
 }
 
+const LINUX: Need = Need::Host("linux", "x86_64");
 const THUMB: &str = "thumbv7em-none-eabihf";
 const THUMB_V6: &str = "thumbv6m-none-eabi";
 
@@ -50,5 +52,5 @@ const STEP: Step =
 
 /// All steps.
 pub fn all() -> impl Iterator<Item = &'static Step> {
-    host::STEPS.iter().chain(machines::STEPS)
+    host::STEPS.iter().chain(windows::STEPS).chain(machines::STEPS)
 }

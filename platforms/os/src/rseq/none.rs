@@ -17,6 +17,7 @@ pub fn probe() -> Option<Area> {
     None
 }
 
+#[allow(clippy::extra_unused_type_parameters, reason = "they are used where there are sequences")]
 impl RseqCores {
     /// Whether there may be sequences.
     pub const POSSIBLE: bool = false;

@@ -9,8 +9,8 @@ use core::ffi::CStr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::CORES;
-use crate::errno::Errno;
-use crate::membarrier::RESTART;
+use crate::system::errno::Errno;
+use crate::system::membarrier::RESTART;
 
 /// Where threads find their areas.
 #[derive(Clone, Copy, Debug)]

@@ -8,6 +8,7 @@ use coreheap_os::{Coreheap, CoresKind, HostGeometry};
 
 use crate::HEAP;
 use crate::support::{cases, expected_kind, portable_kind};
+use crate::system::{error, set_error};
 
 cases! {
     fn the_best_kind_is_used_unless_told_otherwise() {
@@ -121,19 +122,17 @@ cases! {
         assert!(alone > 1000);
     }
 
-    fn errno_is_kept() {
-        // SAFETY: this thread's own variable; blocks of the heap.
-        unsafe {
-            let heap = Coreheap::new();
-            *libc::__errno_location() = 1234;
-            let layout = std::alloc::Layout::from_size_align(40, 8).expect("a layout");
-            let huge = std::alloc::Layout::from_size_align(isize::MAX as usize / 2, 8).expect("a layout");
-            let block = heap.allocate(layout).expect("memory");
-            assert!((0..4).any(|_| heap.allocate(huge).is_none()), "no system has so much");
-            heap.deallocate(block, layout);
-            heap.purge();
-            drop(heap);
-            assert_eq!(*libc::__errno_location(), 1234);
-        }
+    fn the_last_error_is_kept() {
+        let heap = Coreheap::new();
+        set_error(1234);
+        let layout = std::alloc::Layout::from_size_align(40, 8).expect("a layout");
+        let huge = std::alloc::Layout::from_size_align(isize::MAX as usize / 2, 8).expect("a layout");
+        let block = heap.allocate(layout).expect("memory");
+        assert!((0..4).any(|_| heap.allocate(huge).is_none()), "no system has so much");
+        // SAFETY: a block of the heap.
+        unsafe { heap.deallocate(block, layout) };
+        heap.purge();
+        drop(heap);
+        assert_eq!(error(), 1234);
     }
 }

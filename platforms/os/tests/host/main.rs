@@ -2,19 +2,28 @@
 //!
 //! Each case runs in a process of its own, once with each way of keeping contexts apart (see [`support::cases!`]).
 
-#![cfg(target_os = "linux")]
+#![cfg(any(target_os = "linux", windows))]
 
 mod ends;
 mod exchange;
-mod forks;
 mod kinds;
 mod parcel;
 mod purges;
-#[cfg(not(target_env = "musl"))]
-mod second_copy;
-mod signals;
-#[macro_use]
 mod support;
+
+cfg_if::cfg_if! {
+    if #[cfg(windows)] {
+        #[path = "windows.rs"]
+        mod system;
+    } else {
+        mod forks;
+        #[cfg(not(target_env = "musl"))]
+        mod second_copy;
+        mod signals;
+        #[path = "linux.rs"]
+        mod system;
+    }
+}
 
 #[global_allocator]
 static HEAP: coreheap_os::Coreheap = coreheap_os::Coreheap::new();

@@ -1,9 +1,8 @@
 //! What is checked on this machine.
 
-use super::{Proof::Tests, STEP, Step, THUMB, THUMB_V6};
-use crate::rig::Need::{self, Component, Host, Nightly, Prepared, Program, Target};
+use super::{LINUX, Proof::Tests, STEP, Step, THUMB, THUMB_V6};
+use crate::rig::Need::{self, Component, Nightly, Prepared, Program, Target};
 
-const LINUX: Need = Host("linux", "x86_64");
 const I686: &str = "i686-unknown-linux-musl";
 const MUSL: &str = "x86_64-unknown-linux-musl";
 /// Three quarters of the time that the optimised tests take to build is link-time optimisation; the code that is tested is

@@ -1,41 +1,14 @@
-//! What survives a `fork`, and what does not.
+//! [`Holder`]: a mark that at most one context has at a time, and that no `fork` can leave behind.
 //!
-//! *Role*: two of the ways of being alone on a core heap ([`marks`](crate::marks), [`rseq`](crate::rseq)) mark it with a [`Holder`]. The child of a `fork` is a copy of the whole process with one thread only, so a mark that another thread had set
-//! would stay for ever; a mark says in which process it was set, and one from a parent is void.
+//! *Role*: two of the ways of being alone on a core heap ([`marks`](crate::marks), [`rseq`](crate::rseq)) mark it with a `Holder`. The
+//! child of a `fork` is a copy of the whole process with one thread only, so a mark that another thread had set would stay for ever; a mark
+//! says in which process it was set ([`generation`]), and one from a parent is void.
 //!
-//! *Invariants*
-//! - F1: `GENERATION` changes only in the child of a `fork`, before anything else runs there.
-//! - F2: a `Holder` has at most one live [`Held`] made in this process.
-//!
-//! *Limits*: a process image made by the raw system call, past the C library, keeps the parent's marks: the core heaps that were in
-//! use at that moment stay out of use there, which costs speed and what is in their magazines, nothing else. `fork` in a signal
-//! handler is not supported where it interrupts an allocation: the C library does not support it either.
+//! *Invariant* F2: a `Holder` has at most one live [`Held`] made in this process.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
-/// Which process this is, counted along the line of forks. Never 0.
-static GENERATION: AtomicU32 = AtomicU32::new(1);
-
-/// The generation of this process.
-#[inline(always)]
-pub fn generation() -> u32 {
-    GENERATION.load(Ordering::Relaxed)
-}
-
-/// Makes sure that forks are counted from now on. Called on slow paths, before the first mark is set.
-pub fn watch() {
-    static WATCHES: AtomicBool = AtomicBool::new(false);
-    // Set first: registering may allocate and so come here again.
-    if !WATCHES.load(Ordering::Relaxed) && !WATCHES.swap(true, Ordering::Relaxed) && cfg!(not(miri)) {
-        // SAFETY: the handler only counts. Should there be no memory for it, the limit for raw forks holds for all forks.
-        unsafe { libc::pthread_atfork(None, None, Some(count_fork)) };
-    }
-}
-
-extern "C" fn count_fork() {
-    let next = generation().wrapping_add(1);
-    GENERATION.store(if next == 0 { 1 } else { next }, Ordering::Relaxed);
-}
+use crate::system::generation;
 
 /// A mark that at most one context has at a time. All zero: nobody has it.
 #[derive(Debug, Default)]
@@ -69,7 +42,7 @@ impl Holder {
 
     #[cold]
     fn take_left(&self, found: u32, generation: u32) -> Option<Held<'_>> {
-        // F1: who set another generation's mark is a thread of another process.
+        // Who set another generation's mark is a thread of another process.
         let left = found != generation && found != 0;
         let taken = left && self.0.compare_exchange(found, generation, Ordering::Acquire, Ordering::Relaxed).is_ok();
         // Made only when it is taken: dropping one gives the mark back.

@@ -17,7 +17,8 @@ use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use coreheap::{PageSource, Region, RegionRequest};
 use libc::{MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED, MAP_PRIVATE, PROT_NONE, PROT_READ, PROT_WRITE, c_int, c_void};
 
-use crate::errno::Errno;
+use super::errno::Errno;
+use crate::sizes::sizes_to_try;
 
 const UNDECIDED: u8 = 0;
 const USUAL: u8 = 1;
@@ -92,21 +93,17 @@ unsafe impl PageSource for Mmap {
         let _errno = Errno::keep();
         let page_size = page_size();
         let access = self.access();
-        let least = request.min_size.max(1).checked_next_multiple_of(page_size)?;
-        let mut size = request.preferred_size.checked_next_multiple_of(page_size).unwrap_or(least).max(least);
-        loop {
-            if let Some(start) = map_aligned(size, request.preferred_align, page_size, access) {
-                let region = Region { start, size };
-                prefer_huge_pages(&region);
-                return Some(region);
-            }
-            if size == least {
-                break;
-            }
-            size = (size / 2 / page_size * page_size).max(least);
-        }
+        let sizes = || sizes_to_try(&request, page_size);
+        let aligned = sizes().find_map(|size| {
+            let region = Region { start: map_aligned(size, request.preferred_align, page_size, access)?, size };
+            prefer_huge_pages(&region);
+            Some(region)
+        });
         // The alignment is only a wish.
-        Some(Region { start: map(null_mut(), least, access)?, size: least })
+        aligned.or_else(|| {
+            let size = sizes().last()?;
+            Some(Region { start: map(null_mut(), size, access)?, size })
+        })
     }
 
     unsafe fn commit(&self, start: NonNull<u8>, size: usize) -> bool {

@@ -6,7 +6,7 @@
 
 cfg_if::cfg_if! {
     if #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))] {
-        use crate::errno::Errno;
+        use super::errno::Errno;
 
         /// A kind of barrier, with its command, and that to register the process for it.
         #[derive(Clone, Copy, Debug)]

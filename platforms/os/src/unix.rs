@@ -1,0 +1,28 @@
+//! What differs between systems, on Linux and its relatives.
+
+pub mod errno;
+mod fork;
+pub mod membarrier;
+mod mmap;
+mod process;
+mod threads;
+
+pub use fork::{generation, watch_forks};
+pub use mmap::Mmap;
+pub use process::cores_variable_is;
+#[cfg(feature = "std")]
+pub use process::processor_time;
+pub use threads::{core_number, cores_to_run_on, this_thread};
+
+/// Where the memory of heaps comes from.
+pub type HostPages = Mmap;
+
+/// Whether this system has a barrier that every running thread of the process passes.
+pub fn has_barrier() -> bool {
+    membarrier::MEMORY.register()
+}
+
+/// Has every running thread of this process pass a full memory barrier; false if the kernel refuses.
+pub fn barrier() -> bool {
+    membarrier::MEMORY.pass()
+}

@@ -1,0 +1,30 @@
+//! What the environment says, and how long the process has run.
+
+use core::ffi::{CStr, c_char};
+
+/// Whether the environment variable `COREHEAP_CORES` is this. The C library's `getenv` would do; this needs no lock and no memory.
+pub fn cores_variable_is(value: &str) -> bool {
+    unsafe extern "C" {
+        static environ: *const *const c_char;
+    }
+    // SAFETY: the C library's list: null, or pointers to strings up to a null pointer.
+    unsafe {
+        let mut entry = environ;
+        while !entry.is_null() && !(*entry).is_null() {
+            if CStr::from_ptr(*entry).to_bytes().strip_prefix(b"COREHEAP_CORES=") == Some(value.as_bytes()) {
+                return true;
+            }
+            entry = entry.add(1);
+        }
+    }
+    false
+}
+
+/// How long the process's threads have run, all together.
+#[cfg(feature = "std")]
+pub fn processor_time() -> core::time::Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a valid place for the answer.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    core::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
