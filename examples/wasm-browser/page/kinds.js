@@ -35,7 +35,7 @@ export const KINDS = [
 ];
 
 function nameOf(most, index) {
-  return most === Infinity ? `over ${bytes(PAGES[index - 1].most)}` : `up to ${bytes(most)}`;
+  return most === Infinity ? `> ${bytes(PAGES[index - 1].most)}` : `≤ ${bytes(most)}`;
 }
 
 // The kind, by its place in `KINDS`, of a run with this code: a block size, or one of the four above.

@@ -7,7 +7,7 @@ import { View } from './view.js';
 const TURN = 40;
 // Per MB of document.
 const CHAPTERS = 16;
-const EDITS = 60_000;
+const EDITS = 250_000;
 
 const view = new View();
 let sides = [];

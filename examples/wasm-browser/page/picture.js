@@ -6,6 +6,8 @@ import { KINDS, NUMBERS_PER_RUN, describe, kindOf } from './kinds.js';
 const SLICE = 2048;
 // How strong the colour of a page without a block is.
 const PALEST = 0.25;
+// How strong the veil over the run is that the reader points at.
+const POINTED = 0.45;
 
 const isDark = matchMedia('(prefers-color-scheme: dark)');
 
@@ -50,21 +52,21 @@ export class Picture {
     canvas.height = Math.round(canvas.clientHeight * ratio);
     this.cell = Math.min(cellSize(canvas.width, canvas.height, cells), Math.round(12 * ratio));
     this.columns = Math.floor(canvas.width / this.cell);
+    // Between runs, and between lines where these are high enough.
     const gap = this.cell >= 3 * ratio ? Math.round(ratio) : 0;
+    const height = this.cell - (this.cell >= 5 * ratio ? gap : 0);
     const context = canvas.getContext('2d');
     const colours = KINDS.map(({ colour }) => (Array.isArray(colour) ? colour[Number(isDark.matches)] : colour));
     for (const run of this.runs) {
       context.fillStyle = colours[run.kind];
       context.globalAlpha = run.blocks ? PALEST + ((1 - PALEST) * run.taken) / run.blocks : 1;
-      for (const [x, y, width] of this.strips(run)) context.fillRect(x, y, Math.max(width - gap, 1), Math.max(this.cell - gap, 1));
+      for (const [x, y, width] of this.strips(run)) context.fillRect(x, y, width - gap, height);
     }
+    context.fillStyle = getComputedStyle(canvas).color;
+    context.globalAlpha = POINTED;
+    for (const [x, y, width] of this.strips(this.pointedRun())) context.fillRect(x, y, width - gap, height);
     context.globalAlpha = 1;
-    context.fillStyle = context.strokeStyle = getComputedStyle(canvas).color;
     for (const run of this.runs.filter((run) => run.core)) this.drawDot(context, run, gap);
-    const pointed = this.pointedRun();
-    if (!pointed) return;
-    context.lineWidth = Math.round(2 * ratio);
-    for (const [x, y, width] of this.strips(pointed)) context.strokeRect(x, y, width - gap, this.cell - gap);
   }
 
   drawDot(context, run, gap) {
@@ -78,7 +80,7 @@ export class Picture {
   // The parts of a run in each line: left, top and width.
   strips(run) {
     const strips = [];
-    for (let from = run.first; from < run.end; ) {
+    for (let from = run?.first; from < run?.end; ) {
       const line = Math.floor(from / this.columns);
       const end = Math.min(run.end, (line + 1) * this.columns);
       strips.push([(from - line * this.columns) * this.cell, line * this.cell, (end - from) * this.cell]);

@@ -20,7 +20,12 @@ pub fn build() -> Result<PathBuf> {
         cargo.arg("--target-dir").arg(&target_dir).current_dir(env!("CARGO_MANIFEST_DIR"));
         ensure!(cargo.status().context("cargo cannot be run")?.success(), "the module for {folder} cannot be built");
         let module = target_dir.join(TARGET).join("module/outline.wasm");
-        Bindgen::new().input_path(module).web(true)?.typescript(false).generate(built.join(folder))?;
+        Bindgen::new()
+            .input_path(module)
+            .web(true)?
+            .omit_default_module_path(false)
+            .typescript(false)
+            .generate(built.join(folder))?;
     }
     Ok(built)
 }

@@ -28,6 +28,16 @@ pub const BENCH_BARE: &[Need] = &[
     Program("qemu-system-riscv64", QEMU_MISC),
 ];
 
+/// Where a browser is needed to see it: an example that serves a page until it is ended, so it is no step.
+pub const WASM_PAGE: Step = Step {
+    name: "wasm",
+    shows: "example: two allocators edit a document in the browser, with a live picture of the heap",
+    needs: &[Target("stable", WASM)],
+    command: "cargo run --target-dir {target}/examples",
+    folder: "examples/wasm-browser",
+    ..STEP
+};
+
 /// In their order.
 pub const STEPS: &[Step] = &[
     Step {
@@ -158,6 +168,15 @@ pub const STEPS: &[Step] = &[
         command: "cargo run --release --features small --target-dir {target}/examples",
         folder: "examples/wasm",
         proof: Words("all is well"),
+        ..STEP
+    },
+    Step {
+        name: "wasm-browser",
+        shows: "example: two allocators edit a document in Chromium; screenshots in cargo's target folder",
+        needs: &[Target("stable", WASM), Program("chromium", "chromium")],
+        command: "cargo test --target-dir {target}/examples --test browser -- --nocapture",
+        folder: "examples/wasm-browser",
+        proof: Tests,
         ..STEP
     },
     Step {

@@ -72,18 +72,26 @@ fn the_page_compares_two_allocators() -> Result<()> {
     let address = site.address();
     thread::spawn(move || site.serve());
     let visitor = Visitor::new(&address)?;
+    let seen = visit(&visitor, &screenshots);
+    let complaints = visitor.complaints();
+    ensure!(complaints.is_empty(), "the browser said: {complaints:#?}; {seen:?}");
+    seen
+}
+
+/// One worker in a wide window in the light, then two in a narrow one in the dark.
+fn visit(visitor: &Visitor, screenshots: &Path) -> Result<()> {
     ensure!(visitor.value("crossOriginIsolated")? == true, "the page could not share memory with workers");
-    visitor.set_window(1280, "light")?;
-    run(&visitor, 4, 1, &screenshots.join("wide"))?;
-    check_numbers(&visitor)?;
-    visitor.set_window(360, "dark")?;
-    run(&visitor, 1, 2, &screenshots.join("narrow"))?;
-    check_numbers(&visitor)?;
+    visitor.set_window(1280, 1800)?;
+    visitor.set_scheme("light")?;
+    run(visitor, 4, 1, &screenshots.join("wide"))?;
+    check_numbers(visitor)?;
+    visitor.set_window(360, 2400)?;
+    visitor.set_scheme("dark")?;
+    run(visitor, 4, 2, &screenshots.join("narrow"))?;
+    check_numbers(visitor)?;
     ensure!(
         visitor.value("document.documentElement.scrollWidth <= 360")? == true,
         "a narrow window need not be scrolled sideways"
     );
-    let complaints = visitor.complaints();
-    ensure!(complaints.is_empty(), "the browser said: {complaints:#?}");
     Ok(())
 }

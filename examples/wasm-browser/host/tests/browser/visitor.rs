@@ -10,12 +10,13 @@ use anyhow::{Context, Result, ensure};
 use headless_chrome::browser::tab::point::Point;
 use headless_chrome::protocol::cdp::Emulation::{MediaFeature, SetDeviceMetricsOverride, SetEmulatedMedia};
 use headless_chrome::protocol::cdp::Page::CaptureScreenshotFormatOption;
+use headless_chrome::protocol::cdp::Runtime::RemoteObject;
 use headless_chrome::protocol::cdp::types::Event;
 use headless_chrome::{Browser, LaunchOptions, Tab};
 use serde_json::{Value, from_value, json};
 
 /// How long anything may take, on a slow machine.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A page in a browser, and what the browser says is wrong with it.
 pub struct Visitor {
@@ -43,7 +44,7 @@ impl Visitor {
             let words = match event {
                 Event::LogEntryAdded(event) => format!("{:?}", event.params.entry),
                 Event::RuntimeExceptionThrown(event) => format!("{:?}", event.params.exception_details),
-                Event::RuntimeConsoleAPICalled(event) => format!("{:?}", event.params.args),
+                Event::RuntimeConsoleAPICalled(event) => words_of(&event.params.args),
                 _ => return,
             };
             heard.lock().expect("nobody panics with it").push(words);
@@ -92,24 +93,23 @@ impl Visitor {
     pub fn wait_for(&self, expression: &str) -> Result<()> {
         let begin = Instant::now();
         while self.value(expression)? != Value::Bool(true) {
-            ensure!(begin.elapsed() < LIMIT, "in vain for {expression}; {:?}", self.complaints());
-            thread::sleep(Duration::from_millis(100));
+            ensure!(self.complaints().is_empty() && begin.elapsed() < LIMIT, "waited in vain for {expression}");
+            thread::sleep(Duration::from_millis(20));
         }
         Ok(())
     }
 
-    /// Makes the window so wide, and the system light or dark.
-    pub fn set_window(&self, width: u32, scheme: &str) -> Result<()> {
-        let metrics = |height: Value| {
-            from_value::<SetDeviceMetricsOverride>(
-                json!({ "width": width, "height": height, "deviceScaleFactor": 1.5, "mobile": false }),
-            )
-        };
-        self.tab.call_method(metrics(json!(800))?)?;
+    /// Makes the window so wide and so high.
+    pub fn set_window(&self, width: u32, height: u32) -> Result<()> {
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1.5, "mobile": false });
+        self.tab.call_method(from_value::<SetDeviceMetricsOverride>(metrics)?)?;
+        Ok(())
+    }
+
+    /// Makes the system `light` or `dark`.
+    pub fn set_scheme(&self, scheme: &str) -> Result<()> {
         let feature = MediaFeature { name: "prefers-color-scheme".into(), value: scheme.into() };
         self.tab.call_method(SetEmulatedMedia { media: None, features: Some(vec![feature]) })?;
-        // As high as the page, so that a screenshot has all of it.
-        self.tab.call_method(metrics(self.value("document.documentElement.scrollHeight")?)?)?;
         Ok(())
     }
 
@@ -121,4 +121,10 @@ impl Visitor {
         println!("screenshot: {}", file.display());
         Ok(())
     }
+}
+
+/// What was written to the console.
+fn words_of(arguments: &[RemoteObject]) -> String {
+    let word = |argument: &RemoteObject| argument.description.clone().or(argument.value.as_ref().map(Value::to_string));
+    arguments.iter().filter_map(word).collect::<Vec<_>>().join(" ")
 }
