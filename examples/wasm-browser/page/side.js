@@ -31,7 +31,8 @@ export class Side {
   // Asks for what says whether both saved the same.
   async compare() {
     const answers = await this.askAll(() => ({ what: 'checksum' }));
-    this.checksum = answers.map((answer) => answer.checksum.toString(16).padStart(8, '0')).join(' ');
+    const checksum = answers.reduce((all, answer) => (Math.imul(all, 31) + answer.checksum) >>> 0, 0);
+    this.checksum = checksum.toString(16).padStart(8, '0');
   }
 
   end() {
