@@ -34,5 +34,5 @@ pub fn build() -> Result<PathBuf> {
 fn target_dir() -> Result<PathBuf> {
     let program = std::env::current_exe()?;
     let marked = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
-    Ok(marked.map(Path::to_path_buf).context("this program is run by cargo")?)
+    marked.map(Path::to_path_buf).context("this program is run by cargo")
 }
