@@ -28,7 +28,7 @@
 //! | type | who may allocate and free | cost |
 //! |---|---|---|
 //! | [`Coreheap`] | any context: the main program, and interrupts at any moment | nothing is masked where the target has compare-and-swap |
-//! | [`ExclusiveHeap`] | the main program; an interrupt that tries, panics | nothing |
+//! | [`ExclusiveHeap`] | the main program; an interrupt that comes in between panics | a flag |
 //! | [`MixedHeap`] | any context; several [`Kind`]s of memory | as [`Coreheap`] |
 //! | [`CoresHeap`] | any context on any core | magazines for each core, by your [`Cores`] |
 //!
@@ -43,7 +43,6 @@ extern crate std;
 
 pub use coreheap;
 
-mod contexts;
 mod heap;
 mod memory;
 mod regions;
@@ -54,7 +53,6 @@ mod cores;
 #[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
 mod kinds;
 
-pub use contexts::{AnyContext, Contexts, OneContext, Open};
 #[cfg(feature = "critical-section")]
 pub use cores::MaskedCore;
 #[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
