@@ -34,10 +34,13 @@ function end() {
 }
 
 async function run(megabytes, workers) {
-  const coreheap = new Side('coreheap', workers);
-  const other = new Side('default', workers);
+  // One worker needs no atomics; several share one memory.
+  const isShared = workers > 1;
+  const suffix = isShared ? '-shared' : '';
+  const coreheap = new Side(`coreheap${suffix}`, workers, isShared);
+  const other = new Side(`default${suffix}`, workers, isShared);
   sides = [coreheap, other];
-  view.start(workers);
+  view.start();
   for (const side of sides) view.look(await side.start());
   const [chapters, edits] = [CHAPTERS, EDITS].map((perMegabyte) => Math.ceil((perMegabyte * megabytes) / workers));
   await inTurns('write', chapters, 'The document is written as text.');

@@ -25,7 +25,7 @@ export class View {
     this.isRunning = false;
     this.rows = ROWS.map(([name]) => addRow(name));
     this.totals = KINDS.map(({ name, colour }) => addToLegend(name, colour));
-    this.addPictures(1);
+    this.picture = new Picture(find('picture'), (words) => (find('detail').textContent = words));
   }
 
   get megabytes() {
@@ -36,10 +36,9 @@ export class View {
     return Number(find('workers').value);
   }
 
-  start(workers) {
+  start() {
     this.isRunning = true;
     find('start').textContent = 'Stop';
-    this.addPictures(workers);
     this.progress('The modules are loaded.', 0);
   }
 
@@ -54,13 +53,10 @@ export class View {
     find('progress').value = part;
   }
 
-  // What the workers of a side see in their heaps.
-  look(answers) {
-    if (!answers[0].runs) return;
-    const totals = answers.map(({ runs }, index) => this.pictures[index].show(runs));
-    this.totals.forEach((output, kind) => {
-      output.textContent = bytes(totals.reduce((sum, bytesOf) => sum + bytesOf[kind], 0));
-    });
+  // What a side's first worker sees in the heap, if it says it.
+  look([{ runs }]) {
+    if (!runs) return;
+    this.picture.show(runs).forEach((size, kind) => (this.totals[kind].textContent = bytes(size)));
   }
 
   // What is measured.
@@ -75,14 +71,6 @@ export class View {
     if (rates.every(Number.isFinite)) {
       find('verdict').textContent = `coreheap makes ${ratio(rates[0] / rates[1])} times as many edits in the same time.`;
     }
-  }
-
-  addPictures(workers) {
-    const say = (words) => (find('detail').textContent = words);
-    const canvases = Array.from({ length: workers }, (_, index) => addCanvas(workers > 1 ? `Worker ${index + 1}` : ''));
-    find('pictures').replaceChildren(...canvases.map(({ figure }) => figure));
-    find('pictures').dataset.count = workers;
-    this.pictures = canvases.map(({ canvas }) => new Picture(canvas, say));
   }
 }
 
@@ -107,20 +95,4 @@ function addToLegend(name, colour) {
   item.append(swatch, name, output);
   find('legend').append(item);
   return output;
-}
-
-function addCanvas(caption) {
-  const figure = document.createElement('figure');
-  const canvas = document.createElement('canvas');
-  canvas.tabIndex = 0;
-  canvas.role = 'img';
-  canvas.ariaLabel = `What lies where in the heap. ${caption}`;
-  canvas.setAttribute('aria-describedby', 'detail');
-  figure.append(canvas);
-  if (caption) {
-    const words = document.createElement('figcaption');
-    words.textContent = caption;
-    figure.prepend(words);
-  }
-  return { figure, canvas };
 }

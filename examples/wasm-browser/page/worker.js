@@ -1,16 +1,16 @@
-// A worker: a module on one of the allocators, and an editor in it. It answers each message with one.
+// A worker: an instance of a module, and an editor in it. It answers each message with one.
 
 let module;
 let memory;
 let editor;
 
 const answers = {
-  // Loads the module; the document depends on the seed only.
-  async start({ allocator, seed }) {
-    module = await import(`./${allocator}/outline.js`);
-    ({ memory } = await module.default());
+  // Loads the module of this folder, on the given memory or on one of its own. The document depends on the seed only.
+  async start({ folder, seed, shared }) {
+    module = await import(`./${folder}/outline.js`);
+    ({ memory } = await module.default({ memory: shared }));
     editor = new module.Editor(seed);
-    return {};
+    return memory.buffer instanceof ArrayBuffer ? {} : { shared: memory };
   },
 
   // One of the editor's steps, and how long it took.
@@ -28,18 +28,21 @@ const answers = {
     editor.free();
     return {};
   },
+
+  look() {
+    return {};
+  },
 };
 
 // What is in the heap, if the allocator says it.
-function look() {
-  if (!module.heapRuns) return {};
-  return { report: module.heapReport(), runs: module.heapRuns() };
+function heap() {
+  return module.heapRuns ? { report: module.heapReport(), runs: module.heapRuns() } : {};
 }
 
 onmessage = async ({ data }) => {
   try {
     const answer = await answers[data.what](data);
-    postMessage({ ...answer, ...look(), memory: memory.buffer.byteLength });
+    postMessage({ ...answer, ...(data.looks ? heap() : {}), memory: memory.buffer.byteLength });
   } catch (error) {
     postMessage({ error: String(error?.stack ?? error) });
   }

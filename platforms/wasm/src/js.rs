@@ -1,7 +1,7 @@
 //! What JavaScript can see of a heap, in objects of its own: they take nothing from the heap that they describe, and can be posted from a
 //! worker to its page.
 
-use coreheap::{Content, CoreLocal, Geometry, Heap, PageSource, Run, Stats};
+use coreheap::{Content, CoreLocal, Geometry, Heap, PageSource, Run, SmallStats, Stats};
 use js_sys::{Array, Float64Array, Object, Reflect};
 use wasm_bindgen::JsValue;
 
@@ -34,6 +34,16 @@ pub fn report<G: Geometry>(stats: &Stats<G>) -> Object {
     }
     set(&object, "classes", &classes);
     object
+}
+
+/// The same of a heap without pages: `capacity`, `used`, `largestFreeRun`, `misuses`.
+pub fn small_report(stats: &SmallStats) -> Object {
+    object(&[
+        ("capacity", stats.capacity),
+        ("used", stats.used),
+        ("largestFreeRun", stats.largest_free_run),
+        ("misuses", stats.misuses),
+    ])
 }
 
 /// What lies where, as [`Heap::runs`] says it: for each run six numbers. Start and size in bytes; what it is: the block size of a page, or 0 for

@@ -28,11 +28,14 @@ pub const BENCH_BARE: &[Need] = &[
     Program("qemu-system-riscv64", QEMU_MISC),
 ];
 
+/// What the page's modules are built with: for one worker, and for several on one memory.
+const MODULES: [Need; 3] = [Target("stable", WASM), Nightly, Component("nightly", "rust-src")];
+
 /// Where a browser is needed to see it: an example that serves a page until it is ended, so it is no step.
 pub const WASM_PAGE: Step = Step {
     name: "wasm",
     shows: "example: two allocators edit a document in the browser, with a live picture of the heap",
-    needs: &[Target("stable", WASM)],
+    needs: &MODULES,
     command: "cargo run --target-dir {target}/examples",
     folder: "examples/wasm-browser",
     ..STEP
@@ -173,7 +176,7 @@ pub const STEPS: &[Step] = &[
     Step {
         name: "wasm-browser",
         shows: "example: two allocators edit a document in Chromium; screenshots in cargo's target folder",
-        needs: &[Target("stable", WASM), Program("chromium", "chromium")],
+        needs: &[MODULES[0], MODULES[1], MODULES[2], Program("chromium", "chromium")],
         command: "cargo test --target-dir {target}/examples --test browser -- --nocapture",
         folder: "examples/wasm-browser",
         proof: Tests,
