@@ -1,5 +1,8 @@
 // A worker: an instance of a module, and an editor in it. It answers each message with one.
 
+// For the stacks of workers that share a memory, which wasm-bindgen takes from the heap: its own choice is 2 MiB.
+const STACK = 256 * 1024;
+
 let module;
 let memory;
 let editor;
@@ -8,7 +11,7 @@ const answers = {
   // Loads the module of this folder, on the given memory or on one of its own. The document depends on the seed only.
   async start({ folder, seed, shared }) {
     module = await import(`./${folder}/outline.js`);
-    ({ memory } = await module.default({ memory: shared }));
+    ({ memory } = await module.default({ memory: shared, thread_stack_size: STACK }));
     editor = new module.Editor(seed);
     return memory.buffer instanceof ArrayBuffer ? {} : { shared: memory };
   },
