@@ -115,6 +115,7 @@
 //! | `large.rs` | large blocks |
 //! | `reclaim.rs` | giving memory back |
 //! | `stats.rs` | the heap report |
+//! | `runs.rs` | what lies where |
 //! | `global.rs` | `GlobalAlloc` and `Allocator` |
 //!
 //! # Words
@@ -178,6 +179,7 @@ cfg_if::cfg_if! {
         mod page_table;
         mod reclaim;
         mod refill;
+        mod runs;
         mod slices;
         mod small_heap;
         pub mod sources;
@@ -188,6 +190,7 @@ cfg_if::cfg_if! {
         pub use heap::Heap;
         pub use misuse::Misuse;
         pub use page_source::{PageSource, Region, RegionRequest};
+        pub use runs::{Content, Run};
         pub use small_heap::{SmallHeap, SmallStats};
         pub use stats::{ClassStats, Stats};
     }

@@ -18,8 +18,9 @@
 //! | `geometry.rs` | [`ModuleGeometry`]: how big slices, pages and magazines are |
 //! | `heap.rs` | `Coreheap` and `SmallCoreheap` |
 //! | `threads.rs` | `Coreheap` for workers |
+//! | `js.rs` | heap reports and pictures for JavaScript, with the feature `wasm-bindgen` |
 //!
-//! On other targets the last two, and `Module`, are not there: the rest can be tested on a host, over memory that a test simulates.
+//! On other targets the last three, and `Module`, are not there: the rest can be tested on a host, over memory that a test simulates.
 
 #![no_std]
 #![deny(missing_docs)]
@@ -55,6 +56,9 @@ cfg_if::cfg_if! {
         pub use linear_memory::Module;
     }
 }
+
+#[cfg(all(target_family = "wasm", feature = "wasm-bindgen"))]
+pub mod js;
 
 pub use geometry::ModuleGeometry;
 pub use linear_memory::{LinearMemory, PAGE_SIZE};

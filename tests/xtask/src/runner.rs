@@ -43,7 +43,7 @@ pub fn list() -> io::Result<()> {
 
 /// Runs an example: one for another machine, which is the step of that name, or one of the root package.
 pub fn example(name: String, arguments: &[String]) -> io::Result<ExitCode> {
-    let Some(step) = steps::all().find(|step| step.name == name && step.folder.starts_with("examples")) else {
+    let Some(step) = steps::examples().find(|step| step.name == name) else {
         return hand_over("cargo run --release --example", &[name, "--".into()], arguments);
     };
     for need in step.needs {

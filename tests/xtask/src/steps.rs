@@ -54,3 +54,8 @@ const STEP: Step =
 pub fn all() -> impl Iterator<Item = &'static Step> {
     host::STEPS.iter().chain(windows::STEPS).chain(machines::STEPS)
 }
+
+/// The examples that are packages of their own: steps, and those that nobody but the user ends.
+pub fn examples() -> impl Iterator<Item = &'static Step> {
+    all().filter(|step| step.folder.starts_with("examples")).chain([&machines::WASM_PAGE])
+}

@@ -41,6 +41,19 @@ pub const BENCH_WASM: &[Need] = &[
     Program("chromium", "chromium"),
 ];
 
+/// What the page's modules are built with: for one worker, and for several on one memory.
+const MODULES: [Need; 3] = [Target("stable", WASM), Nightly, Component("nightly", "rust-src")];
+
+/// Where a browser is needed to see it: an example that serves a page until it is ended, so it is no step.
+pub const WASM_PAGE: Step = Step {
+    name: "wasm",
+    shows: "example: two allocators edit a document in the browser, with a live picture of the heap",
+    needs: &MODULES,
+    command: "cargo run --target-dir {target}/examples",
+    folder: "examples/wasm-browser",
+    ..STEP
+};
+
 /// In their order.
 pub const STEPS: &[Step] = &[
     Step {
@@ -208,6 +221,15 @@ pub const STEPS: &[Step] = &[
         command: "cargo run --release --features small --target-dir {target}/examples",
         folder: "examples/wasm",
         proof: Words("all is well"),
+        ..STEP
+    },
+    Step {
+        name: "wasm-browser",
+        shows: "example: two allocators edit a document in Chromium; screenshots in cargo's target folder",
+        needs: &[MODULES[0], MODULES[1], MODULES[2], Program("chromium", "chromium")],
+        command: "cargo test --target-dir {target}/examples --test browser -- --nocapture",
+        folder: "examples/wasm-browser",
+        proof: Tests,
         ..STEP
     },
     Step {
