@@ -112,7 +112,10 @@ impl<G: Geometry> Arenas<G> {
             if grown {
                 self.generation.fetch_add(1, Ordering::Release);
             } else {
-                self.wait_for_other(core, LONG_WAIT);
+                if let Some(other) = self.wait_for_other(core, LONG_WAIT) {
+                    // It ended while it asked, as a worker that is terminated does: nobody waits for it again.
+                    let _ = self.asking.compare_exchange(other, NOBODY, Ordering::Relaxed, Ordering::Relaxed);
+                }
                 grown = self.generation() != generation;
             }
         }
@@ -122,12 +125,14 @@ impl<G: Geometry> Arenas<G> {
         grown
     }
 
-    /// Waits for the core that is asking the source now, if it is another.
-    fn wait_for_other(&self, this: usize, spins: usize) {
+    /// Waits for the core that is asking the source now, if it is another; returns what is in `asking` if that was in vain.
+    fn wait_for_other(&self, this: usize, spins: usize) -> Option<usize> {
         let other = self.asking.load(Ordering::Acquire);
-        if other != NOBODY && other != this + 1 {
-            (0..spins).take_while(|_| self.asking.load(Ordering::Acquire) == other).for_each(|_| core::hint::spin_loop());
-        }
+        let is_asking = |_| {
+            core::hint::spin_loop();
+            self.asking.load(Ordering::Acquire) == other
+        };
+        (other != NOBODY && other != this + 1 && (0..spins).all(is_asking)).then_some(other)
     }
 
     fn add<S: PageSource>(&self, source: &S, min_size: usize) -> bool {
@@ -183,5 +188,21 @@ impl<G: Geometry> Arenas<G> {
     fn entry(&self, address: usize) -> &AtomicPtr<u8> {
         let map = self.map.as_ref();
         &map[address / G::ARENA_SIZE % map.len()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::Tiny;
+    use crate::sources::NoPages;
+
+    #[test]
+    fn who_ended_while_it_asked_is_waited_for_once() {
+        let arenas = Arenas::<Tiny>::new();
+        // Core 4 asks, and never comes back.
+        arenas.asking.store(5, Ordering::Relaxed);
+        assert!(!arenas.grow(&NoPages, 0, 0, 1));
+        assert_eq!(arenas.asking.load(Ordering::Relaxed), NOBODY);
     }
 }
