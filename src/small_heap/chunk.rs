@@ -296,10 +296,10 @@ mod tests {
         // SAFETY: made just now, in memory that stays until the end of this function.
         let chunk = unsafe { chunk.as_ref() };
         let mut blocks = std::vec::Vec::new();
-        let mut random = 1_usize;
+        let mut random = 1_u32;
         let mut below = |limit: usize| {
-            random = random.wrapping_mul(0x5851_f42d).wrapping_add(12345) & 0xffff_ffff;
-            (random >> 8) % limit
+            random = random.wrapping_mul(0x5851_f42d).wrapping_add(12345);
+            (random >> 8) as usize % limit
         };
         for _ in 0..if cfg!(miri) { 200 } else { 20_000 } {
             let len = [1, 2, 5, 30, 70][below(5)];

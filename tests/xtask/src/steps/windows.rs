@@ -27,15 +27,6 @@ pub const STEPS: &[Step] = &[
         ..STEP
     },
     Step {
-        name: "windows-release",
-        shows: "the hosted port on Windows, under Wine, optimised",
-        needs: WINE,
-        env: RUN,
-        command: "cargo test -p coreheap-os --lib --tests --release --no-fail-fast --target x86_64-pc-windows-gnu",
-        proof: Tests,
-        ..STEP
-    },
-    Step {
         name: "windows-hosted",
         shows: "example: the index of a small folder, on Windows, under Wine",
         needs: WINE,
