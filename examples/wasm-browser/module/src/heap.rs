@@ -10,18 +10,22 @@ cfg_if::cfg_if! {
         use coreheap_wasm::WorkerCores as Cores;
 
         // What `coreheap_wasm::Coreheap` is for workers.
-        const CORES: Cores = Cores::new();
+        const fn cores() -> Cores {
+            Cores::new()
+        }
     } else {
         use coreheap_wasm::coreheap::SingleCore as Cores;
 
         // The same for one thread; `coreheap_wasm::Coreheap` is of another kind there, without pages that could be drawn.
-        // SAFETY: a module without atomics has one thread, and nothing interrupts it.
-        const CORES: Cores = unsafe { Cores::new() };
+        const fn cores() -> Cores {
+            // SAFETY: a module without atomics has one thread, and nothing interrupts it.
+            unsafe { Cores::new() }
+        }
     }
 }
 
 #[global_allocator]
-static HEAP: Heap<GrowingMemory<Module>, Cores, ModuleGeometry> = Heap::new(GrowingMemory::new(Module, 1), CORES);
+static HEAP: Heap<GrowingMemory<Module>, Cores, ModuleGeometry> = Heap::new(GrowingMemory::new(Module, 1), cores());
 
 /// The heap report.
 #[wasm_bindgen(js_name = heapReport)]
