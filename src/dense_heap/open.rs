@@ -69,21 +69,22 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
     #[inline(always)]
     pub fn allocate(&mut self, layout: Layout) -> Option<NonZeroUsize> {
         let size = size_for(layout.size());
-        if READY > 0 && layout.align() <= GRANULE {
+        let align = layout.align();
+        if READY > 0 {
             let class = class_of(size);
-            if let Some(block) = self.take_ready(class, size).or_else(|| self.take_ready(class + 1, size)) {
+            if let Some(block) = self.take_ready(class, size, align).or_else(|| self.take_ready(class + 1, size, align)) {
                 return Some(block);
             }
         }
-        self.search(size, layout.align())
+        self.search(size, align)
     }
 
     #[inline(always)]
-    fn take_ready(&mut self, class: usize, size: usize) -> Option<NonZeroUsize> {
+    fn take_ready(&mut self, class: usize, size: usize, align: usize) -> Option<NonZeroUsize> {
         let first = self.state.ready.get_mut(class)?;
         let block = NonZeroUsize::new(*first)?;
         let tag = self.words.tag(block.get());
-        if tag.size() < size {
+        if tag.size() < size || block.get() & (align - 1) != 0 {
             return None;
         }
         *first = self.words.read(block.get());
