@@ -7,6 +7,8 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
 
 use crate::core_local::CoreLocal;
+use crate::dense_heap::DenseHeap;
+use crate::exclusion::Exclusion;
 use crate::geometry::Geometry;
 use crate::heap::Heap;
 use crate::page_source::PageSource;
@@ -66,6 +68,7 @@ macro_rules! implement_global_alloc {
 
 implement_global_alloc!([S: PageSource, C: CoreLocal, G: Geometry] Heap<S, C, G>);
 implement_global_alloc!([S: PageSource] SmallHeap<S>);
+implement_global_alloc!([S: PageSource, X: Exclusion + Sync, const READY: usize] DenseHeap<S, X, READY>);
 
 /// `Allocator` for a reference to a heap, once for each crate or feature that has such a trait.
 #[allow(unused_macros)]
@@ -139,6 +142,7 @@ macro_rules! implement_for_all_heaps {
     ($($path:ident)::+) => {
         implement_allocator!($($path)::+ for [S: PageSource, C: CoreLocal, G: Geometry] Heap<S, C, G>);
         implement_allocator!($($path)::+ for [S: PageSource] SmallHeap<S>);
+        implement_allocator!($($path)::+ for [S: PageSource, X: Exclusion, const READY: usize] DenseHeap<S, X, READY>);
     };
 }
 

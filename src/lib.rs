@@ -28,10 +28,11 @@
 //! | what varies | who says it | ready made |
 //! |---|---|---|
 //! | where memory comes from | [`PageSource`] | [`sources`]; ports |
-//! | which core is this, and how is a context alone on its magazines | [`CoreLocal`] | [`SingleCore`], [`TryFlag`], [`Leased`]; ports |
+//! | which core is this, and how is a context alone on its magazines | [`CoreLocal`] | [`SingleCore`], [`TryFlag`], [`Beside`], [`Leased`]; ports |
 //! | how big slices, pages, classes and magazines are | [`Geometry`] | [`Server`], [`Compact`], [`Tiny`], [`geometry!`] |
 //!
-//! For memory in KiB there is a [`SmallHeap`]: runs of granules in a bitmap, without size classes, pages and cores, for any context.
+//! Where pages are too much there are two other heaps, without size classes, pages and cores: a [`SmallHeap`], runs of granules in a bitmap, for
+//! any context; and a [`DenseHeap`], blocks side by side behind a word each, for one context at a time.
 //!
 //! # How it works
 //!
@@ -99,13 +100,16 @@
 //! | `core_heap.rs` | the magazines and current pages of one core |
 //! | `core_local.rs` | being alone on a core's magazines |
 //! | `any_context.rs` | the same where other cores, threads or interrupts come in between |
+//! | `beside.rs` | the same without being alone |
 //! | `lease.rs` | the same by leasing core heaps to threads |
 //! | `slices.rs` | free, committed and aged slices of an arena |
 //! | `page_table.rs` | from a slice to its page header |
 //! | `arena.rs` | one region: slices and page table together |
 //! | `arenas.rs` | all regions, by address |
 //! | `sources.rs` | page sources that need no platform |
-//! | `small_heap.rs` | the other heap, for memory in KiB |
+//! | `small_heap.rs` | the heap for memory in KiB, for any context |
+//! | `exclusion.rs` | being alone in a heap |
+//! | `dense_heap.rs` | the heap for contexts that keep off each other |
 //! | `heap.rs` | the interface and the fast path |
 //! | `refill.rs` | between magazines and pages |
 //! | `large.rs` | large blocks |
@@ -149,9 +153,11 @@ mod sync;
 cfg_if::cfg_if! {
     if #[cfg(any(loom, target_has_atomic = "ptr", feature = "critical-section"))] {
         mod any_context;
+        mod beside;
         mod lease;
 
         pub use any_context::{CoreNumber, TryFlag};
+        pub use beside::{Beside, ContextNumber};
         pub use lease::{Leased, Threads};
     }
 }
@@ -161,7 +167,9 @@ cfg_if::cfg_if! {
     if #[cfg(not(loom))] {
         mod arena;
         mod arenas;
+        mod dense_heap;
         mod events;
+        mod exclusion;
         mod global;
         mod heap;
         mod large;
@@ -175,6 +183,8 @@ cfg_if::cfg_if! {
         pub mod sources;
         mod stats;
 
+        pub use dense_heap::DenseHeap;
+        pub use exclusion::{Exclusion, OneContext, Unshared};
         pub use heap::Heap;
         pub use misuse::Misuse;
         pub use page_source::{PageSource, Region, RegionRequest};
@@ -194,7 +204,7 @@ pub use size_class::SizeClass;
 /// Atomics that have all operations on every target: `core`'s, or this crate's where those can only load and store. For page sources,
 /// and for what [`geometry!`] writes out.
 pub mod atomic {
-    pub use crate::sync::{AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicUsize, Ordering};
+    pub use crate::sync::{AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
 }
 
 #[cfg(test)]

@@ -6,15 +6,19 @@
 //! - M1: slots below `count` hold blocks that the magazine owns; `count` is at most the number of slots.
 //! - M2: the store to `count` commits: a pop or push that is cut off before it never happened.
 //! - M3: `limit` is 0 until the magazine's first use, so that memory that is all zero is an empty magazine.
+//! - M4: where contexts share the magazine, M1 and M2 do not hold. A slot holds a block that the magazine owns, or 0: a block goes in and
+//!   out by one atomic operation on its slot. `count` is a hint, about how many slots hold blocks; these are the first if nobody raced.
 //!
 //! *Concurrency*: whoever pops or pushes is alone on the magazine; how, is the `CoreLocal`'s matter. Anybody may read the
-//! count and set the limit, hence the atomics, all relaxed: plain loads and stores.
+//! count and set the limit, hence the atomics, all relaxed: plain loads and stores. By M4 nobody need be alone: see
+//! [`pop_beside`](Magazine::pop_beside).
 
 use core::num::NonZeroUsize;
 
 use crate::block::{Block, Blocks};
 use crate::geometry::Geometry;
-use crate::sync::{AtomicU32, Ordering::Relaxed};
+use crate::sync::AtomicU32;
+use crate::sync::Ordering::{Acquire, Relaxed, Release};
 
 /// A stack of blocks of one size class. The layout is fixed: ports pop and push in assembly.
 #[repr(C)]
@@ -103,12 +107,61 @@ impl<G: Geometry> Magazine<G> {
     }
 
     /// The addresses of the blocks inside; a snapshot like [`count`](Self::count).
-    pub fn addresses(&self) -> impl Iterator<Item = usize> {
-        self.slots.as_ref().iter().take(self.count()).map(|slot| slot.load(Relaxed))
+    pub fn addresses(&self, is_shared: bool) -> impl Iterator<Item = usize> {
+        let slots = self.slots.as_ref();
+        let filled = slots.iter().take(if is_shared { slots.len() } else { self.count() });
+        filled.map(|slot| slot.load(Relaxed)).filter(|address| *address != 0)
+    }
+}
+
+/// How far the hint may be off before it is corrected: a store is dear where every atomic access is ordered with all others.
+const SLACK: usize = 2;
+
+// For contexts that share the magazine (M4).
+impl<G: Geometry> Magazine<G> {
+    /// [`pop`](Self::pop) beside other contexts; calls `raced` when one of them was faster.
+    #[inline(always)]
+    pub fn pop_beside(&self, raced: impl Fn()) -> Option<Block> {
+        let (slots, hint) = (self.slots.as_ref(), self.count());
+        let top = slots.len().min(hint + SLACK);
+        // Behind the top there are blocks only after a race.
+        for index in (0..top).rev().chain(top..slots.len()) {
+            if slots[index].load(Relaxed) == 0 {
+                continue;
+            }
+            // Acquire pairs with the Release in `push_beside`.
+            let Some(address) = NonZeroUsize::new(slots[index].swap(0, Acquire)) else {
+                raced();
+                continue;
+            };
+            if index + SLACK < hint {
+                self.count.store(index as u32, Relaxed);
+            }
+            // SAFETY: M4: the slot owned the block, and does not any more.
+            return Some(unsafe { Block::from_address(address) });
+        }
+        None
     }
 
-    /// Whether a slot holds this address: the block was freed and is still here. A snapshot like [`count`](Self::count).
-    pub fn contains(&self, address: usize) -> bool {
-        self.addresses().any(|inside| inside == address)
+    /// [`push`](Self::push) beside other contexts; calls `raced` when one of them was faster. The block is of the magazine's class.
+    #[inline(always)]
+    pub fn push_beside(&self, block: Block, raced: impl Fn()) -> Result<(), Block> {
+        let (slots, hint, limit) = (self.slots.as_ref(), self.count(), self.limit());
+        let from = limit.min(hint.saturating_sub(SLACK));
+        for index in (from..limit).chain(0..from) {
+            if slots[index].load(Relaxed) != 0 {
+                continue;
+            }
+            // Release: what was done with the block comes before its next owner.
+            if slots[index].compare_exchange(0, block.address(), Release, Relaxed).is_err() {
+                raced();
+                continue;
+            }
+            if index + 1 > hint + SLACK {
+                self.count.store(index as u32 + 1, Relaxed);
+            }
+            return Ok(());
+        }
+        Err(block)
     }
 }

@@ -57,6 +57,8 @@ pub unsafe trait PageSource: Sync {
     const RELEASES: bool = false;
     /// [`grow`](Self::grow) can extend a region in place.
     const GROWS: bool = false;
+    /// Regions that touch are one: a pointer into one of them may reach the others.
+    const JOINS: bool = false;
     /// [`remap`](Self::remap) can move contents without copying them, from this many bytes on (`usize::MAX`: it cannot).
     const REMAPS_FROM: usize = usize::MAX;
     /// Ranges that are committed, decommitted, discarded or remapped, and the regions of a source that can do so, start and end at multiples of

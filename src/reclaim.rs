@@ -93,15 +93,20 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         }
     }
 
-    /// Gives every block in a core heap's magazines, on which this context is alone, to its page.
+    /// Gives every block in a core heap's magazines, on which this context is alone unless they are shared, to its page.
     fn drain(&self, core_heap: &CoreHeap<G>) {
         for (class, magazine) in Self::classes().zip(core_heap.magazines()) {
-            while magazine.count() > 0 {
-                let mut blocks = Blocks::new();
-                // SAFETY: alone on the magazines.
-                unsafe { magazine.pop_many(&mut blocks, Blocks::CAPACITY) };
-                self.give_to_pages(class, &mut blocks);
+            let mut blocks = Blocks::new();
+            // SAFETY: alone on the magazine.
+            let pop = |_| if C::SHARED { magazine.pop_beside(|| ()) } else { unsafe { magazine.pop() } };
+            // No more than fit into it: others may go on filling what is shared.
+            for block in (0..G::MAGAZINE_SLOTS).map_while(pop) {
+                blocks.add(block);
+                if blocks.addresses().len() == Blocks::CAPACITY {
+                    self.give_to_pages(class, &mut blocks);
+                }
             }
+            self.give_to_pages(class, &mut blocks);
         }
     }
 
@@ -139,7 +144,8 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     pub(crate) fn classes_in_magazines(&self) -> impl Iterator<Item = SizeClass> {
         // SAFETY: `G` is this heap's geometry.
         let core_heaps = (0..self.cores.core_count()).filter_map(|core| unsafe { self.cores.slot(core).heap::<G>() });
-        let addresses = core_heaps.flat_map(|core_heap| core_heap.magazines().iter().flat_map(|magazine| magazine.addresses()));
+        let addresses =
+            core_heaps.flat_map(|core_heap| core_heap.magazines().iter().flat_map(|magazine| magazine.addresses(C::SHARED)));
         addresses.filter_map(|address| self.arenas.class_of(address))
     }
 
@@ -170,7 +176,9 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         // SAFETY: `G` is this heap's geometry.
         unsafe {
             // A look from outside may be wrong while others pop and push, a look from inside is not.
-            let seen = |core_heap: &CoreHeap<G>| G::HAS_MAGAZINES && core_heap.magazine(class).contains(address);
+            let seen = |core_heap: &CoreHeap<G>| {
+                G::HAS_MAGAZINES && core_heap.magazine(class).addresses(C::SHARED).any(|inside| inside == address)
+            };
             self.cores.slot(core).heap::<G>().is_some_and(seen) && self.cores.alone_on::<G, _>(core, seen) == Some(true)
         }
     }
@@ -186,7 +194,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             let Some(core_heap) = (unsafe { self.cores.slot(core).heap::<G>() }) else { continue };
             for (class, magazine) in Self::classes().zip(core_heap.magazines()) {
                 assert!(magazine.count() <= magazine.limit() && magazine.limit() <= G::MAGAZINE_SLOTS, "M1");
-                magazine.addresses().for_each(|address| {
+                magazine.addresses(C::SHARED).for_each(|address| {
                     let page = self.page_of(address).expect("M1: a block in a magazine has a page");
                     let own = page.class().expect("M1: it is no large block");
                     assert!(own.stands_in_for(class), "H1: a block of {own:?} in a magazine of {class:?}");

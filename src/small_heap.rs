@@ -8,8 +8,8 @@
 //! | `small_heap/ready.rs` | small blocks that were freed last, ready to be allocated again |
 //! | `small_heap/chunk.rs` | a region, and which of its granules are free |
 //!
-//! *Concurrency*: no lock. Any context may call at any time, also while it interrupts another call. (Where the target has no compare-and-swap
-//! that takes the feature `critical-section`; without it one context at a time may.)
+//! *Concurrency*: no lock. Any context may call at any time, also while it interrupts another call. Where the target has no compare-and-swap
+//! that takes the feature `critical-section`; without it contexts cannot share the heap: it is not `Sync`.
 //!
 //! *Bounds*: most small blocks are ready: some 20 instructions. Else an allocation looks at the few words that have a hint, and, before it
 //! gives up, at all of them; a free, and a resize in place, at those of the block and of 2 KiB around it.
@@ -24,7 +24,7 @@ use crate::events::event;
 use crate::misuse::{Misuse, Misuses};
 use crate::page_source::{PageSource, RegionRequest};
 use crate::size_class::GRANULE;
-use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
+use crate::sync::{AtomicPtr, AtomicUsize, NeedsCompareAndSwapOrTheFeatureCriticalSection, Ordering};
 
 mod chunk;
 mod ready;
@@ -49,6 +49,8 @@ pub struct SmallHeap<S: PageSource> {
     /// How many more frees memory is taken to be short for.
     shortage: AtomicUsize,
     misuses: Misuses,
+    #[allow(dead_code)] // It is there for its type.
+    shared: NeedsCompareAndSwapOrTheFeatureCriticalSection,
 }
 
 /// How a [`SmallHeap`] is doing, in bytes.
@@ -78,7 +80,8 @@ impl<S: PageSource> SmallHeap<S> {
     pub const fn new(source: S) -> Self {
         const { assert!(!S::COMMITS, "`SmallHeap` is for memory that needs no commit") };
         let (newest, shortage) = (AtomicPtr::new(null_mut()), AtomicUsize::new(0));
-        SmallHeap { source, newest, ready: Ready::new(), shortage, misuses: Misuses::new() }
+        let shared = NeedsCompareAndSwapOrTheFeatureCriticalSection::new();
+        SmallHeap { source, newest, ready: Ready::new(), shortage, misuses: Misuses::new(), shared }
     }
 
     /// Allocates `layout.size()` bytes at `layout.align()`; `None` when there is no such run, and the source refuses. Size 0 is served like 1.

@@ -111,6 +111,7 @@ unsafe impl<S: PageSource> PageSource for Limited<S> {
     const DISCARDS: bool = S::DISCARDS;
     const RELEASES: bool = S::RELEASES;
     const GROWS: bool = S::GROWS;
+    const JOINS: bool = S::JOINS;
     const REMAPS_FROM: usize = S::REMAPS_FROM;
     const OS_PAGE_SIZE: usize = S::OS_PAGE_SIZE;
 

@@ -6,6 +6,8 @@
 //! `held` flag, see [`page`](crate::page)); they use the `_in_total_order` functions below. All other orderings are written
 //! where they are used, with what they pair with.
 
+use core::marker::PhantomData;
+
 cfg_if::cfg_if! {
     if #[cfg(loom)] {
         pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
@@ -19,6 +21,22 @@ cfg_if::cfg_if! {
 
 #[cfg(all(not(loom), any(test, not(target_has_atomic = "ptr"))))]
 mod no_cas;
+
+/// A part of what contexts may share where nothing comes between the halves of a read-modify-write. Elsewhere it is not `Sync`, and the compiler's
+/// message says its name.
+pub struct NeedsCompareAndSwapOrTheFeatureCriticalSection(PhantomData<Shared>);
+
+#[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
+type Shared = ();
+#[cfg(not(any(target_has_atomic = "ptr", feature = "critical-section")))]
+type Shared = *const ();
+
+impl NeedsCompareAndSwapOrTheFeatureCriticalSection {
+    #[allow(dead_code)] // In models.
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
 
 /// Bits in a bitmap word.
 pub const WORD_BITS: usize = usize::BITS as usize;

@@ -5,7 +5,7 @@ use std::alloc::Layout;
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
-use coreheap::{Compact, CoreLocal, CoreNumber, Geometry, Heap, PageSource, Tiny, TryFlag};
+use coreheap::{Beside, Compact, CoreLocal, CoreNumber, Geometry, Heap, PageSource, Tiny, TryFlag};
 use coreheap_tests::blocks::holds;
 use coreheap_tests::cores::{ThreadNumber, Wandering};
 use coreheap_tests::geometries::Hosted;
@@ -148,6 +148,12 @@ fn eight_threads_that_wander_over_four_cores() {
 #[cfg_attr(miri, ignore = "three threads show it")]
 fn many_threads_four_cores() {
     cores::<ThreadNumber, 4, Hosted>(64);
+}
+
+#[test]
+fn three_threads_side_by_side_in_two_core_heaps() {
+    let source = TestSource::<{ COMMITS | DECOMMITS }>::new(if cfg!(miri) { &[64 << 10, 48 << 10] } else { &[4 << 20, 6 << 20] });
+    exchange(&Heap::<_, Beside<ThreadNumber, 2>, Hosted>::new(source, Beside::new()), 3, share(1_500_000, 3));
 }
 
 #[test]

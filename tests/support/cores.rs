@@ -1,7 +1,7 @@
 //! Core numbers that a test chooses.
 
-use coreheap::CoreNumber;
 use coreheap::atomic::{AtomicUsize, Ordering};
+use coreheap::{ContextNumber, CoreNumber};
 
 /// Another number on each call, so that one thread walks over all cores.
 #[derive(Debug)]
@@ -52,6 +52,16 @@ cfg_if::cfg_if! {
                     NUMBER.set(THREADS.fetch_add(1, Ordering::Relaxed));
                 }
                 NUMBER.get()
+            }
+        }
+
+        impl ContextNumber for ThreadNumber {
+            fn number() -> usize {
+                Self::core_number()
+            }
+
+            fn raced() {
+                NUMBER.set(NUMBER.get() + 1);
             }
         }
     }

@@ -3,9 +3,9 @@
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-use coreheap::{CoreLocal, Geometry, Heap, PageSource};
+use coreheap::{CoreLocal, DenseHeap, Exclusion, Geometry, Heap, PageSource};
 
-/// An allocator under test. Implemented for every [`Heap`].
+/// An allocator under test. Implemented for every [`Heap`] and [`DenseHeap`].
 ///
 /// # Safety
 /// Blocks are what they claim to be; the methods' contracts are those of the heap's methods of the same names.
@@ -93,5 +93,52 @@ unsafe impl<S: PageSource, C: CoreLocal, G: Geometry> Subject for Heap<S, C, G> 
 
     fn assert_valid(&self) {
         Heap::assert_valid(self);
+    }
+}
+
+// SAFETY: the heap's own promises.
+unsafe impl<S: PageSource, X: Exclusion, const READY: usize> Subject for DenseHeap<S, X, READY> {
+    fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+        DenseHeap::allocate(self, layout)
+    }
+
+    fn allocate_zeroed(&self, layout: Layout) -> Option<NonNull<u8>> {
+        DenseHeap::allocate_zeroed(self, layout)
+    }
+
+    unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { DenseHeap::deallocate(self, block, layout) }
+    }
+
+    unsafe fn deallocate_unsized(&self, block: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { DenseHeap::deallocate_unsized(self, block) }
+    }
+
+    unsafe fn reallocate(&self, block: NonNull<u8>, layout: Layout, new_size: usize) -> Option<NonNull<u8>> {
+        // SAFETY: the caller's promise.
+        unsafe { DenseHeap::reallocate(self, block, layout, new_size) }
+    }
+
+    fn usable_size(&self, block: *const u8) -> Option<usize> {
+        // SAFETY: the driver asks for live blocks.
+        self.contains(block).then(|| unsafe { DenseHeap::usable_size(self, NonNull::new_unchecked(block.cast_mut())) })
+    }
+
+    fn purge(&self) -> usize {
+        0
+    }
+
+    fn purge_aged(&self) -> usize {
+        0
+    }
+
+    fn used(&self) -> usize {
+        self.stats().used
+    }
+
+    fn assert_valid(&self) {
+        DenseHeap::assert_valid(self);
     }
 }

@@ -1,35 +1,47 @@
-//! [`BareHeap`]: a heap with its rule about contexts, made to be a static.
+//! [`BareHeap`]: a heap for one core, made to be a static.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::fmt;
 
-use coreheap::{PageSource, SmallHeap};
+#[cfg(feature = "critical-section")]
+use coreheap::Exclusion;
+use coreheap::{DenseHeap, OneContext, PageSource, SmallHeap};
 
-use crate::contexts::{AnyContext, Contexts, OneContext, Open};
 use crate::memory::StaticMemory;
 
 /// `BYTES` bytes, for any context on one core, interrupts included.
-pub type Coreheap<const BYTES: usize> = BareHeap<StaticMemory<BYTES>, AnyContext>;
+pub type Coreheap<const BYTES: usize> = BareHeap<SmallHeap<StaticMemory<BYTES>>>;
 
 /// `BYTES` bytes, for one context at a time. An interrupt that uses the heap while it is in use panics.
-pub type ExclusiveHeap<const BYTES: usize> = BareHeap<StaticMemory<BYTES>, OneContext>;
+pub type ExclusiveHeap<const BYTES: usize> = BareHeap<DenseHeap<StaticMemory<BYTES>, OneContext>>;
+
+/// `BYTES` bytes, for any context on one core: interrupts wait while the heap is in use, some hundred instructions. Less code than [`Coreheap`], and more
+/// fits into the memory.
+#[cfg(feature = "critical-section")]
+pub type MaskedHeap<const BYTES: usize> = BareHeap<DenseHeap<StaticMemory<BYTES>, Masked>>;
 
 /// A heap for one core.
-pub struct BareHeap<S: PageSource, X: Contexts> {
-    contexts: X,
-    heap: SmallHeap<S>,
+pub struct BareHeap<H> {
+    heap: H,
 }
 
-impl<const BYTES: usize, X: Open> BareHeap<StaticMemory<BYTES>, X> {
+impl<const BYTES: usize> Coreheap<BYTES> {
     /// An empty heap, for a static. Nothing runs before its first use, and all of it is zero until then.
     pub const fn new() -> Self {
-        Self::over(StaticMemory::new())
+        Self::with_source(StaticMemory::new())
     }
 }
 
-impl<const BYTES: usize, X: Open> Default for BareHeap<StaticMemory<BYTES>, X> {
+impl<const BYTES: usize> Default for Coreheap<BYTES> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl<S: PageSource> BareHeap<SmallHeap<S>> {
+    /// An empty heap that takes its memory from `source`, for any context.
+    pub const fn with_source(source: S) -> Self {
+        BareHeap { heap: SmallHeap::new(source) }
     }
 }
 
@@ -40,74 +52,89 @@ impl<const BYTES: usize> ExclusiveHeap<BYTES> {
     /// Calls come from one core, and from contexts that nest: a context that comes in between, as an interrupt does, ends before the
     /// other goes on. So tasks that preempt each other in turns must not use it.
     pub const unsafe fn new() -> Self {
-        Self::over(StaticMemory::new())
+        // SAFETY: the caller's promise.
+        unsafe { Self::exclusive(StaticMemory::new()) }
     }
 }
 
-impl<S: PageSource, X: Open> BareHeap<S, X> {
-    /// An empty heap that takes its memory from `source`, for any context.
-    pub const fn with_source(source: S) -> Self {
-        Self::over(source)
-    }
-
-    /// The heap, whose functions any context may call. Only in a static, because blocks may lie inside the value.
-    pub fn heap(&'static self) -> &'static SmallHeap<S> {
-        &self.heap
-    }
-}
-
-impl<S: PageSource> BareHeap<S, OneContext> {
+impl<S: PageSource> BareHeap<DenseHeap<S, OneContext>> {
     /// An empty heap that takes its memory from `source`, for one context at a time.
     ///
     /// # Safety
     /// As for `ExclusiveHeap::new`.
     pub const unsafe fn exclusive(source: S) -> Self {
-        Self::over(source)
+        // SAFETY: the caller's promise.
+        BareHeap { heap: DenseHeap::new(source, unsafe { OneContext::nested() }) }
     }
 }
 
-impl<S: PageSource, X: Contexts> BareHeap<S, X> {
-    const fn over(source: S) -> Self {
-        BareHeap { contexts: X::NEW, heap: SmallHeap::new(source) }
+#[cfg(feature = "critical-section")]
+impl<const BYTES: usize> MaskedHeap<BYTES> {
+    /// An empty heap, for a static, as [`Coreheap::new`].
+    pub const fn new() -> Self {
+        BareHeap { heap: DenseHeap::new(StaticMemory::new(), Masked) }
     }
+}
 
-    /// Calls the heap: for allocation that fails without a panic, statistics, and so on. A panic if [`OneContext`] was broken.
+#[cfg(feature = "critical-section")]
+impl<const BYTES: usize> Default for MaskedHeap<BYTES> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Interrupts wait, by the `critical-section` crate.
+#[cfg(feature = "critical-section")]
+#[derive(Debug)]
+pub struct Masked;
+
+// SAFETY: X1: that is what a critical section is.
+#[cfg(feature = "critical-section")]
+unsafe impl Exclusion for Masked {
+    #[inline]
+    fn alone<R>(&self, work: impl FnOnce() -> R) -> R {
+        critical_section::with(|_| work())
+    }
+}
+
+impl<H> BareHeap<H> {
+    /// The heap: for allocation that fails without a panic, statistics, and so on.
     ///
     /// Only in a static, because blocks may lie inside the value.
-    pub fn with<R>(&'static self, work: impl FnOnce(&'static SmallHeap<S>) -> R) -> R {
-        self.contexts.call(|| work(&self.heap))
+    pub const fn heap(&'static self) -> &'static H {
+        &self.heap
     }
 }
 
-impl<S: PageSource, X: Contexts> fmt::Debug for BareHeap<S, X> {
+impl<H> fmt::Debug for BareHeap<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BareHeap").finish_non_exhaustive()
     }
 }
 
 // SAFETY: the heap's own.
-unsafe impl<S: PageSource, X: Contexts> GlobalAlloc for BareHeap<S, X> {
+unsafe impl<H: GlobalAlloc> GlobalAlloc for BareHeap<H> {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise.
-        self.contexts.call(|| unsafe { self.heap.alloc(layout) })
+        unsafe { self.heap.alloc(layout) }
     }
 
     #[inline]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: the caller's promise.
-        self.contexts.call(|| unsafe { self.heap.dealloc(pointer, layout) })
+        unsafe { self.heap.dealloc(pointer, layout) }
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise.
-        self.contexts.call(|| unsafe { self.heap.alloc_zeroed(layout) })
+        unsafe { self.heap.alloc_zeroed(layout) }
     }
 
     #[inline]
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // SAFETY: the caller's promise.
-        self.contexts.call(|| unsafe { self.heap.realloc(pointer, layout, new_size) })
+        unsafe { self.heap.realloc(pointer, layout, new_size) }
     }
 }

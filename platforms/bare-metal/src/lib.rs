@@ -28,7 +28,8 @@
 //! | type | who may allocate and free | cost |
 //! |---|---|---|
 //! | [`Coreheap`] | any context: the main program, and interrupts at any moment | nothing is masked where the target has compare-and-swap |
-//! | [`ExclusiveHeap`] | the main program; an interrupt that tries, panics | nothing |
+//! | [`ExclusiveHeap`] | the main program; an interrupt that comes in between panics | a flag |
+//! | `MaskedHeap`, with the feature `critical-section` | any context | a call is masked: some hundred instructions |
 //! | [`MixedHeap`] | any context; several [`Kind`]s of memory | as [`Coreheap`] |
 //! | [`CoresHeap`] | any context on any core | magazines for each core, by your [`Cores`] |
 //!
@@ -43,7 +44,6 @@ extern crate std;
 
 pub use coreheap;
 
-mod contexts;
 mod heap;
 mod memory;
 mod regions;
@@ -54,12 +54,13 @@ mod cores;
 #[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
 mod kinds;
 
-pub use contexts::{AnyContext, Contexts, OneContext, Open};
 #[cfg(feature = "critical-section")]
 pub use cores::MaskedCore;
 #[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
 pub use cores::{Cores, CoresHeap, Pinned};
 pub use heap::{BareHeap, Coreheap, ExclusiveHeap};
+#[cfg(feature = "critical-section")]
+pub use heap::{Masked, MaskedHeap};
 #[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
 pub use kinds::{Kind, Memory, MixedHeap};
 pub use memory::StaticMemory;

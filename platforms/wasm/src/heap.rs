@@ -3,24 +3,28 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::fmt;
 
-use coreheap::{Heap, SingleCore, SmallHeap};
+use coreheap::{DenseHeap, Unshared};
 
-use crate::geometry::ModuleGeometry;
 use crate::linear_memory::Module;
-use crate::source::GrowingMemory;
+use crate::whole_pages::WholePages;
 
-/// The fast heap: magazines, pages, large blocks.
-pub type Coreheap = ModuleHeap<Heap<GrowingMemory<Module>, SingleCore, ModuleGeometry>>;
+/// Freed blocks are kept ready if they are shorter than 16 KiB.
+#[cfg(not(threads))]
+const READY: usize = 72;
+
+/// The fast heap: blocks that are freed are ready for the next request of about their size.
+#[cfg(not(threads))]
+pub type Coreheap = ModuleHeap<DenseHeap<WholePages<Module>, Unshared, READY>>;
 
 /// The heap of little code, for modules that allocate little.
-pub type SmallCoreheap = ModuleHeap<SmallHeap<GrowingMemory<Module>>>;
+pub type SmallCoreheap = ModuleHeap<DenseHeap<WholePages<Module>, Unshared>>;
 
 /// A heap over the module's own memory, made to be a static.
 pub struct ModuleHeap<H> {
-    heap: H,
+    pub(crate) heap: H,
 }
 
-impl Coreheap {
+impl<const READY: usize> ModuleHeap<DenseHeap<WholePages<Module>, Unshared, READY>> {
     /// An empty heap.
     pub const fn new() -> Self {
         Self::growing_by(1)
@@ -28,21 +32,16 @@ impl Coreheap {
 
     /// An empty heap whose memory grows by at least so many pages of 64 KiB at a time.
     pub const fn growing_by(least_pages: usize) -> Self {
+        const { assert!(!cfg!(threads), "this heap is for modules of one thread: with workers, use coreheap_wasm::Coreheap") };
         // SAFETY: a module without atomics has one thread, and nothing interrupts it.
-        let cores = unsafe { SingleCore::new() };
-        ModuleHeap { heap: Heap::new(GrowingMemory::new(Module, least_pages), cores) }
+        let unshared = unsafe { Unshared::new() };
+        ModuleHeap { heap: DenseHeap::new(WholePages::new(Module, least_pages), unshared) }
     }
 }
 
-impl SmallCoreheap {
-    /// An empty heap.
-    pub const fn new() -> Self {
-        Self::growing_by(1)
-    }
-
-    /// An empty heap whose memory grows by at least so many pages of 64 KiB at a time.
-    pub const fn growing_by(least_pages: usize) -> Self {
-        ModuleHeap { heap: SmallHeap::new(GrowingMemory::new(Module, least_pages)) }
+impl<const READY: usize> Default for ModuleHeap<DenseHeap<WholePages<Module>, Unshared, READY>> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -50,18 +49,6 @@ impl<H> ModuleHeap<H> {
     /// The heap: for allocation that fails without a panic, statistics, and so on.
     pub const fn heap(&self) -> &H {
         &self.heap
-    }
-}
-
-impl Default for Coreheap {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Default for SmallCoreheap {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

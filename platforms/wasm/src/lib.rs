@@ -5,41 +5,53 @@
 //! static HEAP: coreheap_wasm::Coreheap = coreheap_wasm::Coreheap::new();
 //! ```
 //!
-//! *Role*: the port for `wasm32` and `wasm64`, for modules of one thread (`build.rs` ends the build for others). It adds to the core crate where memory comes from, and how big
-//! everything is:
+//! *Role*: the port for `wasm32` and `wasm64`, for modules of one thread and for workers on one shared memory (`build.rs` tells them apart: the
+//! configuration `threads`). It adds to the core crate where memory comes from, how big everything is, and which worker this is:
 //!
 //! | file | what it is |
 //! |---|---|
 //! | `linear_memory.rs` | what a module's memory can do: [`LinearMemory`], and `Module`, the one that this program runs in |
 //! | `spare.rs` | memory that was got and is not yet a heap's |
-//! | `source.rs` | [`GrowingMemory`], the page source over both |
+//! | `growth.rs` | by how much it grows |
+//! | `source.rs` | [`GrowingMemory`], the page source over both, for a [`Heap`](coreheap::Heap) |
+//! | `whole_pages.rs` | [`WholePages`], the page source for a [`DenseHeap`](coreheap::DenseHeap) |
 //! | `geometry.rs` | [`ModuleGeometry`]: how big slices, pages and magazines are |
 //! | `heap.rs` | `Coreheap` and `SmallCoreheap` |
+//! | `threads.rs` | `Coreheap` for workers |
 //!
-//! On other targets the last of them, and `Module`, are not there: the rest can be tested on a host, over memory that a test simulates.
+//! On other targets the last two, and `Module`, are not there: the rest can be tested on a host, over memory that a test simulates.
 
 #![no_std]
 #![deny(missing_docs)]
 // Where the instructions are not stable yet, as the target itself.
 #![cfg_attr(target_arch = "wasm64", feature(simd_wasm64))]
+#![cfg_attr(all(threads, not(target_os = "wasi")), feature(thread_local))]
 
-#[cfg(all(target_family = "wasm", target_feature = "atomics"))]
+#[cfg(all(target_family = "wasm", target_feature = "atomics", not(threads)))]
 compile_error!(
-    "coreheap-wasm is for modules of one thread: build without the target feature `atomics`, threads are not there yet"
+    "coreheap-wasm was not told that this module has workers: pass `-Ctarget-feature=+atomics` in cargo's `rustflags`, where its build script sees it"
 );
 
 pub use coreheap;
 
 mod geometry;
+mod growth;
 mod linear_memory;
 mod source;
 mod spare;
+mod whole_pages;
 
 cfg_if::cfg_if! {
     if #[cfg(target_family = "wasm")] {
         mod heap;
+        #[cfg(threads)]
+        mod threads;
 
-        pub use heap::{Coreheap, ModuleHeap, SmallCoreheap};
+        #[cfg(not(threads))]
+        pub use heap::Coreheap;
+        pub use heap::{ModuleHeap, SmallCoreheap};
+        #[cfg(threads)]
+        pub use threads::{Coreheap, Worker, WorkerCores};
         pub use linear_memory::Module;
     }
 }
@@ -47,3 +59,4 @@ cfg_if::cfg_if! {
 pub use geometry::ModuleGeometry;
 pub use linear_memory::{LinearMemory, PAGE_SIZE};
 pub use source::GrowingMemory;
+pub use whole_pages::WholePages;

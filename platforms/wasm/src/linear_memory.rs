@@ -20,8 +20,10 @@ pub unsafe trait LinearMemory: Sync {
     /// Where page `index` begins, or would begin: null behind the last page that there can be.
     fn page(&self, index: usize) -> *mut u8;
 
-    /// What the program does not use of the memory that it was started with, at a multiple of 16 bytes: once, to the first who asks.
-    fn initial(&self) -> Option<Region> {
+    /// What the program does not use of the memory that it was started with, at a multiple of 16 bytes: once, to the first who asks for no more than
+    /// that.
+    fn initial(&self, min_size: usize) -> Option<Region> {
+        let _ = min_size;
         None
     }
 }
@@ -51,17 +53,17 @@ cfg_if::cfg_if! {
                 core::ptr::with_exposed_provenance_mut(index.wrapping_mul(PAGE_SIZE))
             }
 
-            // Elsewhere it is the C library's.
-            #[cfg(any(target_os = "unknown", target_os = "none"))]
-            fn initial(&self) -> Option<Region> {
-                initial::take()
+            // Elsewhere it is the C library's. Where there are workers, tools that prepare a linked module for them (wasm-bindgen) lay a stack there.
+            #[cfg(all(any(target_os = "unknown", target_os = "none"), not(threads)))]
+            fn initial(&self, min_size: usize) -> Option<Region> {
+                initial::take(min_size)
             }
         }
     }
 }
 
 /// What lies behind the stack and the statics.
-#[cfg(all(target_family = "wasm", any(target_os = "unknown", target_os = "none")))]
+#[cfg(all(target_family = "wasm", any(target_os = "unknown", target_os = "none"), not(threads)))]
 mod initial {
     use core::ptr::{NonNull, with_exposed_provenance_mut};
 
@@ -79,10 +81,7 @@ mod initial {
 
     static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
-    pub fn take() -> Option<Region> {
-        if IS_TAKEN.swap(true, Ordering::Relaxed) {
-            return None;
-        }
+    pub fn take(min_size: usize) -> Option<Region> {
         let (base, end) = (&raw const __heap_base, &raw const __heap_end);
         let start = base.expose_provenance().next_multiple_of(ALIGN);
         // It may end where the address space does.
@@ -90,8 +89,10 @@ mod initial {
         // More than a page may be the standard library's: its own allocator, which it uses whatever the global one is, takes all of it if that is
         // enough for its first request, of a page or more.
         let most = if cfg!(target_os = "unknown") { PAGE_SIZE - 1 } else { isize::MAX as usize };
-        let is_some = size > 0 && size <= most;
-        let start = NonNull::new(with_exposed_provenance_mut::<u8>(start)).filter(|_| is_some)?;
+        if size == 0 || size < min_size || size > most || IS_TAKEN.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let start = NonNull::new(with_exposed_provenance_mut::<u8>(start))?;
         // A memory that is imported may have been used before.
         // SAFETY: the linker leaves these bytes to the heap, of which there is one: they go out once.
         unsafe { start.write_bytes(0, size) };

@@ -4,46 +4,31 @@ use core::ptr::NonNull;
 
 use coreheap::{PageSource, Region, RegionRequest};
 
-use crate::linear_memory::{LinearMemory, PAGE_SIZE};
+use crate::growth::Growth;
+use crate::linear_memory::LinearMemory;
 use crate::spare::{ALIGN, Spare};
 
-/// The memory grows by so much of what there is, so that growth is rare and the number of regions small.
-const SHARE: usize = 16;
-
-/// A memory that grows while a heap needs more, and cannot shrink.
-///
-/// It grows by what is needed, but at least by the least growth and by a 16th of what there is; if so much is refused, by what is needed.
-/// Where new pages are, only the memory says: others may grow it as well. What the last region has no use for waits for the next request.
+/// A memory that grows while a heap needs more, and cannot shrink. What the last region has no use for waits for the next request.
 #[derive(Debug)]
 pub struct GrowingMemory<M> {
-    memory: M,
-    /// In pages.
-    least_growth: usize,
+    growth: Growth<M>,
     spare: Spare,
 }
 
 impl<M: LinearMemory> GrowingMemory<M> {
     /// Over `memory`, which grows by `least_growth` pages of 64 KiB or more at a time.
     pub const fn new(memory: M, least_growth: usize) -> Self {
-        GrowingMemory { memory, least_growth, spare: Spare::new() }
+        GrowingMemory { growth: Growth::new(memory, least_growth), spare: Spare::new() }
     }
 
     /// The memory.
     pub fn memory(&self) -> &M {
-        &self.memory
+        self.growth.memory()
     }
 
     /// Whether the memory ends where `piece` does.
     fn is_last(&self, piece: Region) -> bool {
-        end_of(piece) == self.memory.page(self.memory.pages())
-    }
-
-    /// Gets pages of at least `min_size` bytes.
-    fn get(&self, min_size: usize) -> Option<Region> {
-        let needed = min_size.div_ceil(PAGE_SIZE);
-        let wished = needed.max(self.least_growth).max(self.memory.pages() / SHARE);
-        let (first, pages) = [wished, needed].into_iter().find_map(|pages| Some((self.memory.grow(pages)?, pages)))?;
-        Some(Region { start: NonNull::new(self.memory.page(first))?, size: pages * PAGE_SIZE })
+        end_of(piece) == self.memory().page(self.memory().pages())
     }
 
     /// Makes `piece` at least `min_size` bytes long, by new pages if it lies at the memory's end. If they come elsewhere, because somebody else
@@ -52,7 +37,7 @@ impl<M: LinearMemory> GrowingMemory<M> {
         if piece.size >= min_size {
             return Some(piece);
         }
-        let got = if self.is_last(piece) { self.get(min_size - piece.size) } else { None };
+        let got = if self.is_last(piece) { self.growth.get(min_size - piece.size) } else { None };
         match got {
             Some(got) if got.start.as_ptr() == end_of(piece) => Some(Region { start: piece.start, size: piece.size + got.size }),
             _ => {
@@ -75,14 +60,14 @@ unsafe impl<M: LinearMemory> PageSource for GrowingMemory<M> {
     const GROWS: bool = true;
 
     fn reserve(&self, request: RegionRequest) -> Option<Region> {
-        if let Some(initial) = self.memory.initial() {
+        if let Some(initial) = self.memory().initial(0) {
             // SAFETY: nobody else's, and zero.
             unsafe { self.spare.put(initial) };
         }
         let enough = self.spare.take(|piece| piece.size >= request.min_size);
         enough
             .or_else(|| self.extend(self.spare.take(|piece| self.is_last(piece))?, request.min_size))
-            .or_else(|| self.get(request.min_size))
+            .or_else(|| self.growth.get(request.min_size))
     }
 
     unsafe fn grow(&self, region: Region, min_size: usize, preferred_size: usize) -> usize {

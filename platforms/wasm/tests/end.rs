@@ -1,6 +1,7 @@
 //! The end of 4 GiB: a program that runs on a `Coreheap`, in a memory that grows until it is refused.
 
-#![cfg(target_family = "wasm")]
+// A shared memory has a smaller maximum.
+#![cfg(all(target_family = "wasm", not(threads)))]
 
 use std::arch::wasm32::{memory_grow, memory_size};
 

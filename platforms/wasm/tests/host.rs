@@ -11,10 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use coreheap_tests::actions::{Driver, Limits};
 use coreheap_tests::conformance::{conformance, conformance_with};
 use coreheap_tests::fuzz::single_core;
-use coreheap_tests::recorded::Recorded;
 use coreheap_tests::rng::Rng;
-use coreheap_wasm::coreheap::{Heap, PageSource, Region, RegionRequest, SingleCore, SmallHeap};
-use coreheap_wasm::{GrowingMemory, LinearMemory, ModuleGeometry, PAGE_SIZE};
+use coreheap_wasm::coreheap::{DenseHeap, Heap, OneContext, PageSource, Region, RegionRequest, SingleCore};
+use coreheap_wasm::{GrowingMemory, LinearMemory, ModuleGeometry, PAGE_SIZE, WholePages};
 use simulated::Simulated;
 
 fn request(min_size: usize) -> RegionRequest {
@@ -57,14 +56,42 @@ fn random_actions() {
         let mut driver = Driver::new(&heap, &inside);
         driver.run(&mut Rng::new(seed), &limits, 30_000);
         assert!(driver.finish().allocated > 5000);
-
-        let heap = SmallHeap::new(GrowingMemory::new(Simulated::with_strangers(150, every), 1));
-        let subject = Recorded::new(&heap);
-        let inside = |start, size| heap.source().memory().contains(start, size);
-        let mut driver = Driver::new(&subject, &inside);
-        driver.run(&mut Rng::new(seed), &limits, 10_000);
-        assert!(driver.finish().allocated > 1000);
+        act_on_whole_pages::<0>(seed, every, &limits);
+        act_on_whole_pages::<72>(seed, every, &limits);
     }
+}
+
+/// A heap that gets whole pages, and joins those that touch.
+type Dense<const READY: usize> = DenseHeap<WholePages<Simulated>, OneContext, READY>;
+
+fn act_on_whole_pages<const READY: usize>(seed: u64, every: usize, limits: &Limits) {
+    let source = WholePages::new(Simulated::with_strangers(150, every).leaving(5008), 1);
+    let heap: Dense<READY> = DenseHeap::new(source, OneContext::new());
+    let inside = |start, size| heap.source().memory().contains(start, size);
+    let mut driver = Driver::new(&heap, &inside);
+    driver.run(&mut Rng::new(seed), limits, 30_000);
+    assert!(driver.finish().allocated > 5000);
+}
+
+#[test]
+fn whole_pages_that_touch_are_joined() {
+    let heap: Dense<0> = DenseHeap::new(WholePages::new(Simulated::new(100).leaving(20_000), 1), OneContext::new());
+    let memory = heap.source().memory();
+    let first = heap.allocate(Layout::new::<[u8; 19_000]>()).expect("room");
+    assert_eq!(memory.calls(), 0, "what was there is first");
+    let second = heap.allocate(Layout::new::<[u8; 3 * PAGE_SIZE]>()).expect("room");
+    assert!(memory.pages() <= 5, "what is left of the first page is part of the block: {}", memory.pages());
+    // SAFETY: blocks of this heap.
+    unsafe {
+        heap.deallocate(first, Layout::new::<[u8; 19_000]>());
+        let longer = heap.reallocate(second, Layout::new::<[u8; 3 * PAGE_SIZE]>(), 90 * PAGE_SIZE).expect("room");
+        assert_eq!(longer, second, "it grows with the memory");
+        assert!(heap.reallocate(longer, Layout::new::<[u8; 90 * PAGE_SIZE]>(), 100 * PAGE_SIZE).is_none(), "to the maximum");
+        heap.deallocate(longer, Layout::new::<[u8; 90 * PAGE_SIZE]>());
+    }
+    heap.assert_valid();
+    let stats = heap.stats();
+    assert_eq!((stats.used, stats.largest_free_run + size_of::<usize>()), (0, stats.capacity), "all of it is one block again");
 }
 
 #[test]

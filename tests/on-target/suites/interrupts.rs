@@ -5,7 +5,7 @@
 use core::alloc::GlobalAlloc;
 use core::cell::RefCell;
 
-use coreheap_bare::{AddedRegions, Coreheap, CoresHeap, Pinned};
+use coreheap_bare::{AddedRegions, Coreheap, CoresHeap, MaskedHeap, Pinned};
 use coreheap_tests::actions::{Driver, Limits};
 use coreheap_tests::geometries::Small;
 use coreheap_tests::recorded::Recorded;
@@ -22,6 +22,7 @@ const INTERRUPTS: u32 = 40_000;
 const ROUND: u32 = 400;
 
 static SMALL: Coreheap<{ 8 * 1024 }> = Coreheap::new();
+static MASKED: MaskedHeap<{ 8 * 1024 }> = MaskedHeap::new();
 static CORES: CoresHeap<AddedRegions<1>, Unpinned, 2, Small> = CoresHeap::new(AddedRegions::new(), Pinned::new());
 
 static GUEST: Mutex<RefCell<Option<Guest>>> = Mutex::new(RefCell::new(None));
@@ -32,6 +33,8 @@ fn main() -> ! {
         SMALL.heap().assert_valid()
     });
     assert_eq!((SMALL.heap().stats().used, SMALL.heap().stats().misuses), (0, 0));
+    storm("MaskedHeap", MASKED.heap(), &MASKED, &Limits { size: 1000, align: 256, live: 60 }, || MASKED.heap().assert_valid());
+    assert_eq!((MASKED.heap().stats().used, MASKED.heap().stats().misuses), (0, 0));
     // SAFETY: nobody else uses the memory.
     assert!(unsafe { CORES.source().add(memory(), 40 * 1024) });
     storm("CoresHeap", &CORES, &CORES, &Limits { size: 4000, align: 256, live: 100 }, || CORES.assert_valid());

@@ -18,12 +18,10 @@ fn main() -> ! {
     (0..100_000).for_each(|_| work.step());
     assert!(block(8192).is_none(), "8 KiB are not enough for tables and 8 KiB");
     println!("100000 steps, {} requests were refused", work.refused);
-    HEAP.with(|heap| {
-        println!("{}", heap.stats());
-        heap.assert_valid();
-    });
+    println!("{}", HEAP.heap().stats());
+    HEAP.heap().assert_valid();
     drop(work);
-    assert_eq!(HEAP.with(|heap| heap.stats().used), 0, "bytes that nobody freed");
+    assert_eq!(HEAP.heap().stats().used, 0, "bytes that nobody freed");
     assert!(block(6000).is_some(), "most of the 8 KiB, when all is free");
     done()
 }

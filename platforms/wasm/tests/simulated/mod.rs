@@ -101,8 +101,8 @@ unsafe impl LinearMemory for Simulated {
         self.start.wrapping_add(index.wrapping_mul(PAGE_SIZE))
     }
 
-    fn initial(&self) -> Option<Region> {
-        let is_there = self.unused > 0 && !self.is_unused_taken.swap(true, Ordering::Relaxed);
+    fn initial(&self, min_size: usize) -> Option<Region> {
+        let is_there = self.unused > 0 && self.unused >= min_size && !self.is_unused_taken.swap(true, Ordering::Relaxed);
         // SAFETY: inside the first page.
         let start = unsafe { self.start.add(PAGE_SIZE - self.unused) };
         is_there.then_some(Region { start: NonNull::new(start)?, size: self.unused })

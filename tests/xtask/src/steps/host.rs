@@ -6,8 +6,8 @@ use crate::rig::Need::{self, Component, Nightly, Prepared, Program, Target};
 const I686: &str = "i686-unknown-linux-musl";
 const MUSL: &str = "x86_64-unknown-linux-musl";
 /// Three quarters of the time that the optimised tests take to build is link-time optimisation; the code that is tested is
-/// generic, and is optimised as well without.
-const NO_LTO: &[(&str, &str)] = &[("CARGO_PROFILE_RELEASE_LTO", "off")];
+/// generic, and is optimised as well without, and on all cores.
+const QUICK_RELEASE: &[(&str, &str)] = &[("CARGO_PROFILE_RELEASE_LTO", "off"), ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")];
 /// What the tests of the C library compile with, and the programs that they run with it. Outside of CI they skip what is not there.
 const C_PROGRAMS: &[Need] = &[
     LINUX,
@@ -82,7 +82,7 @@ pub const STEPS: &[Step] = &[
     Step {
         name: "release",
         shows: "all tests but the C library's, optimised",
-        env: NO_LTO,
+        env: QUICK_RELEASE,
         command: "cargo test --workspace --exclude coreheap-c --release --no-fail-fast",
         proof: Tests,
         ..STEP
@@ -114,10 +114,10 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         name: "musl",
-        shows: "all tests but benchmarks and the C library on musl libc",
+        shows: "all tests of the port for hosted programs on musl libc",
         needs: &[LINUX, Target("stable", MUSL)],
         env: &[("CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld")],
-        command: "cargo test --workspace --exclude coreheap-bench --exclude coreheap-bench-bare --exclude coreheap-c --exclude xtask --lib --tests --no-fail-fast --target x86_64-unknown-linux-musl",
+        command: "cargo test -p coreheap-os --lib --tests --no-fail-fast --target x86_64-unknown-linux-musl",
         proof: Tests,
         ..STEP
     },
@@ -172,14 +172,14 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         name: "miri-tree",
-        shows: "Miri: Tree Borrows, strict provenance",
+        shows: "Miri: Tree Borrows, the suites that touch the most",
         needs: MIRI,
         // Trees are kept small: a third faster than with Miri's own choice of 10,000.
         env: &[
             ("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-strict-provenance -Zmiri-tree-borrows -Zmiri-provenance-gc=1000"),
             NO_BACKTRACE,
         ],
-        command: "cargo +nightly miri test -p coreheap -p coreheap-tests --lib --tests --no-fail-fast",
+        command: "cargo +nightly miri test -p coreheap -p coreheap-tests --lib --test conformance --test dense_heap --test random_actions --test small_heap --test threads --no-fail-fast",
         proof: Tests,
         beside: true,
         ..STEP
@@ -187,7 +187,7 @@ pub const STEPS: &[Step] = &[
     Step {
         name: "fuzz-corpus",
         shows: "the fuzzers' corpus once more, optimised",
-        env: NO_LTO,
+        env: QUICK_RELEASE,
         command: "cargo test --release -p coreheap-tests --test fuzz_corpus",
         proof: Tests,
         ..STEP

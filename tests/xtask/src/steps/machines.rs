@@ -11,7 +11,11 @@ const AARCH64: &str = "aarch64-unknown-none-softfloat";
 const X86_64: &str = "x86_64-unknown-none";
 const WASM: &str = "wasm32-unknown-unknown";
 const WASI: &str = "wasm32-wasip1";
+const WASI_THREADS: &str = "wasm32-wasip1-threads";
 const NODE: Need = Program("node", "nodejs");
+/// For modules with workers, whose `core` is built for `atomics`.
+const WORKERS: &[Need] =
+    &[Nightly, Component("nightly", "rust-src"), Target("stable", WASM), NODE, Program("chromium", "chromium")];
 /// Debian's packages of QEMU; some images have a `qemu-utils` that is too new for them, which goes.
 const QEMU_ARM: &str = "qemu-system-arm qemu-utils-";
 const QEMU_MISC: &str = "qemu-system-misc opensbi qemu-utils-";
@@ -140,6 +144,43 @@ pub const STEPS: &[Step] = &[
         env: &[("CARGO_TARGET_WASM32_WASIP1_RUNNER", "node --no-warnings tests/wasi.mjs")],
         command: "cargo test -p coreheap-wasm --tests --target wasm32-wasip1 --no-fail-fast",
         proof: Tests,
+        ..STEP
+    },
+    Step {
+        name: "wasm-threads",
+        shows: "conformance, random actions and exchanges on threads, inside WebAssembly, in Node",
+        needs: &[Target("stable", WASI_THREADS), NODE],
+        env: &[("CARGO_TARGET_WASM32_WASIP1_THREADS_RUNNER", "node --no-warnings tests/wasi.mjs")],
+        command: "cargo test -p coreheap-wasm --tests --target wasm32-wasip1-threads --no-fail-fast",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
+        name: "wasm-workers-node",
+        shows: "workers that exchange blocks, end, and are terminated, in Node",
+        needs: WORKERS,
+        command: "cargo run --release --target-dir {target}/workers",
+        folder: "platforms/wasm/tests/workers",
+        proof: Words("all is well"),
+        ..STEP
+    },
+    Step {
+        name: "wasm-workers-browser",
+        shows: "the same in Chromium, whose main thread allocates too",
+        needs: WORKERS,
+        env: &[("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", "node browser.mjs")],
+        command: "cargo run --release --target-dir {target}/workers",
+        folder: "platforms/wasm/tests/workers",
+        proof: Words("all is well"),
+        ..STEP
+    },
+    Step {
+        name: "wasm-workers-refused",
+        shows: "a heap for one thread, or stable Rust, ends the build of a module with workers, and says why",
+        needs: WORKERS,
+        command: "node refused.mjs {target}/workers",
+        folder: "platforms/wasm/tests/workers",
+        proof: Words("all is well"),
         ..STEP
     },
     Step {

@@ -1,0 +1,43 @@
+//! [`Growth`]: by how much a memory grows.
+
+use core::ptr::NonNull;
+
+use coreheap::Region;
+
+use crate::linear_memory::{LinearMemory, PAGE_SIZE};
+
+/// The memory grows by so much of what there is, so that growth is rare and the number of regions small.
+const SHARE: usize = 16;
+
+/// A memory that grows by what is needed, but at least by the least growth and by a 16th of what there is; if so much is refused, by what is
+/// needed. Where new pages are, only the memory says: others may grow it as well.
+#[derive(Debug)]
+pub struct Growth<M> {
+    memory: M,
+    /// In pages.
+    least: usize,
+}
+
+impl<M: LinearMemory> Growth<M> {
+    /// Of `memory`, by `least` pages of 64 KiB or more at a time.
+    pub const fn new(memory: M, least: usize) -> Self {
+        Growth { memory, least }
+    }
+
+    /// The memory.
+    pub fn memory(&self) -> &M {
+        &self.memory
+    }
+
+    /// Gets new pages of at least `min_size` bytes.
+    pub fn get(&self, min_size: usize) -> Option<Region> {
+        let needed = min_size.div_ceil(PAGE_SIZE);
+        let wished = needed.max(self.least).max(self.memory.pages() / SHARE);
+        self.grow(wished).or_else(|| self.grow(needed))
+    }
+
+    fn grow(&self, pages: usize) -> Option<Region> {
+        let start = self.memory.page(self.memory.grow(pages)?);
+        Some(Region { start: NonNull::new(start)?, size: pages * PAGE_SIZE })
+    }
+}

@@ -1,0 +1,96 @@
+//! Core heaps that contexts use side by side: nobody need be alone.
+//!
+//! *Role*: [`Beside`], the [`CoreLocal`] for contexts that can end at any instruction, without notice, and where every atomic store costs as
+//! much as a swap: workers in WebAssembly. A block goes into a magazine and out by one atomic operation on its slot
+//! ([`Magazine::pop_beside`](crate::Magazine::pop_beside)); so who ends in the middle loses the one block it had in hand, and nothing is out of use
+//! after it. [`TryFlag`](crate::TryFlag), which takes the whole core heap out for that moment, has two more.
+//!
+//! *Concurrency*: any contexts, any number of them at a time. Which core heap one uses is for speed only.
+
+use core::marker::PhantomData;
+
+use crate::block::Block;
+use crate::core_heap::{CoreHeap, CoreSlot};
+use crate::core_local::CoreLocal;
+use crate::geometry::Geometry;
+use crate::size_class::SizeClass;
+use crate::sync::CachePadded;
+
+/// Numbers that tell contexts apart, so that each has a core heap of its own if there are enough. Only speed depends on it.
+pub trait ContextNumber: Send + Sync + 'static {
+    /// This context's number, taken modulo the number of slots.
+    fn number() -> usize;
+
+    /// Another context uses the core heap of that number at the same time: this one should have another number from now on.
+    fn raced();
+}
+
+/// Many contexts, `CORES` core heaps, and each block by an atomic operation of its own.
+#[derive(Debug)]
+pub struct Beside<N, const CORES: usize> {
+    slots: [CachePadded<CoreSlot>; CORES],
+    number: PhantomData<N>,
+}
+
+impl<N: ContextNumber, const CORES: usize> Beside<N, CORES> {
+    cfg_if::cfg_if! {
+        if #[cfg(loom)] {
+            /// With `CORES` slots, all empty.
+            pub fn new() -> Self {
+                Beside { slots: core::array::from_fn(|_| CachePadded(CoreSlot::new())), number: PhantomData }
+            }
+        } else {
+            /// With `CORES` slots, all empty.
+            pub const fn new() -> Self {
+                Beside { slots: [const { CachePadded(CoreSlot::new()) }; CORES], number: PhantomData }
+            }
+        }
+    }
+}
+
+impl<N: ContextNumber, const CORES: usize> Default for Beside<N, CORES> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// SAFETY: magazines are shared (M4).
+unsafe impl<N: ContextNumber, const CORES: usize> CoreLocal for Beside<N, CORES> {
+    const SHARED: bool = true;
+
+    fn core_count(&self) -> usize {
+        CORES
+    }
+
+    fn slot(&self, core: usize) -> &CoreSlot {
+        &self.slots[core].0
+    }
+
+    #[inline(always)]
+    fn core(&self) -> usize {
+        N::number() % CORES
+    }
+
+    #[inline(always)]
+    unsafe fn pop<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
+        // SAFETY: the caller names the geometry.
+        unsafe { self.slots[self.core()].0.peek::<G>() }?.magazine(class).pop_beside(N::raced)
+    }
+
+    #[inline(always)]
+    unsafe fn push<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block> {
+        // SAFETY: the caller names the geometry.
+        match unsafe { self.slots[self.core()].0.peek::<G>() } {
+            Some(heap) => heap.magazine(class).push_beside(block, N::raced),
+            None => Err(block),
+        }
+    }
+
+    unsafe fn alone_on<G: Geometry, R>(&self, core: usize, work: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R> {
+        // SAFETY: the caller names the geometry.
+        unsafe { self.slots[core].0.heap::<G>() }.map(work)
+    }
+}
+
+#[cfg(all(test, loom))]
+mod model;

@@ -1,0 +1,267 @@
+//! The heap whose blocks lie side by side: the action driver over dirty memory of odd starts and lengths, with and without ready blocks, and what is
+//! special about it.
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+
+use coreheap::atomic::{AtomicUsize, Ordering};
+use coreheap::sources::{FixedRegion, NoPages};
+use coreheap::{DenseHeap, Exclusion, OneContext, PageSource, Region, RegionRequest};
+use coreheap_tests::actions::{Counts, Driver, Limits};
+use coreheap_tests::refusals::Call;
+use coreheap_tests::rng::Rng;
+use coreheap_tests::seed::each_seed;
+use coreheap_tests::sources::TestSource;
+
+const KIB: usize = 1024;
+const WORD: usize = size_of::<usize>();
+
+/// Blocks of less than so many times two words are ready, in the heaps of these tests that have such.
+const READY: usize = 16;
+
+/// Memory that comes piece by piece, each where the one before ends, but for some that a stranger gets.
+struct Piecewise {
+    start: *mut u8,
+    size: usize,
+    given: AtomicUsize,
+    calls: AtomicUsize,
+    strangers_every: usize,
+}
+
+impl Piecewise {
+    /// Pieces are multiples of this.
+    const STEP: usize = 1008;
+
+    fn over(memory: &mut [u128], strangers_every: usize) -> Self {
+        memory.fill(0xa5a5_a5a5_a5a5_a5a5);
+        let (given, calls) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Piecewise { start: memory.as_mut_ptr().cast(), size: size_of_val(memory), given, calls, strangers_every }
+    }
+
+    fn contains(&self, start: usize, size: usize) -> bool {
+        start >= self.start.addr() && start + size <= self.start.addr() + self.given.load(Ordering::Relaxed)
+    }
+}
+
+// SAFETY: one thread has it.
+unsafe impl Sync for Piecewise {}
+
+// SAFETY: each piece goes out once, and all of them are of one memory.
+unsafe impl PageSource for Piecewise {
+    const JOINS: bool = true;
+
+    fn reserve(&self, request: RegionRequest) -> Option<Region> {
+        let size = request.min_size.next_multiple_of(Self::STEP);
+        let is_stranger_first = (self.calls.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(self.strangers_every);
+        let given = self.given.load(Ordering::Relaxed) + if is_stranger_first { Self::STEP } else { 0 };
+        (given + size <= self.size).then(|| {
+            self.given.store(given + size, Ordering::Relaxed);
+            // SAFETY: inside the memory.
+            Region { start: unsafe { NonNull::new_unchecked(self.start.add(given)) }, size }
+        })
+    }
+
+    fn pointer_at(&self, address: usize) -> *mut u8 {
+        self.start.with_addr(address)
+    }
+}
+
+/// What came of random actions.
+fn drive<S: PageSource, const READY: usize>(source: S, rng: &mut Rng, contains: impl Fn(&S, usize, usize) -> bool) -> Counts {
+    let heap = DenseHeap::<_, _, READY>::new(source, OneContext::new());
+    let inside = |start, size| contains(heap.source(), start, size);
+    let mut driver = Driver::new(&heap, &inside);
+    driver.run(rng, &Limits { size: 2000, align: 4096, live: 300 }, if cfg!(miri) { 60 } else { 4000 });
+    driver.finish()
+}
+
+/// Many seeds; all that can happen does.
+fn random_actions(name: &str, drive: impl Fn(u64, &mut Rng) -> Counts) {
+    let mut sum = Counts::default();
+    each_seed(name, if cfg!(miri) { 3 } else { 60 }, |seed, mut rng| {
+        let counts = drive(seed, &mut rng);
+        sum.refused += counts.refused;
+        sum.moved += counts.moved;
+        sum.resized_in_place += counts.resized_in_place;
+    });
+    assert!(cfg!(miri) || sum.refused > 0 && sum.moved > 0 && sum.resized_in_place > 0, "{sum:?}");
+}
+
+fn random_actions_in_regions<const READY: usize>(name: &str) {
+    random_actions(name, |seed, rng| {
+        let source = TestSource::<0>::new(&[[37, 4099, 777], [16 * KIB + 1, 1, 300], [900, 901, 902]][seed as usize % 3]);
+        source.refusals().refuse_every(Call::Reserve, if seed % 2 == 0 { 0 } else { 3 });
+        drive::<_, READY>(source, rng, TestSource::contains)
+    });
+}
+
+fn random_actions_in_pieces<const READY: usize>(name: &str) {
+    random_actions(name, |seed, rng| {
+        let mut memory = vec![0u128; KIB];
+        let strangers_every = [usize::MAX, 2, 5][seed as usize % 3];
+        drive::<_, READY>(Piecewise::over(&mut memory, strangers_every), rng, Piecewise::contains)
+    });
+}
+
+#[test]
+fn random_actions_in_regions_apart() {
+    random_actions_in_regions::<0>("dense_heap_regions");
+}
+
+#[test]
+fn random_actions_with_ready_blocks() {
+    random_actions_in_regions::<READY>("dense_heap_regions_ready");
+    random_actions_in_pieces::<READY>("dense_heap_pieces_ready");
+}
+
+#[test]
+fn random_actions_in_pieces_that_touch() {
+    random_actions_in_pieces::<0>("dense_heap_pieces");
+}
+
+/// A heap over dirty memory of its own.
+fn over<const READY: usize>(memory: &mut [u64]) -> DenseHeap<FixedRegion, OneContext, READY> {
+    memory.fill(0xa5a5_a5a5_a5a5_a5a5);
+    // SAFETY: the caller keeps it while the heap is there.
+    let source = unsafe { FixedRegion::over(memory.as_mut_ptr().cast(), size_of_val(memory)) };
+    DenseHeap::new(source, OneContext::new())
+}
+
+fn layout(size: usize, align: usize) -> Layout {
+    Layout::from_size_align(size, align).expect("the test's own layouts are sensible")
+}
+
+#[test]
+fn nearly_all_memory_holds_blocks_and_all_of_it_comes_back() {
+    fills::<0>();
+    fills::<READY>();
+}
+
+fn fills<const READY: usize>() {
+    let regions: &[usize] = if cfg!(miri) { &[2, 4] } else { &[2, 4, 8, 16, 64] };
+    for &kib in regions {
+        let mut memory = vec![0u64; kib * KIB / 8];
+        let heap = over::<READY>(&mut memory);
+        let mut rng = Rng::new(kib as u64);
+        let whole = {
+            let probe = heap.allocate(Layout::new::<u8>()).expect("room");
+            // SAFETY: a block of this heap.
+            unsafe { heap.deallocate(probe, Layout::new::<u8>()) };
+            heap.stats().largest_free_run
+        };
+        assert!(whole + 8 * WORD >= kib * KIB, "{whole} of {kib} KiB are for blocks");
+        for _ in 0..if cfg!(miri) { 1 } else { 20 } {
+            let mut blocks = Vec::new();
+            let mut bytes = 0;
+            loop {
+                let layout = layout(64 + rng.below(kib * 16), 1 << rng.below(4));
+                let Some(block) = heap.allocate(layout) else { break };
+                bytes += layout.size();
+                blocks.push((block, layout));
+            }
+            heap.assert_valid();
+            assert!(bytes * 10 >= whole * if kib == 2 { 6 } else { 8 }, "{bytes} of {whole} bytes");
+            while !blocks.is_empty() {
+                let (block, layout) = blocks.swap_remove(rng.below(blocks.len()));
+                // SAFETY: a block of this heap.
+                unsafe { heap.deallocate(block, layout) };
+            }
+            heap.assert_valid();
+            assert_eq!((heap.stats().used, heap.stats().largest_free_run), (0, whole));
+        }
+        let block = heap.allocate_zeroed(layout(whole, 8)).expect("all of it as one block");
+        // SAFETY: the block's bytes, of a block of this heap.
+        unsafe {
+            assert!(std::slice::from_raw_parts(block.as_ptr(), whole).iter().all(|byte| *byte == 0));
+            let shrunk = heap.reallocate(block, layout(whole, 8), 24).expect("it shrinks");
+            assert_eq!((shrunk, heap.stats().used), (block, 32));
+            assert_eq!(heap.reallocate(shrunk, layout(24, 8), whole), Some(block), "it grows");
+            heap.deallocate_unsized(block.as_ptr());
+            heap.deallocate_unsized(std::ptr::null_mut());
+        }
+        assert_eq!((heap.stats().used, heap.stats().largest_free_run), (0, whole));
+    }
+}
+
+#[test]
+fn a_block_at_the_end_grows_with_the_memory() {
+    let mut memory = vec![0u128; 4 * KIB];
+    let heap = DenseHeap::<_, _>::new(Piecewise::over(&mut memory, usize::MAX), OneContext::new());
+    let mut block = heap.allocate(layout(100, 8)).expect("room");
+    let mut size = 100;
+    let start = block;
+    while let Some(longer) = {
+        // SAFETY: a block of this heap, of this size.
+        unsafe { heap.reallocate(block, layout(size, 8), size * 2) }
+    } {
+        (block, size) = (longer, size * 2);
+        assert_eq!(block, start, "nothing is in its way");
+        heap.assert_valid();
+    }
+    assert!(size > 16 * KIB, "{size} of 64 KiB");
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    let mut memory = vec![0u64; 512];
+    let heap = over::<0>(&mut memory);
+    for (size, align) in [(4096, 8), (isize::MAX as usize - 15, 16), (1, 1 << (usize::BITS - 2)), (8, 8192)] {
+        assert_eq!(heap.allocate(layout(size, align)), None, "{size} at {align}");
+    }
+    assert_eq!(heap.stats().used, 0);
+    let empty = heap.allocate(layout(0, 64)).expect("size 0 has an address of its own");
+    assert!(empty.addr().get().is_multiple_of(64));
+    assert_eq!(DenseHeap::<_, _>::new(NoPages, OneContext::new()).allocate(Layout::new::<u8>()), None);
+    let mut tiny = [0u64; 2];
+    assert_eq!(over::<0>(&mut tiny).allocate(Layout::new::<u8>()), None, "too small for its books");
+    // SAFETY: as `alloc` asks.
+    unsafe {
+        assert!(heap.alloc(Layout::new::<[u8; 4096]>()).is_null());
+        let block = heap.alloc(Layout::new::<u64>());
+        assert!(heap.realloc(block, Layout::new::<u64>(), 5000).is_null());
+        heap.dealloc(block, Layout::new::<u64>());
+    }
+}
+
+#[test]
+fn mistakes_are_seen() {
+    see_mistakes::<0>();
+    see_mistakes::<READY>();
+}
+
+fn see_mistakes<const READY: usize>() {
+    let mut memory = vec![0u64; 512];
+    let heap = over::<READY>(&mut memory);
+    let layout = layout(24, 8);
+    let block = heap.allocate(layout).expect("room");
+    let behind = heap.allocate(layout).expect("room");
+    let mistakes = |address: *mut u8, layout: Layout, words: &str| {
+        // SAFETY: a mistake on purpose: a debug build panics, a release build leaves it alone.
+        let seen =
+            catch_unwind(AssertUnwindSafe(|| unsafe { heap.deallocate(NonNull::new(address).expect("not null"), layout) }));
+        let text = seen.err().and_then(|panic| panic.downcast_ref::<String>().cloned());
+        assert_eq!(text.is_some(), cfg!(debug_assertions), "{words}");
+        assert!(text.is_none_or(|text| text.contains(words)), "{words}");
+    };
+    mistakes(block.as_ptr(), Layout::new::<[u8; 200]>(), "this layout");
+    if cfg!(debug_assertions) {
+        let mut elsewhere = [0u64; 6];
+        mistakes(elsewhere[2..].as_mut_ptr().cast(), layout, "not a block");
+        mistakes(block.as_ptr().wrapping_add(1), layout, "not a block");
+    }
+    // SAFETY: a block of this heap.
+    unsafe { heap.deallocate(block, layout) };
+    mistakes(block.as_ptr(), layout, "double free");
+    // SAFETY: a block of this heap.
+    unsafe { heap.deallocate(behind, layout) };
+    assert_eq!((heap.stats().misuses, heap.stats().used), (if cfg!(debug_assertions) { 4 } else { 2 }, 0));
+}
+
+#[test]
+fn one_context_at_a_time() {
+    let exclusion = OneContext::new();
+    let second = exclusion.alone(|| catch_unwind(AssertUnwindSafe(|| exclusion.alone(|| ()))));
+    assert!(second.is_err());
+    exclusion.alone(|| ());
+}
