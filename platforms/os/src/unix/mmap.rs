@@ -5,8 +5,9 @@
 //! *Two modes*, decided at the first request and kept, because a region lives by the mode it was reserved in:
 //! - usual: the system overcommits, so a region is usable as a whole at once, costs nothing before it is touched, and
 //!   committing is no system call;
-//! - strict (`vm.overcommit_memory` is 2, on FreeBSD `vm.overcommit` is odd, or [`Mmap::strict`]): a region is reserved without access, and what is committed
-//!   counts against the system's limit. A refused commit is a refused allocation and not a killed process.
+//! - strict (`vm.overcommit_memory` is 2, on FreeBSD `vm.overcommit` is odd, or [`Mmap::strict`]): a region is reserved without
+//!   access, and what is committed counts against the system's limit. A refused commit is a refused allocation and not a killed
+//!   process.
 //!
 //! *Differences*: each kind of system has its own way of giving memory back: `kernel` is Linux', Apple's, or everybody's.
 //!

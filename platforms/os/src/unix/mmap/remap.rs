@@ -42,8 +42,8 @@ cfg_if::cfg_if! {
             true
         }
 
-        /// Moves pages of a single mapping in two steps. One step (`MREMAP_FIXED` from here to there) would do, but a kernel that then finds that `from`
-        /// is no single mapping has unmapped `to` already. A failure changes nothing.
+        /// Moves pages of a single mapping in two steps. One step (`MREMAP_FIXED` from here to there) would do, but a kernel that then
+        /// finds that `from` is no single mapping has unmapped `to` already. A failure changes nothing.
         ///
         /// # Safety
         /// As for [`move_pages`].
