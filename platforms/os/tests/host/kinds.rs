@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use coreheap_os::coreheap::{CoreLocal, Geometry};
-use coreheap_os::{Coreheap, CoresKind, HostGeometry};
+use coreheap_os::{Coreheap, CoresKind, HostCores, HostGeometry};
 
 use crate::HEAP;
 use crate::support::{cases, expected_kind, portable_kind};
@@ -70,7 +70,7 @@ cases! {
             unsafe {
                 heap.cores().alone_on::<HostGeometry, _>(core, |core_heap| {
                     // As a signal handler would: the magazines are out of reach, the heap works.
-                    let blocks = || core_heap.magazines().iter().flat_map(|magazine| magazine.addresses()).collect::<Vec<_>>();
+                    let blocks = || core_heap.magazines().iter().flat_map(|magazine| magazine.addresses(HostCores::SHARED)).collect::<Vec<_>>();
                     let before = blocks();
                     let more: Vec<_> = (0..1000).map(|_| heap.allocate(layout).expect("memory")).collect();
                     assert!(heap.cores().alone_on::<HostGeometry, _>(core, |_| ()).is_none(), "two alone on one core heap");
