@@ -12,20 +12,20 @@ const QEMU: &str = "qemu-user-static";
 pub const STEPS: &[Step] = &[
     Step {
         name: "aarch64",
-        shows: "the hosted port, random actions, threads and page sources on AArch64 Linux with musl, in QEMU",
+        shows: "the hosted port, random actions and threads on AArch64 Linux with musl, in QEMU",
         needs: &[LINUX, Target("stable", "aarch64-unknown-linux-musl"), Program("qemu-aarch64-static", QEMU)],
         env: &[
             ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld"),
             ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUNNER", "qemu-aarch64-static"),
             ("COREHEAP_TEST_EMULATOR", "qemu-aarch64-static"),
         ],
-        command: "cargo test -p coreheap-os -p coreheap-tests --lib --test host --test limits --test random_actions --test threads --test page_sources --no-fail-fast --target aarch64-unknown-linux-musl",
+        command: "cargo test -p coreheap-os -p coreheap-tests --lib --test host --test limits --test random_actions --test threads --no-fail-fast --target aarch64-unknown-linux-musl",
         proof: Tests,
         ..STEP
     },
     Step {
         name: "riscv64",
-        shows: "the same on 64-bit RISC-V with glibc",
+        shows: "the hosted port on 64-bit RISC-V Linux with glibc, in QEMU",
         needs: &[
             LINUX,
             Target("stable", "riscv64gc-unknown-linux-gnu"),
@@ -38,13 +38,13 @@ pub const STEPS: &[Step] = &[
             ("COREHEAP_TEST_EMULATOR", "qemu-riscv64-static"),
             ("QEMU_LD_PREFIX", "/usr/riscv64-linux-gnu"),
         ],
-        command: "cargo test -p coreheap-os -p coreheap-tests --lib --test host --test limits --test random_actions --test threads --test page_sources --no-fail-fast --target riscv64gc-unknown-linux-gnu -- --skip second_copy",
+        command: "cargo test -p coreheap-os --lib --test conformance --test host --test limits --no-fail-fast --target riscv64gc-unknown-linux-gnu -- --skip second_copy",
         proof: Tests,
         ..STEP
     },
     Step {
         name: "armv7",
-        shows: "the same on 32-bit ARM with glibc",
+        shows: "the hosted port on 32-bit ARM Linux with glibc, in QEMU",
         needs: &[
             LINUX,
             Target("stable", "armv7-unknown-linux-gnueabihf"),
@@ -57,7 +57,7 @@ pub const STEPS: &[Step] = &[
             ("COREHEAP_TEST_EMULATOR", "qemu-arm-static"),
             ("QEMU_LD_PREFIX", "/usr/arm-linux-gnueabihf"),
         ],
-        command: "cargo test -p coreheap-os -p coreheap-tests --lib --test host --test limits --test random_actions --test threads --test page_sources --no-fail-fast --target armv7-unknown-linux-gnueabihf -- --skip second_copy",
+        command: "cargo test -p coreheap-os --lib --test conformance --test host --test limits --no-fail-fast --target armv7-unknown-linux-gnueabihf -- --skip second_copy",
         proof: Tests,
         ..STEP
     },
