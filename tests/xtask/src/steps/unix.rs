@@ -1,5 +1,8 @@
 //! What is checked for other hosts with Unix: run in QEMU, which plays the processor and leaves the rest to this machine's Linux, or
 //! compiled.
+//!
+//! Two cases are left out in QEMU: `second_copy` builds a library for this machine, and `an_idle_process_returns_its_memory` takes so long that
+//! the heap has given memory back by itself.
 
 use super::Proof::Tests;
 use super::{LINUX, STEP, Step};
@@ -19,7 +22,7 @@ pub const STEPS: &[Step] = &[
             ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUNNER", "qemu-aarch64-static"),
             ("COREHEAP_TEST_EMULATOR", "qemu-aarch64-static"),
         ],
-        command: "cargo test -p coreheap-os -p coreheap-tests --lib --test host --test limits --test random_actions --test threads --no-fail-fast --target aarch64-unknown-linux-musl",
+        command: "cargo test -p coreheap-os -p coreheap-tests --lib --test host --test limits --test random_actions --test threads --no-fail-fast --target aarch64-unknown-linux-musl -- --skip an_idle_process_returns_its_memory",
         proof: Tests,
         ..STEP
     },
@@ -38,7 +41,7 @@ pub const STEPS: &[Step] = &[
             ("COREHEAP_TEST_EMULATOR", "qemu-riscv64-static"),
             ("QEMU_LD_PREFIX", "/usr/riscv64-linux-gnu"),
         ],
-        command: "cargo test -p coreheap-os --lib --test conformance --test host --test limits --no-fail-fast --target riscv64gc-unknown-linux-gnu -- --skip second_copy",
+        command: "cargo test -p coreheap-os --lib --test conformance --test host --test limits --no-fail-fast --target riscv64gc-unknown-linux-gnu -- --skip second_copy --skip an_idle_process_returns_its_memory",
         proof: Tests,
         ..STEP
     },
@@ -57,7 +60,7 @@ pub const STEPS: &[Step] = &[
             ("COREHEAP_TEST_EMULATOR", "qemu-arm-static"),
             ("QEMU_LD_PREFIX", "/usr/arm-linux-gnueabihf"),
         ],
-        command: "cargo test -p coreheap-os --lib --test conformance --test host --test limits --no-fail-fast --target armv7-unknown-linux-gnueabihf -- --skip second_copy",
+        command: "cargo test -p coreheap-os --lib --test conformance --test host --test limits --no-fail-fast --target armv7-unknown-linux-gnueabihf -- --skip second_copy --skip an_idle_process_returns_its_memory",
         proof: Tests,
         ..STEP
     },

@@ -56,6 +56,10 @@ cfg_if::cfg_if! {
                 return false;
             }
             let on_the_way = core::ptr::with_exposed_provenance_mut::<c_void>(on_the_way as usize);
+            if !is_mapped(from) {
+                // QEMU does not know that `from` stays mapped, and refuses system calls that are to write there.
+                map(from, size, (FULL_ACCESS.0, FULL_ACCESS.1 | libc::MAP_FIXED));
+            }
             // SAFETY: a single mapping of our own, onto memory that belongs to the caller.
             let moved = unsafe { libc::mremap(on_the_way, size, size, libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED, to) };
             if moved == MAP_FAILED {
@@ -68,6 +72,13 @@ cfg_if::cfg_if! {
                 }
             }
             true
+        }
+
+        /// Whether the system knows this page.
+        fn is_mapped(page: *mut c_void) -> bool {
+            let mut is_resident = 0;
+            // SAFETY: room for the answer about one page.
+            unsafe { libc::mincore(page, page_size(), &mut is_resident) == 0 }
         }
     } else {
         /// Nothing can be moved.
