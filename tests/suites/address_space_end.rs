@@ -60,12 +60,12 @@ mod mapped {
     fn highest() -> *mut u8 {
         // Wide steps down from the top until something can be had, then narrow ones back up.
         let map = |start: usize| {
-            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE | libc::MAP_NORESERVE;
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
             let wanted = core::ptr::without_provenance_mut(start);
-            // SAFETY: takes no memory that is in use.
+            // SAFETY: takes no memory that is in use: the address is a wish.
             let got = unsafe { libc::mmap(wanted, SIZE, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
             if got != libc::MAP_FAILED && got.addr() != start {
-                // SAFETY: mapped just now, elsewhere (a kernel that does not know the flag).
+                // SAFETY: mapped just now, elsewhere.
                 unsafe { libc::munmap(got, SIZE) };
                 return None;
             }

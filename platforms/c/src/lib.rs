@@ -41,6 +41,8 @@
 //! Only for its panic handler and unwinding: stable Rust has no other way to a library through which C++'s exceptions may pass, as they
 //! do through `operator new`. Nothing else of it is used.
 
+// Other systems put a library in charge in other ways.
+#![cfg(target_os = "linux")]
 #![deny(missing_docs)]
 #![cfg_attr(test, allow(dead_code, reason = "a test has no functions of these names: its own `malloc` would be replaced"))]
 

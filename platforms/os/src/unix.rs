@@ -4,6 +4,7 @@ pub mod errno;
 mod fork;
 pub mod membarrier;
 mod mmap;
+mod os_page;
 mod process;
 mod threads;
 

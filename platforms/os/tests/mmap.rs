@@ -105,7 +105,7 @@ fn reserves_what_is_preferred_at_the_preferred_alignment() {
             let region = source
                 .reserve(RegionRequest { min_size: 1, preferred_size: size, preferred_align: align })
                 .expect("address space");
-            assert_eq!(region.size, size.next_multiple_of(PAGE));
+            assert_eq!(region.size, size.next_multiple_of(Mmap::OS_PAGE_SIZE));
             assert!(region.start.addr().get().is_multiple_of(align), "{region:?} at {align}");
             fill(region.start, region.size.min(MIB), 1);
             // Both ends belong to the region alone: what was cut off is not mapped by it.

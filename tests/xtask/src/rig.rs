@@ -1,5 +1,5 @@
 //! What steps need beside the source, and how it is had: rustup's components and targets are added; a Debian package is
-//! installed where this is Debian and we are root, and named elsewhere.
+//! installed where this is Debian and we are root, and named on other Linux systems. Elsewhere there are no such packages.
 
 use std::fmt;
 use std::path::Path;
@@ -71,6 +71,9 @@ impl Need {
             Need::Host(..) => return Err(Missing::NotHere(format!("only on {self}"))),
         };
         let is_package = matches!(self, Need::Program(..) | Need::Header(..));
+        if is_package && std::env::consts::OS != "linux" {
+            return Err(Missing::NotHere(format!("{self} is missing, which is a Debian package to us")));
+        }
         if is_package && !is_debian_as_root() {
             return Err(Missing::NotInstalled(format!("{self} is missing; on Debian: {install}")));
         }

@@ -1,11 +1,12 @@
 //! The steps of `cargo xtask test`, in the order in which they run: first those on this machine ([`host`]), then those for Windows
-//! ([`windows`]), then those on others, in emulators ([`machines`]).
+//! ([`windows`]) and for other hosts ([`unix`]), then those on other machines, in emulators ([`machines`]).
 //!
 //! A command is one line of words between spaces; `{target}` is cargo's target folder. Steps share it where compiler and flags are
 //! the same, so that little is built twice.
 
 mod host;
 mod machines;
+mod unix;
 mod windows;
 
 use crate::rig::Need;
@@ -52,7 +53,7 @@ const STEP: Step =
 
 /// All steps.
 pub fn all() -> impl Iterator<Item = &'static Step> {
-    host::STEPS.iter().chain(windows::STEPS).chain(machines::STEPS)
+    host::STEPS.iter().chain(windows::STEPS).chain(unix::STEPS).chain(machines::STEPS)
 }
 
 /// The examples that are packages of their own: steps, and those that nobody but the user ends.

@@ -14,6 +14,7 @@ impl Errno {
     }
 
     /// Whether the last system call that failed did so for this reason.
+    #[allow(dead_code, reason = "only Linux moves pages")]
     pub fn is(error: libc::c_int) -> bool {
         // SAFETY: as above.
         unsafe { location().read() == error }

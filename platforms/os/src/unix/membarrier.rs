@@ -22,7 +22,7 @@ cfg_if::cfg_if! {
             /// Registers this process. False if the kernel does not have this barrier, or forbids it.
             pub fn register(self) -> bool {
                 let _errno = Errno::keep();
-                call(self.1)
+                is_allowed() && call(self.1)
             }
 
             /// Has every running thread of this process pass it. False if the kernel refuses.
@@ -31,6 +31,25 @@ cfg_if::cfg_if! {
                 // A process image that `fork` made may have to register anew.
                 call(self.0) || (call(self.1) && call(self.0))
             }
+        }
+
+        #[cfg(target_os = "android")]
+        /// Before Android 10 an app that makes this call is killed.
+        fn is_allowed() -> bool {
+            const ANDROID_10: u32 = 29;
+            let mut version = [0; libc::PROP_VALUE_MAX as usize];
+            // SAFETY: a constant name, and room for the longest answer and the zero that ends it.
+            let version = unsafe {
+                libc::__system_property_get(c"ro.build.version.sdk".as_ptr(), version.as_mut_ptr());
+                core::ffi::CStr::from_ptr(version.as_ptr())
+            };
+            version.to_str().is_ok_and(|version| version.parse().is_ok_and(|version: u32| version >= ANDROID_10))
+        }
+
+        #[cfg(not(target_os = "android"))]
+        /// A kernel that forbids it says so.
+        fn is_allowed() -> bool {
+            true
         }
 
         fn call(command: i32) -> bool {

@@ -5,8 +5,11 @@
 //! *Two modes*, decided at the first request and kept, because a region lives by the mode it was reserved in:
 //! - usual: the system overcommits, so a region is usable as a whole at once, costs nothing before it is touched, and
 //!   committing is no system call;
-//! - strict (`vm.overcommit_memory` is 2, or [`Mmap::strict`]): a region is reserved without access, and what is committed
-//!   counts against the system's limit. A refused commit is a refused allocation and not a killed process.
+//! - strict (`vm.overcommit_memory` is 2, on FreeBSD `vm.overcommit` is odd, or [`Mmap::strict`]): a region is reserved without
+//!   access, and what is committed counts against the system's limit. A refused commit is a refused allocation and not a killed
+//!   process.
+//!
+//! *Differences*: each kind of system has its own way of giving memory back: `kernel` is Linux', Apple's, or everybody's.
 //!
 //! *Contexts*: every call may be made from any thread, from signal handlers and in the child of a `fork`; nothing allocates,
 //! nothing is locked, and `errno` is kept.
@@ -17,8 +20,25 @@ use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use coreheap::{PageSource, Region, RegionRequest};
 use libc::{MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED, MAP_PRIVATE, PROT_NONE, PROT_READ, PROT_WRITE, c_int, c_void};
 
+use self::remap::{REMAPS_FROM, move_pages};
 use super::errno::Errno;
+use super::os_page::{LEAST, UNIT, page_size};
 use crate::sizes::sizes_to_try;
+
+mod remap;
+
+cfg_if::cfg_if! {
+    if #[cfg(any(target_os = "linux", target_os = "android"))] {
+        #[path = "mmap/linux.rs"]
+        mod kernel;
+    } else if #[cfg(target_vendor = "apple")] {
+        #[path = "mmap/apple.rs"]
+        mod kernel;
+    } else {
+        #[path = "mmap/others.rs"]
+        mod kernel;
+    }
+}
 
 const UNDECIDED: u8 = 0;
 const USUAL: u8 = 1;
@@ -29,13 +49,13 @@ const STRICT: u8 = 2;
 /// | ability | how |
 /// |---|---|
 /// | reserve | `mmap` of the preferred size, or half of it, and so on down to the least; aligned by cutting off both ends |
-/// | commit | nothing, or `mprotect` in strict mode |
-/// | decommit | `MADV_DONTNEED`; a fresh mapping without access in strict mode and on other systems than Linux |
+/// | commit | nothing (on Apple's systems `MADV_FREE_REUSE`), or `mprotect` in strict mode |
+/// | decommit | `MADV_DONTNEED` on Linux, `MADV_FREE_REUSABLE` on Apple's systems, elsewhere a fresh mapping; in strict mode one without access |
 /// | discard | `MADV_DONTNEED`, on Linux |
 /// | release | `munmap` |
 /// | remap | `mremap`, on Linux 5.7 and later, not in strict mode |
 /// | huge pages | `MADV_HUGEPAGE` on 64-bit Linux, from 8 MiB into a region on |
-/// | zero | fresh and decommitted memory reads as zero |
+/// | zero | fresh memory reads as zero, and decommitted memory but on Apple's systems |
 #[derive(Debug)]
 pub struct Mmap {
     mode: AtomicU8,
@@ -61,7 +81,7 @@ impl Mmap {
     fn is_strict(&self) -> bool {
         let mode = match self.mode.load(Relaxed) {
             UNDECIDED => {
-                let mode = if system_overcommits() { USUAL } else { STRICT };
+                let mode = if kernel::overcommits() { USUAL } else { STRICT };
                 // The first answer counts, also if the system's setting changes meanwhile.
                 self.mode.compare_exchange(UNDECIDED, mode, Relaxed, Relaxed).err().unwrap_or(mode)
             }
@@ -82,32 +102,32 @@ unsafe impl PageSource for Mmap {
     const FRESH_IS_ZERO: bool = true;
     const COMMITS: bool = true;
     const DECOMMITS: bool = true;
-    const DECOMMITTED_IS_ZERO: bool = true;
-    const DISCARDS: bool = cfg!(any(target_os = "linux", target_os = "android"));
+    const DECOMMITTED_IS_ZERO: bool = kernel::GIVEN_UP_IS_ZERO;
+    const DISCARDS: bool = kernel::DISCARDS;
     const RELEASES: bool = true;
-    const REMAPS_FROM: usize = if cfg!(all(target_os = "linux", not(miri))) { 1 << 20 } else { usize::MAX };
-    /// The least that systems have. Where pages are bigger, only whole ones are given back, and the rest is cleared.
-    const OS_PAGE_SIZE: usize = 4096;
+    const REMAPS_FROM: usize = REMAPS_FROM;
+    const OS_PAGE_SIZE: usize = UNIT;
 
     fn reserve(&self, request: RegionRequest) -> Option<Region> {
         let _errno = Errno::keep();
-        let page_size = page_size();
         let access = self.access();
-        let sizes = || sizes_to_try(&request, page_size);
+        let sizes = || sizes_to_try(&request, page_size().max(UNIT));
         let aligned = sizes().find_map(|size| {
-            let region = Region { start: map_aligned(size, request.preferred_align, page_size, access)?, size };
-            prefer_huge_pages(&region);
+            let region = Region { start: map_aligned(size, request.preferred_align.max(UNIT), access)?, size };
+            kernel::prefer_huge_pages(&region);
             Some(region)
         });
-        // The alignment is only a wish.
+        // The alignment is only a wish, but for that of OS pages.
         aligned.or_else(|| {
             let size = sizes().last()?;
-            Some(Region { start: map(null_mut(), size, access)?, size })
+            Some(Region { start: map_aligned(size, UNIT, access)?, size })
         })
     }
 
     unsafe fn commit(&self, start: NonNull<u8>, size: usize) -> bool {
         if !self.is_strict() {
+            // SAFETY: pages of a region of ours.
+            unsafe { kernel::take_back(start.as_ptr().cast(), size) };
             return true;
         }
         let _errno = Errno::keep();
@@ -121,8 +141,17 @@ unsafe impl PageSource for Mmap {
     unsafe fn decommit(&self, start: NonNull<u8>, size: usize) -> bool {
         let _errno = Errno::keep();
         let whole = whole_pages(start.addr().get(), size, page_size());
-        // SAFETY: a part of the range, which is a part of a region of ours whose contents nobody uses.
-        let given = whole.size == 0 || unsafe { give_up(start.as_ptr().add(whole.before).cast(), whole.size, self.access()) };
+        // SAFETY: a part of the range, which is a part of a region of ours.
+        let pages = unsafe { start.as_ptr().add(whole.before).cast() };
+        let given = if whole.size == 0 {
+            true
+        } else if self.is_strict() {
+            // A fresh mapping. To take access away would not do: the pages would still count as committed.
+            map(pages, whole.size, (NO_ACCESS.0, NO_ACCESS.1 | MAP_FIXED)).is_some()
+        } else {
+            // SAFETY: whole pages whose contents nobody uses.
+            unsafe { kernel::give_up(pages, whole.size) }
+        };
         if given {
             // SAFETY: the rest of the range, which shares its pages with others and so stayed accessible.
             unsafe {
@@ -137,7 +166,7 @@ unsafe impl PageSource for Mmap {
         let _errno = Errno::keep();
         let whole = whole_pages(start.addr().get(), size, page_size());
         // SAFETY: a part of the range, which is a part of a region of ours whose contents nobody uses. Access stays as it is.
-        whole.size > 0 && unsafe { give_up(start.as_ptr().add(whole.before).cast(), whole.size, FULL_ACCESS) }
+        whole.size > 0 && unsafe { kernel::give_up(start.as_ptr().add(whole.before).cast(), whole.size) }
     }
 
     unsafe fn release(&self, region: Region) {
@@ -158,19 +187,15 @@ unsafe impl PageSource for Mmap {
         let _errno = Errno::keep();
         let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: a valid place for the answer.
-        unsafe { libc::clock_gettime(CLOCK, &mut now) };
+        unsafe { libc::clock_gettime(kernel::CLOCK, &mut now) };
         now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
     }
 }
 
-/// How much of a region stays in small pages at either end, on Linux.
-#[cfg_attr(not(all(target_os = "linux", not(miri))), allow(dead_code))]
-const SMALL_PAGES_AT_ENDS: usize = 8 << 20;
-
 /// Protection and flags of a mapping.
 type Access = (c_int, c_int);
 /// Usable, and not counted against any limit before it is touched.
-const FULL_ACCESS: Access = (PROT_READ | PROT_WRITE, NO_RESERVE);
+const FULL_ACCESS: Access = (PROT_READ | PROT_WRITE, kernel::NO_RESERVE);
 /// Unusable; counted once `mprotect` makes it usable.
 const NO_ACCESS: Access = (PROT_NONE, 0);
 
@@ -188,15 +213,6 @@ fn whole_pages(start: usize, size: usize, page_size: usize) -> WholePages {
     WholePages { before, size: whole, after: size - before - whole }
 }
 
-fn page_size() -> usize {
-    // On x86 the answer is known.
-    if cfg!(any(target_arch = "x86_64", target_arch = "x86")) {
-        return 4096;
-    }
-    // SAFETY: a plain question; the answer does not change.
-    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
-}
-
 fn map(at: *mut c_void, size: usize, (protection, flags): Access) -> Option<NonNull<u8>> {
     // SAFETY: a new mapping; where `flags` make it replace an old one, the caller says why it may.
     let start = unsafe { libc::mmap(at, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0) };
@@ -204,10 +220,10 @@ fn map(at: *mut c_void, size: usize, (protection, flags): Access) -> Option<NonN
 }
 
 /// Maps more than `size` and cuts off what is not aligned.
-fn map_aligned(size: usize, align: usize, page_size: usize, access: Access) -> Option<NonNull<u8>> {
-    let slack = align.saturating_sub(page_size);
+fn map_aligned(size: usize, align: usize, access: Access) -> Option<NonNull<u8>> {
+    let slack = align.saturating_sub(LEAST);
     let start = map(null_mut(), size.checked_add(slack)?, access)?;
-    let before = start.addr().get().wrapping_neg() & slack;
+    let before = start.addr().get().wrapping_neg() & (align - 1);
     // SAFETY: both ends of the fresh mapping.
     unsafe {
         if before > 0 {
@@ -217,123 +233,6 @@ fn map_aligned(size: usize, align: usize, page_size: usize, access: Access) -> O
             libc::munmap(start.as_ptr().add(before + size).cast(), slack - before);
         }
         Some(start.add(before))
-    }
-}
-
-/// Gives the contents of whole pages up, and in strict mode their commit too.
-///
-/// # Safety
-/// Pages of a region of ours whose contents nobody uses.
-unsafe fn give_up(start: *mut c_void, size: usize, (protection, flags): Access) -> bool {
-    if cfg!(any(target_os = "linux", target_os = "android")) && protection != PROT_NONE {
-        // SAFETY: the caller's promise.
-        return unsafe { libc::madvise(start, size, libc::MADV_DONTNEED) == 0 };
-    }
-    // A fresh mapping. To take access away would not do in strict mode: the pages would still count as committed.
-    map(start, size, (protection, flags | MAP_FIXED)).is_some()
-}
-
-cfg_if::cfg_if! {
-    if #[cfg(all(target_os = "linux", not(miri)))] {
-        /// Asks for huge pages, but not at a region's ends. A heap fills a region from the start, and keeps its books at both ends:
-        /// a small program has no use for pages of 2 MiB, a big one is faster with them. Where addresses are scarce regions are too small for
-        /// that.
-        fn prefer_huge_pages(region: &Region) {
-            let Some(middle) = region.size.checked_sub(2 * SMALL_PAGES_AT_ENDS).filter(|size| *size > 0 && usize::BITS == 64) else { return };
-            // SAFETY: a part of a fresh mapping; says how to back it, and may be refused.
-            unsafe { libc::madvise(region.start.as_ptr().add(SMALL_PAGES_AT_ENDS).cast(), middle, libc::MADV_HUGEPAGE) };
-        }
-
-        /// Moves pages. A range that is several mappings, because it crosses the border of huge pages or because part of it was moved before,
-        /// is moved in parts, and a short part that is still several is copied. False if nothing was moved.
-        ///
-        /// # Safety
-        /// Whole pages of regions of ours that belong to the caller.
-        unsafe fn move_pages(from: *mut c_void, to: *mut c_void, size: usize) -> bool {
-            const COPIED: usize = 64 << 10;
-            // SAFETY: the caller's promise.
-            if unsafe { move_mapping(from, to, size) } {
-                return true;
-            }
-            if !Errno::is(libc::EFAULT) || size <= COPIED {
-                return false;
-            }
-            let half = (size / 2).next_multiple_of(page_size());
-            for part in [0..half, half..size] {
-                // SAFETY: parts of both ranges. What could not be moved lies where it lay.
-                unsafe {
-                    let (from, to) = (from.byte_add(part.start), to.byte_add(part.start));
-                    if !move_pages(from, to, part.len()) {
-                        to.cast::<u8>().copy_from_nonoverlapping(from.cast(), part.len());
-                    }
-                }
-            }
-            true
-        }
-
-        /// Moves pages of a single mapping in two steps. One step (`MREMAP_FIXED` from here to there) would do, but a kernel that then finds that `from`
-        /// is no single mapping has unmapped `to` already. A failure changes nothing.
-        ///
-        /// # Safety
-        /// As for [`move_pages`].
-        unsafe fn move_mapping(from: *mut c_void, to: *mut c_void, size: usize) -> bool {
-            let keep_addresses = libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP;
-            // The plain system call, because some C libraries pass rubbish for the new address, which is here where to begin to look.
-            // SAFETY: the contents go to an address that the system picks; `from` stays mapped.
-            let on_the_way = unsafe { libc::syscall(libc::SYS_mremap, from, size, size, keep_addresses, 0usize) };
-            if on_the_way == -1 {
-                return false;
-            }
-            let on_the_way = core::ptr::with_exposed_provenance_mut::<c_void>(on_the_way as usize);
-            // SAFETY: a single mapping of our own, onto memory that belongs to the caller.
-            let moved = unsafe { libc::mremap(on_the_way, size, size, libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED, to) };
-            if moved == MAP_FAILED {
-                // Too many mappings, or the kernel is out of memory itself. `to` is still there, or a hole that this fills.
-                map(to, size, (FULL_ACCESS.0, FULL_ACCESS.1 | libc::MAP_FIXED_NOREPLACE));
-                // SAFETY: two ranges that belong to us; the first is then used by nobody.
-                unsafe {
-                    to.cast::<u8>().copy_from_nonoverlapping(on_the_way.cast(), size);
-                    libc::munmap(on_the_way, size);
-                }
-            }
-            true
-        }
-    } else {
-        fn prefer_huge_pages(_: &Region) {}
-
-        unsafe fn move_pages(_: *mut c_void, _: *mut c_void, _: usize) -> bool {
-            false
-        }
-    }
-}
-
-cfg_if::cfg_if! {
-    if #[cfg(any(target_os = "linux", target_os = "android"))] {
-        /// A read of shared memory, exact to a few milliseconds.
-        const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC_COARSE;
-        const NO_RESERVE: c_int = libc::MAP_NORESERVE;
-
-        fn system_overcommits() -> bool {
-            let _errno = Errno::keep();
-            let mut first = [0u8; 1];
-            // SAFETY: a constant name, and room for the one byte asked for.
-            unsafe {
-                let file = libc::open(c"/proc/sys/vm/overcommit_memory".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
-                if file >= 0 {
-                    libc::read(file, first.as_mut_ptr().cast(), 1);
-                    libc::close(file);
-                }
-            }
-            first != *b"2"
-        }
-    } else {
-        const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC;
-        /// Where it exists at all, it is not needed.
-        const NO_RESERVE: c_int = 0;
-
-        fn system_overcommits() -> bool {
-            true
-        }
     }
 }
 

@@ -54,18 +54,32 @@ cfg_if::cfg_if! {
             unsafe { libc::sched_getcpu() as usize }
         }
     } else {
-        /// Not asked here.
+        /// Not asked here: there is no barrier, so there are no leases.
         pub fn cores_to_run_on() -> usize {
             4
         }
 
-        /// A number that tells threads apart, from where their stacks lie.
-        #[inline(always)]
-        pub fn core_number() -> usize {
-            let here = 0u8;
-            // Stacks are some 100 KiB apart or more; the multiplication spreads their distances over the upper bits.
-            let stack = (&raw const here).addr() >> 17;
-            stack.wrapping_mul(0x9e37_79b9) >> 7
+        cfg_if::cfg_if! {
+            if #[cfg(all(target_os = "macos", target_arch = "aarch64"))] {
+                /// The number of the core this runs on: a read of a register. Every macOS for these processors has it.
+                #[inline(always)]
+                pub fn core_number() -> usize {
+                    let mut number = 0;
+                    // SAFETY: a place for the answer.
+                    unsafe { libc::pthread_cpu_number_np(&mut number) };
+                    number
+                }
+            } else {
+                /// A number that tells threads apart, from where their stacks lie: where there is a call for the number of the core at all, it
+                /// goes to the kernel.
+                #[inline(always)]
+                pub fn core_number() -> usize {
+                    let here = 0u8;
+                    // Stacks are some 100 KiB apart or more; the multiplication spreads their distances over the upper bits.
+                    let stack = (&raw const here).addr() >> 17;
+                    stack.wrapping_mul(0x9e37_79b9) >> 7
+                }
+            }
         }
     }
 }

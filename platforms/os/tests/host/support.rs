@@ -1,5 +1,6 @@
 //! Runs cases in processes of their own, and what several cases need.
 
+use std::ffi::OsString;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,7 +33,7 @@ pub fn in_every_kind(path: &str, case: impl FnOnce()) {
     // The first part of the path is the crate's, which test names go without.
     let (_, name) = path.split_once("::").expect("a test in a module");
     for kind in ["offered", "portable", "marks"] {
-        let mut command = Command::new(std::env::current_exe().expect("the path of this test"));
+        let mut command = this_program();
         command.args(["--exact", name, "--nocapture"]).env(CASE, "1").stdin(Stdio::null());
         if kind != "offered" {
             command.env("COREHEAP_CORES", kind);
@@ -53,9 +54,25 @@ pub fn in_every_kind(path: &str, case: impl FnOnce()) {
     }
 }
 
-/// How much a loop of `full` rounds does here: debug builds check every free and are slower, and so are threads under Wine.
+/// This program once more: in an emulator, if this is one's.
+fn this_program() -> Command {
+    let path = std::env::current_exe().expect("the path of this test");
+    let Some(emulator) = emulator() else { return Command::new(path) };
+    let mut command = Command::new(emulator);
+    command.arg(path);
+    command
+}
+
+/// The emulator that this runs in: who starts it says so, because a system cannot start a program for another processor by itself.
+fn emulator() -> Option<OsString> {
+    std::env::var_os("COREHEAP_TEST_EMULATOR")
+}
+
+/// How much a loop of `full` rounds does here: debug builds check every free and are slower, so are threads under Wine, and emulators still
+/// more so.
 pub fn rounds(full: usize) -> usize {
-    if cfg!(any(debug_assertions, windows)) { full.div_ceil(5) } else { full }
+    let checked = if cfg!(any(debug_assertions, windows)) { 5 } else { 1 };
+    full.div_ceil(checked * if emulator().is_some() { 20 } else { 1 })
 }
 
 /// What this process was told to use, or what the system offers.

@@ -1,0 +1,58 @@
+//! How memory is given back, on Linux and Android.
+
+use core::ffi::c_void;
+
+use coreheap::Region;
+use libc::{c_int, clockid_t};
+
+use super::super::errno::Errno;
+
+/// A read of shared memory, exact to a few milliseconds.
+pub const CLOCK: clockid_t = libc::CLOCK_MONOTONIC_COARSE;
+pub const NO_RESERVE: c_int = libc::MAP_NORESERVE;
+pub const GIVEN_UP_IS_ZERO: bool = true;
+pub const DISCARDS: bool = true;
+
+/// How much of a region stays in small pages at either end.
+const SMALL_PAGES_AT_ENDS: usize = 8 << 20;
+
+/// What `vm.overcommit_memory` says. An app on Android may not read it; Android overcommits.
+pub fn overcommits() -> bool {
+    let _errno = Errno::keep();
+    let mut first = [0u8; 1];
+    // SAFETY: a constant name, and room for the one byte asked for.
+    unsafe {
+        let file = libc::open(c"/proc/sys/vm/overcommit_memory".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        if file >= 0 {
+            libc::read(file, first.as_mut_ptr().cast(), 1);
+            libc::close(file);
+        }
+    }
+    first != *b"2"
+}
+
+/// Gives the contents of whole pages up.
+///
+/// # Safety
+/// Pages of a region of ours whose contents nobody uses.
+pub unsafe fn give_up(start: *mut c_void, size: usize) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { libc::madvise(start, size, libc::MADV_DONTNEED) == 0 }
+}
+
+/// What was given up is there again as soon as it is touched.
+///
+/// # Safety
+/// None is needed here.
+#[inline(always)]
+pub unsafe fn take_back(_: *mut c_void, _: usize) {}
+
+/// Asks for huge pages, but not at a region's ends. A heap fills a region from the start, and keeps its books at both ends:
+/// a small program has no use for pages of 2 MiB, a big one is faster with them. Where addresses are scarce regions are too small for
+/// that.
+pub fn prefer_huge_pages(region: &Region) {
+    const IS_POSSIBLE: bool = cfg!(all(target_os = "linux", target_pointer_width = "64", not(miri)));
+    let Some(middle) = region.size.checked_sub(2 * SMALL_PAGES_AT_ENDS).filter(|size| *size > 0 && IS_POSSIBLE) else { return };
+    // SAFETY: a part of a fresh mapping; says how to back it, and may be refused.
+    unsafe { libc::madvise(region.start.as_ptr().add(SMALL_PAGES_AT_ENDS).cast(), middle, libc::MADV_HUGEPAGE) };
+}

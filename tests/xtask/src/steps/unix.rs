@@ -1,0 +1,84 @@
+//! What is checked for other hosts with Unix: run in QEMU, which plays the processor and leaves the rest to this machine's Linux, or
+//! compiled.
+//!
+//! Two cases are left out in QEMU: `second_copy` builds a library for this machine, and `an_idle_process_returns_its_memory` takes so long that
+//! the heap has given memory back by itself.
+
+use super::Proof::Tests;
+use super::{LINUX, STEP, Step};
+use crate::rig::Need::{self, Component, Program, Target};
+
+/// Debian's QEMU for single programs: `qemu-aarch64-static` and so on.
+const QEMU: &str = "qemu-user-static";
+
+/// In their order.
+pub const STEPS: &[Step] = &[
+    Step {
+        name: "aarch64",
+        shows: "the hosted port, random actions and threads on AArch64 Linux with musl, in QEMU",
+        needs: &[LINUX, Target("stable", "aarch64-unknown-linux-musl"), Program("qemu-aarch64-static", QEMU)],
+        env: &[
+            ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld"),
+            ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUNNER", "qemu-aarch64-static"),
+            ("COREHEAP_TEST_EMULATOR", "qemu-aarch64-static"),
+        ],
+        command: "cargo test -p coreheap-os -p coreheap-tests --lib --test host --test limits --test random_actions --test threads --no-fail-fast --target aarch64-unknown-linux-musl -- --skip an_idle_process_returns_its_memory",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
+        name: "riscv64",
+        shows: "the hosted port on 64-bit RISC-V Linux with glibc, in QEMU",
+        needs: &[
+            LINUX,
+            Target("stable", "riscv64gc-unknown-linux-gnu"),
+            Program("riscv64-linux-gnu-gcc", "gcc-riscv64-linux-gnu libc6-dev-riscv64-cross"),
+            Program("qemu-riscv64-static", QEMU),
+        ],
+        env: &[
+            ("CARGO_TARGET_RISCV64GC_UNKNOWN_LINUX_GNU_LINKER", "riscv64-linux-gnu-gcc"),
+            ("CARGO_TARGET_RISCV64GC_UNKNOWN_LINUX_GNU_RUNNER", "qemu-riscv64-static"),
+            ("COREHEAP_TEST_EMULATOR", "qemu-riscv64-static"),
+            ("QEMU_LD_PREFIX", "/usr/riscv64-linux-gnu"),
+        ],
+        command: "cargo test -p coreheap-os --lib --test conformance --test host --test limits --no-fail-fast --target riscv64gc-unknown-linux-gnu -- --skip second_copy --skip an_idle_process_returns_its_memory",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
+        name: "armv7",
+        shows: "the hosted port on 32-bit ARM Linux with glibc, in QEMU",
+        needs: &[
+            LINUX,
+            Target("stable", "armv7-unknown-linux-gnueabihf"),
+            Program("arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf libc6-dev-armhf-cross"),
+            Program("qemu-arm-static", QEMU),
+        ],
+        env: &[
+            ("CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER", "arm-linux-gnueabihf-gcc"),
+            ("CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_RUNNER", "qemu-arm-static"),
+            ("COREHEAP_TEST_EMULATOR", "qemu-arm-static"),
+            ("QEMU_LD_PREFIX", "/usr/arm-linux-gnueabihf"),
+        ],
+        command: "cargo test -p coreheap-os --lib --test conformance --test host --test limits --no-fail-fast --target armv7-unknown-linux-gnueabihf -- --skip second_copy --skip an_idle_process_returns_its_memory",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
+        name: "others",
+        shows: "the hosted port and all suites compile for macOS, iOS, FreeBSD, NetBSD and Android, without warnings",
+        needs: OTHERS,
+        command: "cargo clippy -p coreheap-tests -p coreheap-os --all-targets --target x86_64-apple-darwin --target aarch64-apple-darwin --target aarch64-apple-ios --target x86_64-unknown-freebsd --target x86_64-unknown-netbsd --target aarch64-linux-android -- -D warnings",
+        ..STEP
+    },
+];
+
+const OTHERS: &[Need] = &[
+    Target("stable", "x86_64-apple-darwin"),
+    Target("stable", "aarch64-apple-darwin"),
+    Target("stable", "aarch64-apple-ios"),
+    Target("stable", "x86_64-unknown-freebsd"),
+    Target("stable", "x86_64-unknown-netbsd"),
+    Target("stable", "aarch64-linux-android"),
+    Component("stable", "clippy"),
+];
