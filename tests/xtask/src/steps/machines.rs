@@ -224,6 +224,15 @@ pub const STEPS: &[Step] = &[
         ..STEP
     },
     Step {
+        name: "wasi",
+        shows: "example: a program of WASI reads a log, in Node",
+        needs: &[Target("stable", WASI), NODE],
+        command: "cargo run --release --target-dir {target}/examples",
+        folder: "examples/wasi",
+        proof: Words("all is well"),
+        ..STEP
+    },
+    Step {
         name: "wasm-browser",
         shows: "example: two allocators edit a document in Chromium; screenshots in cargo's target folder",
         needs: &[MODULES[0], MODULES[1], MODULES[2], Program("chromium", "chromium")],
