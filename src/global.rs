@@ -1,7 +1,7 @@
 //! The standard interfaces: `GlobalAlloc` for a static heap, `Allocator` for a reference to one.
 //!
-//! *Role*: thin: everything is the heaps' own. The only thing added is that a misuse which panics in a debug build ends the process here:
-//! these interfaces must not unwind.
+//! *Role*: thin: everything is the heaps' own. The only thing added is that a misuse which panics ends the process here: these interfaces
+//! must not unwind.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
@@ -23,12 +23,15 @@ impl Drop for NoUnwind {
     }
 }
 
-/// Runs `work`; in a debug build a panic in it aborts.
+/// Runs `work`, which panics in a debug build only. Then that aborts.
 #[inline(always)]
 fn no_unwind<R>(work: impl FnOnce() -> R) -> R {
-    if !cfg!(debug_assertions) {
-        return work();
-    }
+    if cfg!(debug_assertions) { never_unwind(work) } else { work() }
+}
+
+/// Runs `work`, which may panic in any build. Then that aborts.
+#[inline(always)]
+fn never_unwind<R>(work: impl FnOnce() -> R) -> R {
     let guard = NoUnwind;
     let result = work();
     core::mem::forget(guard);
@@ -37,38 +40,39 @@ fn no_unwind<R>(work: impl FnOnce() -> R) -> R {
 
 /// `GlobalAlloc` for a heap.
 macro_rules! implement_global_alloc {
-    ([$($parameters:tt)+] $heap:ty) => {
+    ($no_unwind:ident, [$($parameters:tt)+] $heap:ty) => {
         // SAFETY: a heap hands out blocks that fit the layout, overlap no other, and stay until they are given back.
         unsafe impl<$($parameters)+> GlobalAlloc for $heap {
             #[inline(always)]
             unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-                no_unwind(|| self.allocate(layout)).map_or(null_mut(), NonNull::as_ptr)
+                $no_unwind(|| self.allocate(layout)).map_or(null_mut(), NonNull::as_ptr)
             }
 
             #[inline(always)]
             unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
                 // SAFETY: the caller's promise; a block is never at null.
-                no_unwind(|| unsafe { self.deallocate(NonNull::new_unchecked(pointer), layout) });
+                $no_unwind(|| unsafe { self.deallocate(NonNull::new_unchecked(pointer), layout) });
             }
 
             #[inline]
             unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-                no_unwind(|| self.allocate_zeroed(layout)).map_or(null_mut(), NonNull::as_ptr)
+                $no_unwind(|| self.allocate_zeroed(layout)).map_or(null_mut(), NonNull::as_ptr)
             }
 
             #[inline]
             unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
                 // SAFETY: as in `dealloc`.
-                let moved = no_unwind(|| unsafe { self.reallocate(NonNull::new_unchecked(pointer), layout, new_size) });
+                let moved = $no_unwind(|| unsafe { self.reallocate(NonNull::new_unchecked(pointer), layout, new_size) });
                 moved.map_or(null_mut(), NonNull::as_ptr)
             }
         }
     };
 }
 
-implement_global_alloc!([S: PageSource, C: CoreLocal, G: Geometry] Heap<S, C, G>);
-implement_global_alloc!([S: PageSource] SmallHeap<S>);
-implement_global_alloc!([S: PageSource, X: Exclusion + Sync, const READY: usize] DenseHeap<S, X, READY>);
+implement_global_alloc!(no_unwind, [S: PageSource, C: CoreLocal, G: Geometry] Heap<S, C, G>);
+implement_global_alloc!(no_unwind, [S: PageSource] SmallHeap<S>);
+// `OneContext` panics.
+implement_global_alloc!(never_unwind, [S: PageSource, X: Exclusion + Sync, const READY: usize] DenseHeap<S, X, READY>);
 
 /// `Allocator` for a reference to a heap, once for each crate or feature that has such a trait.
 #[allow(unused_macros)]
