@@ -6,7 +6,7 @@
 
 use super::Proof::Tests;
 use super::{LINUX, STEP, Step};
-use crate::rig::Need::{self, Component, Program, Target};
+use crate::rig::Need::{self, Component, Nightly, Program, Target};
 
 /// Debian's QEMU for single programs: `qemu-aarch64-static` and so on.
 const QEMU: &str = "qemu-user-static";
@@ -69,6 +69,13 @@ pub const STEPS: &[Step] = &[
         shows: "the hosted port and all suites compile for macOS, iOS, FreeBSD, NetBSD and Android, without warnings",
         needs: OTHERS,
         command: "cargo clippy -p coreheap-tests -p coreheap-os --all-targets --target x86_64-apple-darwin --target aarch64-apple-darwin --target aarch64-apple-ios --target x86_64-unknown-freebsd --target x86_64-unknown-netbsd --target aarch64-linux-android -- -D warnings",
+        ..STEP
+    },
+    Step {
+        name: "dragonfly",
+        shows: "the hosted port without its purger compiles for DragonFly",
+        needs: &[Nightly, Component("nightly", "rust-src")],
+        command: "cargo +nightly check -p coreheap-os --no-default-features -Zbuild-std=core,alloc --target x86_64-unknown-dragonfly --target-dir {target}/nightly",
         ..STEP
     },
 ];
