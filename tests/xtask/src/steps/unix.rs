@@ -15,14 +15,14 @@ const QEMU: &str = "qemu-user-static";
 pub const STEPS: &[Step] = &[
     Step {
         name: "aarch64",
-        shows: "the hosted port, random actions and threads on AArch64 Linux with musl, in QEMU",
+        shows: "the hosted port, and the core's threads, on AArch64 Linux with musl, in QEMU",
         needs: &[LINUX, Target("stable", "aarch64-unknown-linux-musl"), Program("qemu-aarch64-static", QEMU)],
         env: &[
             ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld"),
             ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUNNER", "qemu-aarch64-static"),
             ("COREHEAP_TEST_EMULATOR", "qemu-aarch64-static"),
         ],
-        command: "cargo test -p coreheap-os -p coreheap-tests --lib --test host --test limits --test random_actions --test threads --no-fail-fast --target aarch64-unknown-linux-musl -- --skip an_idle_process_returns_its_memory",
+        command: "cargo test -p coreheap-os -p coreheap-tests --lib --test host --test limits --test threads --no-fail-fast --target aarch64-unknown-linux-musl -- --skip an_idle_process_returns_its_memory",
         proof: Tests,
         ..STEP
     },
