@@ -20,7 +20,7 @@ use crate::system;
 pub enum CoresKind {
     /// By Linux' restartable sequences: a core heap is whose core it is.
     Rseq,
-    /// By leasing core heaps to threads, which needs a memory barrier on all cores at once (Linux 4.14, Windows).
+    /// By leasing core heaps to threads, which needs a memory barrier on all cores at once (Linux 4.14, Android 10, Windows).
     Leases,
     /// By a mark on each core heap: an atomic operation for each pop and push, on any system.
     Marks,
