@@ -1,7 +1,7 @@
 //! Core numbers that a test chooses.
 
 use coreheap::atomic::{AtomicUsize, Ordering};
-use coreheap::{ContextNumber, CoreNumber};
+use coreheap::CoreNumber;
 
 /// Another number on each call, so that one thread walks over all cores.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ cfg_if::cfg_if! {
             }
         }
 
-        impl ContextNumber for ThreadNumber {
+        impl coreheap::ContextNumber for ThreadNumber {
             fn number() -> usize {
                 Self::core_number()
             }
