@@ -6,11 +6,11 @@
 use core::marker::PhantomData;
 
 use crate::block::{Block, Blocks};
-use crate::core_heap::{CoreHeap, CoreSlot};
+use crate::core_heap::{CoreHeap, CoreSlot, CoreSlots};
 use crate::core_local::CoreLocal;
 use crate::geometry::Geometry;
 use crate::size_class::SizeClass;
-use crate::sync::CachePadded;
+use crate::sync::const_but_in_models;
 
 /// Any number that tells contexts apart: the core's, or a thread's. Only speed depends on it.
 pub trait CoreNumber: Send + Sync + 'static {
@@ -23,7 +23,7 @@ pub trait CoreNumber: Send + Sync + 'static {
 /// then the page bitmaps serve. Nobody waits.
 #[derive(Debug)]
 pub struct TryFlag<N, const CORES: usize> {
-    slots: [CachePadded<CoreSlot>; CORES],
+    slots: CoreSlots<CORES>,
     number: PhantomData<N>,
 }
 
@@ -33,17 +33,10 @@ impl<N: CoreNumber, const CORES: usize> TryFlag<N, CORES> {
     /// How often [`alone_on`](CoreLocal::alone_on) tries, which is long enough for any pop or push that is running to end.
     const ALONE_TRIES: usize = if cfg!(any(loom, miri)) { 2 } else { 1000 };
 
-    cfg_if::cfg_if! {
-        if #[cfg(loom)] {
-            /// With `CORES` slots, all empty.
-            pub fn new() -> Self {
-                TryFlag { slots: core::array::from_fn(|_| CachePadded(CoreSlot::new())), number: PhantomData }
-            }
-        } else {
-            /// With `CORES` slots, all empty.
-            pub const fn new() -> Self {
-                TryFlag { slots: [const { CachePadded(CoreSlot::new()) }; CORES], number: PhantomData }
-            }
+    const_but_in_models! {
+        /// With `CORES` slots, all empty.
+        pub fn new() -> Self {
+            TryFlag { slots: CoreSlots::new(), number: PhantomData }
         }
     }
 
@@ -52,7 +45,7 @@ impl<N: CoreNumber, const CORES: usize> TryFlag<N, CORES> {
     unsafe fn with_any<G: Geometry, T, R>(&self, input: T, work: impl FnOnce(&CoreHeap<G>, T) -> R) -> Result<R, T> {
         let first = self.core();
         for offset in 0..Self::TRIES.min(CORES) {
-            let slot = &self.slots[(first + offset) % CORES].0;
+            let slot = &self.slots[(first + offset) % CORES];
             // SAFETY: the caller names the geometry; put back below.
             if let Some(heap) = unsafe { slot.take_out::<G>() } {
                 let result = work(heap, input);
@@ -77,7 +70,7 @@ unsafe impl<N: CoreNumber, const CORES: usize> CoreLocal for TryFlag<N, CORES> {
     }
 
     fn slot(&self, core: usize) -> &CoreSlot {
-        &self.slots[core].0
+        &self.slots[core]
     }
 
     #[inline(always)]
@@ -108,7 +101,7 @@ unsafe impl<N: CoreNumber, const CORES: usize> CoreLocal for TryFlag<N, CORES> {
     }
 
     unsafe fn alone_on<G: Geometry, R>(&self, core: usize, work: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R> {
-        let slot = &self.slots[core].0;
+        let slot = &self.slots[core];
         for _ in 0..Self::ALONE_TRIES {
             // SAFETY: the caller names the geometry; put back below.
             if let Some(heap) = unsafe { slot.take_out::<G>() } {

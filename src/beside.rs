@@ -10,11 +10,11 @@
 use core::marker::PhantomData;
 
 use crate::block::Block;
-use crate::core_heap::{CoreHeap, CoreSlot};
+use crate::core_heap::{CoreHeap, CoreSlot, CoreSlots};
 use crate::core_local::CoreLocal;
 use crate::geometry::Geometry;
 use crate::size_class::SizeClass;
-use crate::sync::CachePadded;
+use crate::sync::const_but_in_models;
 
 /// Numbers that tell contexts apart, so that each has a core heap of its own if there are enough. Only speed depends on it.
 pub trait ContextNumber: Send + Sync + 'static {
@@ -28,22 +28,15 @@ pub trait ContextNumber: Send + Sync + 'static {
 /// Many contexts, `CORES` core heaps, and each block by an atomic operation of its own.
 #[derive(Debug)]
 pub struct Beside<N, const CORES: usize> {
-    slots: [CachePadded<CoreSlot>; CORES],
+    slots: CoreSlots<CORES>,
     number: PhantomData<N>,
 }
 
 impl<N: ContextNumber, const CORES: usize> Beside<N, CORES> {
-    cfg_if::cfg_if! {
-        if #[cfg(loom)] {
-            /// With `CORES` slots, all empty.
-            pub fn new() -> Self {
-                Beside { slots: core::array::from_fn(|_| CachePadded(CoreSlot::new())), number: PhantomData }
-            }
-        } else {
-            /// With `CORES` slots, all empty.
-            pub const fn new() -> Self {
-                Beside { slots: [const { CachePadded(CoreSlot::new()) }; CORES], number: PhantomData }
-            }
+    const_but_in_models! {
+        /// With `CORES` slots, all empty.
+        pub fn new() -> Self {
+            Beside { slots: CoreSlots::new(), number: PhantomData }
         }
     }
 }
@@ -63,7 +56,7 @@ unsafe impl<N: ContextNumber, const CORES: usize> CoreLocal for Beside<N, CORES>
     }
 
     fn slot(&self, core: usize) -> &CoreSlot {
-        &self.slots[core].0
+        &self.slots[core]
     }
 
     #[inline(always)]
@@ -74,13 +67,13 @@ unsafe impl<N: ContextNumber, const CORES: usize> CoreLocal for Beside<N, CORES>
     #[inline(always)]
     unsafe fn pop<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
         // SAFETY: the caller names the geometry.
-        unsafe { self.slots[self.core()].0.peek::<G>() }?.magazine(class).pop_beside(N::raced)
+        unsafe { self.slots[self.core()].peek::<G>() }?.magazine(class).pop_beside(N::raced)
     }
 
     #[inline(always)]
     unsafe fn push<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block> {
         // SAFETY: the caller names the geometry.
-        match unsafe { self.slots[self.core()].0.peek::<G>() } {
+        match unsafe { self.slots[self.core()].peek::<G>() } {
             Some(heap) => heap.magazine(class).push_beside(block, N::raced),
             None => Err(block),
         }
@@ -88,7 +81,7 @@ unsafe impl<N: ContextNumber, const CORES: usize> CoreLocal for Beside<N, CORES>
 
     unsafe fn alone_on<G: Geometry, R>(&self, core: usize, work: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R> {
         // SAFETY: the caller names the geometry.
-        unsafe { self.slots[core].0.heap::<G>() }.map(work)
+        unsafe { self.slots[core].heap::<G>() }.map(work)
     }
 }
 

@@ -7,13 +7,14 @@
 //! - C2: a page in `current` is held, and whoever swaps it out lets it go.
 //! - C3: a slot's `open` is null or its `heap`. Where the `CoreLocal` says so, taking it out is what makes a context alone on it.
 
+use core::ops::Index;
 use core::ptr::null_mut;
 
 use crate::geometry::Geometry;
 use crate::magazine::Magazine;
 use crate::page::Page;
 use crate::size_class::SizeClass;
-use crate::sync::{AtomicPtr, Ordering, publish};
+use crate::sync::{AtomicPtr, CachePadded, Ordering, array_of, const_but_in_models, publish};
 
 /// The magazines and current pages of one core.
 #[repr(C)]
@@ -68,17 +69,10 @@ pub struct CoreSlot {
 }
 
 impl CoreSlot {
-    cfg_if::cfg_if! {
-        if #[cfg(loom)] {
-            /// A slot without a core heap.
-            pub fn new() -> Self {
-                CoreSlot { open: AtomicPtr::new(null_mut()), heap: AtomicPtr::new(null_mut()) }
-            }
-        } else {
-            /// A slot without a core heap.
-            pub const fn new() -> Self {
-                CoreSlot { open: AtomicPtr::new(null_mut()), heap: AtomicPtr::new(null_mut()) }
-            }
+    const_but_in_models! {
+        /// A slot without a core heap.
+        pub fn new() -> Self {
+            CoreSlot { open: AtomicPtr::new(null_mut()), heap: AtomicPtr::new(null_mut()) }
         }
     }
 
@@ -152,5 +146,29 @@ impl CoreSlot {
 impl Default for CoreSlot {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// A slot for each core, on cache lines of its own.
+#[derive(Debug)]
+#[allow(dead_code)] // Where one context uses the heap.
+pub struct CoreSlots<const CORES: usize>([CachePadded<CoreSlot>; CORES]);
+
+#[allow(dead_code)]
+impl<const CORES: usize> CoreSlots<CORES> {
+    const_but_in_models! {
+        /// All empty.
+        pub fn new() -> Self {
+            CoreSlots(array_of!(CachePadded(CoreSlot::new())))
+        }
+    }
+}
+
+impl<const CORES: usize> Index<usize> for CoreSlots<CORES> {
+    type Output = CoreSlot;
+
+    #[inline(always)]
+    fn index(&self, core: usize) -> &CoreSlot {
+        &self.0[core].0
     }
 }

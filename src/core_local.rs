@@ -10,6 +10,7 @@ use crate::block::{Block, Blocks};
 use crate::core_heap::{CoreHeap, CoreSlot};
 use crate::geometry::Geometry;
 use crate::size_class::SizeClass;
+use crate::sync::const_but_in_models;
 
 /// Which core is this, and how is a context alone on that core's magazines?
 ///
@@ -110,24 +111,14 @@ pub struct SingleCore {
 }
 
 impl SingleCore {
-    cfg_if::cfg_if! {
-        if #[cfg(loom)] {
-            /// See the `const` form.
-            ///
-            /// # Safety
-            /// As there.
-            pub unsafe fn new() -> Self {
-                SingleCore { slot: CoreSlot::new() }
-            }
-        } else {
-            /// For a heap that is only ever used by one context at a time.
-            ///
-            /// # Safety
-            /// No call into the heap is made while another one is under way: no second thread or core, no interrupt or signal
-            /// handler.
-            pub const unsafe fn new() -> Self {
-                SingleCore { slot: CoreSlot::new() }
-            }
+    const_but_in_models! {
+        /// For a heap that is only ever used by one context at a time.
+        ///
+        /// # Safety
+        /// No call into the heap is made while another one is under way: no second thread or core, no interrupt or signal
+        /// handler.
+        pub unsafe fn new() -> Self {
+            SingleCore { slot: CoreSlot::new() }
         }
     }
 }
@@ -168,3 +159,6 @@ unsafe impl CoreLocal for SingleCore {
         unsafe { self.slot.peek::<G>() }.map(work)
     }
 }
+
+#[cfg(all(test, loom))]
+pub(crate) mod model;

@@ -32,7 +32,7 @@ use crate::core_heap::{CoreHeap, CoreSlot};
 use crate::core_local::CoreLocal;
 use crate::geometry::Geometry;
 use crate::size_class::SizeClass;
-use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, CachePadded, Ordering, light_fence};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, CachePadded, Ordering, array_of, const_but_in_models, light_fence};
 
 /// What a system says about threads.
 ///
@@ -108,41 +108,22 @@ pub struct Leased<T, const CORES: usize, const SEATS: usize> {
     threads: PhantomData<T>,
 }
 
-macro_rules! empty {
-    ($array:ident) => {
-        Leased {
-            seats: $array!(Seat {
-                thread: AtomicUsize::new(0),
-                heap: AtomicPtr::new(null_mut()),
-                busy: AtomicU32::new(0),
-                missed: AtomicU32::new(0),
-                core: AtomicUsize::new(0),
-            }),
-            places: $array!(Place { slot: CoreSlot::new(), lessee: AtomicUsize::new(NOBODY) }),
-            next_victim: CachePadded(AtomicUsize::new(0)),
-            core_count: AtomicUsize::new(0),
-            threads: PhantomData,
-        }
-    };
-}
-
 impl<T: Threads, const CORES: usize, const SEATS: usize> Leased<T, CORES, SEATS> {
-    cfg_if::cfg_if! {
-        if #[cfg(loom)] {
-            /// All slots empty.
-            pub fn new() -> Self {
-                macro_rules! array {
-                    ($one:expr) => { core::array::from_fn(|_| $one) };
-                }
-                empty!(array)
-            }
-        } else {
-            /// All slots empty.
-            pub const fn new() -> Self {
-                macro_rules! array {
-                    ($one:expr) => { [const { $one }; _] };
-                }
-                empty!(array)
+    const_but_in_models! {
+        /// All slots empty.
+        pub fn new() -> Self {
+            Leased {
+                seats: array_of!(Seat {
+                    thread: AtomicUsize::new(0),
+                    heap: AtomicPtr::new(null_mut()),
+                    busy: AtomicU32::new(0),
+                    missed: AtomicU32::new(0),
+                    core: AtomicUsize::new(0),
+                }),
+                places: array_of!(Place { slot: CoreSlot::new(), lessee: AtomicUsize::new(NOBODY) }),
+                next_victim: CachePadded(AtomicUsize::new(0)),
+                core_count: AtomicUsize::new(0),
+                threads: PhantomData,
             }
         }
     }

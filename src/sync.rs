@@ -19,6 +19,28 @@ cfg_if::cfg_if! {
     }
 }
 
+// loom's atomics cannot be made in a constant.
+cfg_if::cfg_if! {
+    if #[cfg(loom)] {
+        macro_rules! const_but_in_models {
+            ($(#[$doc:meta])* pub $($function:tt)*) => { $(#[$doc])* pub $($function)* };
+        }
+        macro_rules! array_of {
+            ($new:expr) => { core::array::from_fn(|_| $new) };
+        }
+    } else {
+        /// A function that is `const`, but in models for loom.
+        macro_rules! const_but_in_models {
+            ($(#[$doc:meta])* pub $($function:tt)*) => { $(#[$doc])* pub const $($function)* };
+        }
+        /// An array of new values.
+        macro_rules! array_of {
+            ($new:expr) => { [const { $new }; _] };
+        }
+    }
+}
+pub(crate) use {array_of, const_but_in_models};
+
 #[cfg(all(not(loom), any(test, not(target_has_atomic = "ptr"))))]
 mod no_cas;
 

@@ -1,22 +1,10 @@
-//! Magazines under loom: pop and push against a drain from another core.
+//! Magazines under loom: pop and push against a drain from another core, and against each other.
 
-use core::num::NonZeroUsize;
-use loom::sync::Arc;
 use loom::thread;
-use std::boxed::Box;
 use std::vec::Vec;
 
 use super::*;
-use crate::magazine::Magazine;
-use crate::sync::{AtomicPtr, AtomicUsize};
-
-crate::geometry! {
-    /// Two slots to a magazine.
-    struct Model {
-        slice_size: 128, fit_candidates: 4, max_block: 128, page_size: 128, page_words: 1, pages_per_group: 1, room_words: 1, page_entry_bits: 32,
-        magazine_slots: 2, magazine_bytes: 4096, arena_size: 4096, arena_map: 1, grow_size: 4096,
-    }
-}
+use crate::core_local::model::{drain, push, push_and_pop, with_core_heap};
 
 #[derive(Debug)]
 struct Zero;
@@ -27,58 +15,19 @@ impl CoreNumber for Zero {
     }
 }
 
-type Cores = TryFlag<Zero, 1>;
-
-fn class() -> SizeClass {
-    Model::class_of(64, 1).unwrap()
-}
-
-fn block(address: usize) -> Block {
-    // SAFETY: made up, and owned by this test alone.
-    unsafe { Block::from_address(NonZeroUsize::new(address).unwrap()) }
-}
-
-/// Cores with one core heap that stays for the model.
-fn cores() -> (Arc<Cores>, Box<CoreHeap<Model>>) {
-    let magazine = |_| Magazine::from_slots(core::array::from_fn(|_| AtomicUsize::new(0)));
-    let current = |_| AtomicPtr::new(core::ptr::null_mut());
-    let heap = Box::new(CoreHeap::from_parts(core::array::from_fn(magazine), core::array::from_fn(current)));
-    let cores = Cores::new();
-    // SAFETY: the box outlives the model's threads.
-    assert!(unsafe { cores.slot(0).install::<Model>(core::ptr::from_ref(&*heap).cast_mut()) });
-    (Arc::new(cores), heap)
-}
-
-fn drain(cores: &Cores) -> Vec<usize> {
-    let take_all = |heap: &CoreHeap<Model>| {
-        // SAFETY: alone on the magazine.
-        core::iter::from_fn(|| unsafe { heap.magazine(class()).pop() }).map(|block| block.address()).collect()
-    };
-    // SAFETY: the geometry is the model's.
-    unsafe { cores.alone_on::<Model, Vec<usize>>(0, take_all) }.unwrap_or_default()
-}
-
 /// Every block is in one place, whoever wins.
 #[test]
 fn loom_drain_against_push_and_pop() {
     loom::model(|| {
-        let (cores, heap) = cores();
-        // SAFETY: the geometry is the model's.
-        unsafe { cores.push::<Model>(class(), block(64)) }.unwrap();
-        let worker = {
+        let (cores, heap) = with_core_heap(TryFlag::<Zero, 1>::new());
+        assert_eq!(push(&*cores, 64), None);
+        let other = {
             let cores = cores.clone();
-            thread::spawn(move || {
-                // SAFETY: as above.
-                unsafe {
-                    let back = cores.push::<Model>(class(), block(128)).err();
-                    let popped = cores.pop::<Model>(class());
-                    [back, popped].into_iter().flatten().map(|block| block.address()).collect::<Vec<_>>()
-                }
-            })
+            thread::spawn(move || push_and_pop(&*cores, 128))
         };
-        let mut all = drain(&cores);
-        all.extend(worker.join().unwrap());
-        all.extend(drain(&cores));
+        let mut all = drain(&*cores);
+        all.extend(other.join().unwrap());
+        all.extend(drain(&*cores));
         all.sort();
         assert_eq!(all, [64, 128]);
         drop(heap);
@@ -89,16 +38,14 @@ fn loom_drain_against_push_and_pop() {
 #[test]
 fn loom_two_contexts_on_one_core() {
     loom::model(|| {
-        let (cores, heap) = cores();
-        // SAFETY: the geometry is the model's.
-        let push = |cores: &Cores, address| unsafe { cores.push::<Model>(class(), block(address)) }.err();
+        let (cores, heap) = with_core_heap(TryFlag::<Zero, 1>::new());
         let other = {
             let cores = cores.clone();
-            thread::spawn(move || push(&cores, 64).map(|block| block.address()))
+            thread::spawn(move || push(&*cores, 64))
         };
-        let mine = push(&cores, 128).map(|block| block.address());
+        let mine = push(&*cores, 128);
         let mut all: Vec<usize> = [mine, other.join().unwrap()].into_iter().flatten().collect();
-        all.extend(drain(&cores));
+        all.extend(drain(&*cores));
         all.sort();
         assert_eq!(all, [64, 128]);
         drop(heap);

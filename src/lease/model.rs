@@ -1,23 +1,13 @@
 //! Leases under loom: a lessee that pops and pushes against who takes the core heap away, or wants the lease itself.
 
-use core::num::NonZeroUsize;
 use loom::sync::Arc;
 use loom::sync::atomic::fence;
 use loom::thread;
 use std::boxed::Box;
 use std::cell::Cell;
-use std::vec::Vec;
 
 use super::*;
-use crate::magazine::Magazine;
-
-crate::geometry! {
-    /// Two slots to a magazine.
-    struct Model {
-        slice_size: 128, fit_candidates: 4, max_block: 128, page_size: 128, page_words: 1, pages_per_group: 1, room_words: 1, page_entry_bits: 32,
-        magazine_slots: 2, magazine_bytes: 4096, arena_size: 4096, arena_map: 1, grow_size: 4096,
-    }
-}
+use crate::core_local::model::{Model, drain, push, push_and_pop, with_core_heap};
 
 loom::thread_local! {
     static NUMBER: Cell<usize> = Cell::new(1);
@@ -44,45 +34,13 @@ unsafe impl Threads for Numbered {
 
 type Cores = Leased<Numbered, 1, 2>;
 
-fn class() -> SizeClass {
-    Model::class_of(64, 1).unwrap()
-}
-
-fn block(address: usize) -> Block {
-    // SAFETY: made up, and owned by this test alone.
-    unsafe { Block::from_address(NonZeroUsize::new(address).unwrap()) }
-}
-
-/// Cores with one core heap, leased to this thread, that stays for the model; in its magazine is the block at 64.
+/// Cores with one core heap, leased to this thread; in its magazine is the block at 64.
 fn cores() -> (Arc<Cores>, Box<CoreHeap<Model>>) {
-    let magazine = |_| Magazine::from_slots(core::array::from_fn(|_| AtomicUsize::new(0)));
-    let current = |_| AtomicPtr::new(null_mut());
-    let heap = Box::new(CoreHeap::from_parts(core::array::from_fn(magazine), core::array::from_fn(current)));
-    let cores = Cores::new();
-    // SAFETY: the box outlives the model's threads; the geometry is the model's.
-    unsafe {
-        assert!(cores.slot(0).install::<Model>(core::ptr::from_ref(&*heap).cast_mut()));
-        assert_eq!(cores.push::<Model>(class(), block(64)).unwrap_err().address(), 64, "no lease yet");
-        assert_eq!(cores.core(), 0);
-        cores.push::<Model>(class(), block(64)).unwrap();
-    }
-    (Arc::new(cores), heap)
-}
-
-fn drain(cores: &Cores) -> Vec<usize> {
-    let take_all = |heap: &CoreHeap<Model>| {
-        // SAFETY: alone on the magazine.
-        core::iter::from_fn(|| unsafe { heap.magazine(class()).pop() }).map(|block| block.address()).collect()
-    };
-    // SAFETY: the geometry is the model's.
-    unsafe { cores.alone_on::<Model, Vec<usize>>(0, take_all) }.unwrap_or_default()
-}
-
-/// Pushes the block at `address` and pops one; what of them is in hand then.
-fn push_and_pop(cores: &Cores, address: usize) -> Vec<usize> {
-    // SAFETY: the geometry is the model's.
-    let (back, popped) = unsafe { (cores.push::<Model>(class(), block(address)).err(), cores.pop::<Model>(class())) };
-    [back, popped].into_iter().flatten().map(|block| block.address()).collect()
+    let (cores, heap) = with_core_heap(Cores::new());
+    assert_eq!(push(&*cores, 64), Some(64), "no lease yet");
+    assert_eq!(cores.core(), 0);
+    assert_eq!(push(&*cores, 64), None);
+    (cores, heap)
 }
 
 #[test]
@@ -93,12 +51,12 @@ fn loom_lessee_against_drain() {
             let cores = cores.clone();
             thread::spawn(move || {
                 NUMBER.with(|number| number.set(2));
-                drain(&cores)
+                drain(&*cores)
             })
         };
-        let mut all = push_and_pop(&cores, 128);
+        let mut all = push_and_pop(&*cores, 128);
         all.extend(other.join().unwrap());
-        all.extend(drain(&cores));
+        all.extend(drain(&*cores));
         all.sort();
         assert_eq!(all, [64, 128]);
         drop(heap);
@@ -115,12 +73,12 @@ fn loom_lease_moves_to_another_thread() {
                 NUMBER.with(|number| number.set(2));
                 let seat = cores.own_seat().expect("there are two seats");
                 cores.hand_over(0, seat);
-                push_and_pop(&cores, 192)
+                push_and_pop(&*cores, 192)
             })
         };
-        let mut all = push_and_pop(&cores, 128);
+        let mut all = push_and_pop(&*cores, 128);
         all.extend(other.join().unwrap());
-        all.extend(drain(&cores));
+        all.extend(drain(&*cores));
         all.sort();
         assert_eq!(all, [64, 128, 192]);
         drop(heap);
