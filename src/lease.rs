@@ -17,7 +17,8 @@
 //! - E2: a core heap's `lessee` is nobody, a seat, or taken (by a context that moves the lease or works on the core heap). Changes from
 //!   either of the first two to the third are by one atomic operation, so there is one winner; only the winner changes it back.
 //! - E3: a seat's `heap` is null, or a core heap whose lessee is this seat, or is taken by somebody who is about to set `heap` to null
-//!   or has just set it. Only who has taken a core heap writes its address there.
+//!   or has just set it. Only who has taken a core heap writes its address there, and only over null: so a seat is the lessee of one core
+//!   heap at most, and who finds that its thread has got another one meanwhile leaves this one to nobody.
 //! - E4: of a thread that sets `busy` and reads `heap`, and a taker that sets `heap` to null and, after the barrier, reads `busy`, at
 //!   least one sees what the other wrote.
 //! - E5: in the child of a `fork` the marks of other threads are void: `busy` and "taken" say in which process they were made.
@@ -62,7 +63,7 @@ const PATIENCE: u32 = 16;
 /// More core heaps than cores: some are out of reach, with threads that stand still inside a pop or push. Fewer than threads: what
 /// lies ready in one is of no use to another.
 const HEAPS_PER_CORE: usize = 4;
-/// How many others are then asked: who stands still inside a pop or push keeps its lease.
+/// How many others it asks then for theirs: who stands still inside a pop or push keeps its lease.
 const VICTIMS: usize = 4;
 /// How long a taker waits for a pop or push that is running to end.
 const WAITS: usize = if cfg!(any(loom, miri)) { 2 } else { 1000 };
@@ -84,7 +85,7 @@ struct Seat {
     busy: AtomicU32,
     /// How often the thread came to the slow path without a lease.
     missed: AtomicU32,
-    /// Which core's heap it is.
+    /// Which core's heap that was, when its thread last asked: a hint.
     core: AtomicUsize,
 }
 
@@ -206,9 +207,17 @@ impl<T: Threads, const CORES: usize, const SEATS: usize> Leased<T, CORES, SEATS>
 
     fn hand_over(&self, core: usize, seat: &Seat) -> bool {
         let Some(mut taken) = self.take(core) else { return false };
-        seat.core.store(core, Ordering::Relaxed);
         taken.lessee = self.number(seat);
         true
+    }
+
+    /// Which core's heap `heap` is.
+    fn core_of(&self, seat: &Seat, heap: *mut ()) -> usize {
+        let is_it = |core: &usize| core::ptr::eq(self.places[*core].slot.address(), heap);
+        let hint = seat.core.load(Ordering::Relaxed);
+        let core = Some(hint).filter(is_it).or_else(|| (0..CORES).find(is_it)).expect("a seat's heap has a place");
+        seat.core.store(core, Ordering::Relaxed);
+        core
     }
 
     /// Takes a core heap away from its lessee (E2); `None` if it is taken, or the lessee does not leave it in time.
@@ -254,7 +263,7 @@ impl<T: Threads, const CORES: usize, const SEATS: usize> Leased<T, CORES, SEATS>
     }
 }
 
-/// A core heap that this context has taken; given to the lessee when dropped.
+/// A core heap that this context has taken; given to the lessee when dropped, or to nobody if that has another one by then.
 struct Taken<'a, T: Threads, const CORES: usize, const SEATS: usize> {
     leased: &'a Leased<T, CORES, SEATS>,
     place: &'a Place,
@@ -270,11 +279,11 @@ impl<'a, T: Threads, const CORES: usize, const SEATS: usize> Taken<'a, T, CORES,
 
 impl<T: Threads, const CORES: usize, const SEATS: usize> Drop for Taken<'_, T, CORES, SEATS> {
     fn drop(&mut self) {
-        if let Some(seat) = self.seat() {
-            // E3. Release pairs with the Acquire in `with_lease`.
-            seat.heap.store(self.heap, Ordering::Release);
-        }
-        self.place.lessee.store(self.lessee, Ordering::Release);
+        // E3. Release pairs with the Acquire in `with_lease`.
+        let give_to =
+            |seat: &Seat| seat.heap.compare_exchange(null_mut(), self.heap, Ordering::Release, Ordering::Relaxed).is_ok();
+        let lessee = if self.seat().is_some_and(give_to) { self.lessee } else { NOBODY };
+        self.place.lessee.store(lessee, Ordering::Release);
     }
 }
 
@@ -309,7 +318,10 @@ unsafe impl<T: Threads, const CORES: usize, const SEATS: usize> CoreLocal for Le
             // E5: of a thread of a parent process that had the same number.
             seat.busy.store(0, Ordering::Relaxed);
         }
-        if seat.heap.load(Ordering::Relaxed).is_null() { self.lease(seat) } else { seat.core.load(Ordering::Relaxed) }
+        match seat.heap.load(Ordering::Relaxed) {
+            heap if heap.is_null() => self.lease(seat),
+            heap => self.core_of(seat, heap),
+        }
     }
 
     #[inline(always)]

@@ -4,7 +4,7 @@ use loom::thread;
 use std::vec::Vec;
 
 use super::*;
-use crate::core_local::model::{drain, push, push_and_pop, with_core_heap};
+use crate::core_local::model::{drain, push, push_and_pop, with_core_heaps};
 
 #[derive(Debug)]
 struct Zero;
@@ -19,18 +19,18 @@ impl CoreNumber for Zero {
 #[test]
 fn loom_drain_against_push_and_pop() {
     loom::model(|| {
-        let (cores, heap) = with_core_heap(TryFlag::<Zero, 1>::new());
+        let (cores, heaps) = with_core_heaps(TryFlag::<Zero, 1>::new());
         assert_eq!(push(&*cores, 64), None);
         let other = {
             let cores = cores.clone();
             thread::spawn(move || push_and_pop(&*cores, 128))
         };
-        let mut all = drain(&*cores);
+        let mut all = drain(&*cores, 0);
         all.extend(other.join().unwrap());
-        all.extend(drain(&*cores));
+        all.extend(drain(&*cores, 0));
         all.sort();
         assert_eq!(all, [64, 128]);
-        drop(heap);
+        drop(heaps);
     });
 }
 
@@ -38,16 +38,16 @@ fn loom_drain_against_push_and_pop() {
 #[test]
 fn loom_two_contexts_on_one_core() {
     loom::model(|| {
-        let (cores, heap) = with_core_heap(TryFlag::<Zero, 1>::new());
+        let (cores, heaps) = with_core_heaps(TryFlag::<Zero, 1>::new());
         let other = {
             let cores = cores.clone();
             thread::spawn(move || push(&*cores, 64))
         };
         let mine = push(&*cores, 128);
         let mut all: Vec<usize> = [mine, other.join().unwrap()].into_iter().flatten().collect();
-        all.extend(drain(&*cores));
+        all.extend(drain(&*cores, 0));
         all.sort();
         assert_eq!(all, [64, 128]);
-        drop(heap);
+        drop(heaps);
     });
 }

@@ -4,7 +4,7 @@ use loom::thread;
 use std::vec::Vec;
 
 use super::*;
-use crate::core_local::model::{pop, push, push_and_pop, with_core_heap};
+use crate::core_local::model::{pop, push, push_and_pop, with_core_heaps};
 
 #[derive(Debug)]
 struct Zero;
@@ -27,7 +27,7 @@ fn drain(cores: &Cores) -> Vec<usize> {
 /// Whatever one context does while another pushes the block at 128 and pops one: every block is in one place, and comes out as it went in.
 fn every_block_is_in_one_place(mine: fn(&Cores) -> Vec<usize>, blocks: &'static [usize]) {
     loom::model(move || {
-        let (cores, heap) = with_core_heap(Cores::new());
+        let (cores, heaps) = with_core_heaps(Cores::new());
         assert_eq!(push(&*cores, 64), None);
         let other = {
             let cores = cores.clone();
@@ -38,7 +38,7 @@ fn every_block_is_in_one_place(mine: fn(&Cores) -> Vec<usize>, blocks: &'static 
         all.extend(drain(&cores));
         all.sort();
         assert_eq!(all, blocks);
-        drop(heap);
+        drop(heaps);
     });
 }
 

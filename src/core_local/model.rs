@@ -23,14 +23,19 @@ fn class() -> SizeClass {
     Model::class_of(64, 1).unwrap()
 }
 
-/// `cores`, with a core heap in their first slot that stays for the model.
-pub fn with_core_heap<C: CoreLocal>(cores: C) -> (Arc<C>, Box<CoreHeap<Model>>) {
-    let magazine = |_| Magazine::from_slots(core::array::from_fn(|_| AtomicUsize::new(0)));
-    let current = |_| AtomicPtr::new(null_mut());
-    let heap = Box::new(CoreHeap::from_parts(core::array::from_fn(magazine), core::array::from_fn(current)));
-    // SAFETY: the box outlives the model's threads.
-    assert!(unsafe { cores.slot(0).install::<Model>(core::ptr::from_ref(&*heap).cast_mut()) });
-    (Arc::new(cores), heap)
+/// `cores`, with a core heap in each of their slots that stays for the model.
+pub fn with_core_heaps<C: CoreLocal>(cores: C) -> (Arc<C>, Vec<Box<CoreHeap<Model>>>) {
+    let new_heap = || {
+        let magazine = |_| Magazine::from_slots(core::array::from_fn(|_| AtomicUsize::new(0)));
+        let current = |_| AtomicPtr::new(null_mut());
+        Box::new(CoreHeap::from_parts(core::array::from_fn(magazine), core::array::from_fn(current)))
+    };
+    let heaps: Vec<_> = (0..cores.core_count()).map(|_| new_heap()).collect();
+    for (core, heap) in heaps.iter().enumerate() {
+        // SAFETY: the box outlives the model's threads.
+        assert!(unsafe { cores.slot(core).install::<Model>(core::ptr::from_ref(&**heap).cast_mut()) });
+    }
+    (Arc::new(cores), heaps)
 }
 
 /// Pushes the block at `address`, which comes back if there is no room.
@@ -51,12 +56,12 @@ pub fn push_and_pop(cores: &impl CoreLocal, address: usize) -> Vec<usize> {
     [push(cores, address), pop(cores)].into_iter().flatten().collect()
 }
 
-/// Takes all blocks out of the magazine, alone on it; none if that cannot be had.
-pub fn drain(cores: &impl CoreLocal) -> Vec<usize> {
+/// Takes all blocks out of a core's magazine, alone on it; none if that cannot be had.
+pub fn drain(cores: &impl CoreLocal, core: usize) -> Vec<usize> {
     let take_all = |heap: &CoreHeap<Model>| {
         // SAFETY: alone on the magazine.
         core::iter::from_fn(|| unsafe { heap.magazine(class()).pop() }).map(|block| block.address()).collect()
     };
     // SAFETY: the geometry is the model's.
-    unsafe { cores.alone_on::<Model, Vec<usize>>(0, take_all) }.unwrap_or_default()
+    unsafe { cores.alone_on::<Model, Vec<usize>>(core, take_all) }.unwrap_or_default()
 }

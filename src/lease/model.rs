@@ -5,9 +5,10 @@ use loom::sync::atomic::fence;
 use loom::thread;
 use std::boxed::Box;
 use std::cell::Cell;
+use std::vec::Vec;
 
 use super::*;
-use crate::core_local::model::{Model, drain, push, push_and_pop, with_core_heap};
+use crate::core_local::model::{Model, drain, push, push_and_pop, with_core_heaps};
 
 loom::thread_local! {
     static NUMBER: Cell<usize> = Cell::new(1);
@@ -32,41 +33,52 @@ unsafe impl Threads for Numbered {
     }
 }
 
-type Cores = Leased<Numbered, 1, 2>;
+type Cores<const HEAPS: usize> = Leased<Numbered, HEAPS, 2>;
 
-/// Cores with one core heap, leased to this thread; in its magazine is the block at 64.
-fn cores() -> (Arc<Cores>, Box<CoreHeap<Model>>) {
-    let (cores, heap) = with_core_heap(Cores::new());
+impl<const HEAPS: usize> Cores<HEAPS> {
+    /// E3, while nobody has taken a core heap.
+    fn assert_valid(&self) {
+        for place in &self.places {
+            if let Some(seat) = place.lessee.load(Ordering::Relaxed).checked_sub(1).map(|seat| &self.seats[seat]) {
+                assert!(core::ptr::eq(seat.heap.load(Ordering::Relaxed), place.slot.address()), "E3: a lessee has its core heap");
+            }
+        }
+    }
+}
+
+/// Cores with some core heaps, the first leased to this thread; in its magazine is the block at 64.
+fn cores<const HEAPS: usize>() -> (Arc<Cores<HEAPS>>, Vec<Box<CoreHeap<Model>>>) {
+    let (cores, heaps) = with_core_heaps(Cores::<HEAPS>::new());
     assert_eq!(push(&*cores, 64), Some(64), "no lease yet");
     assert_eq!(cores.core(), 0);
     assert_eq!(push(&*cores, 64), None);
-    (cores, heap)
+    (cores, heaps)
 }
 
 #[test]
 fn loom_lessee_against_drain() {
     loom::model(|| {
-        let (cores, heap) = cores();
+        let (cores, heaps) = cores::<1>();
         let other = {
             let cores = cores.clone();
             thread::spawn(move || {
                 NUMBER.with(|number| number.set(2));
-                drain(&*cores)
+                drain(&*cores, 0)
             })
         };
         let mut all = push_and_pop(&*cores, 128);
         all.extend(other.join().unwrap());
-        all.extend(drain(&*cores));
+        all.extend(drain(&*cores, 0));
         all.sort();
         assert_eq!(all, [64, 128]);
-        drop(heap);
+        drop(heaps);
     });
 }
 
 #[test]
 fn loom_lease_moves_to_another_thread() {
     loom::model(|| {
-        let (cores, heap) = cores();
+        let (cores, heaps) = cores::<1>();
         let other = {
             let cores = cores.clone();
             thread::spawn(move || {
@@ -78,9 +90,32 @@ fn loom_lease_moves_to_another_thread() {
         };
         let mut all = push_and_pop(&*cores, 128);
         all.extend(other.join().unwrap());
-        all.extend(drain(&*cores));
+        all.extend(drain(&*cores, 0));
         all.sort();
         assert_eq!(all, [64, 128, 192]);
-        drop(heap);
+        drop(heaps);
+    });
+}
+
+/// A thread whose core heap is out for another's work may get the second one meanwhile: then the first is nobody's.
+#[test]
+fn loom_lessee_gets_another_while_its_own_is_out() {
+    loom::model(|| {
+        let (cores, heaps) = cores::<2>();
+        let other = {
+            let cores = cores.clone();
+            thread::spawn(move || {
+                NUMBER.with(|number| number.set(2));
+                drain(&*cores, 0)
+            })
+        };
+        cores.core();
+        let mut all = push_and_pop(&*cores, 128);
+        all.extend(other.join().unwrap());
+        cores.assert_valid();
+        all.extend((0..2).flat_map(|core| drain(&*cores, core)));
+        all.sort();
+        assert_eq!(all, [64, 128]);
+        drop(heaps);
     });
 }
