@@ -141,6 +141,13 @@ impl<'a> Bitmap<'a> {
         next_run(self.len, from, |index| self.word(index))
     }
 
+    /// The last run of set bits below `to`, up to `most` of them.
+    pub fn previous_run(&self, to: usize, most: usize) -> Option<Range<usize>> {
+        let word = |index| self.word(index);
+        let end = last_set(to, &word)? + 1;
+        Some(end - run_before(end, most, &word)..end)
+    }
+
     /// Where the first of `len` set bits in a row is, all at or after `from`.
     pub fn next_run_of(&self, from: usize, len: usize) -> Option<usize> {
         next_run_of(self.len, from, len, &|index| self.word(index))
@@ -251,6 +258,14 @@ fn next_set(len: usize, from: usize, word: &impl Fn(usize) -> usize) -> Option<u
         keep = usize::MAX;
     }
     None
+}
+
+/// The last set bit below `to`.
+fn last_set(to: usize, word: &impl Fn(usize) -> usize) -> Option<usize> {
+    (0..words_for(to)).rev().find_map(|index| {
+        let bits = word(index) & mask(0, (to - index * WORD_BITS).min(WORD_BITS));
+        Some(index * WORD_BITS + bits.checked_ilog2()? as usize)
+    })
 }
 
 /// The first of `len` set bits in a row, all at or after `from` and below `bits`.

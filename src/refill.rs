@@ -33,7 +33,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     #[cold]
     #[inline(never)]
     pub(crate) fn refill(&self, class: SizeClass) -> Option<NonNull<u8>> {
-        let core_heap = self.core_heap();
+        let core_heap = self.core_heap(true);
         let want = match core_heap {
             Some(core_heap) if G::HAS_MAGAZINES => self.open_magazine(core_heap, class).div_ceil(2).min(Blocks::CAPACITY),
             _ => 1,
@@ -91,24 +91,30 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     /// Runs `attempt` until it succeeds or nothing more can be had: gets memory from the source in between, and once, when that
     /// refuses, reclaims what is unused everywhere. `attempt` is told when it should search thoroughly.
     pub(crate) fn until_exhausted<T>(&self, slice_count: usize, align: usize, attempt: impl Fn(bool) -> Option<T>) -> Option<T> {
-        let mut reclaimed = false;
+        let found = self.until_refused(slice_count, align, || attempt(false)).or_else(|| {
+            event!("out of memory: reclaiming what nobody uses");
+            self.purge();
+            self.until_refused(slice_count, align, || attempt(true))
+        });
+        if found.is_none() {
+            event!("refused: {=usize} slices", slice_count);
+        }
+        found
+    }
+
+    /// Runs `attempt` until it succeeds or the source refuses, which gives memory in between.
+    fn until_refused<T>(&self, slice_count: usize, align: usize, attempt: impl Fn() -> Option<T>) -> Option<T> {
         loop {
             let (generation, refusals) = (self.arenas.generation(), self.arenas.refusals());
-            if let Some(found) = attempt(reclaimed) {
+            if let Some(found) = attempt() {
                 return Some(found);
             }
             // If the source would not commit what is there, more of it is of no use.
             let wants_more = self.arenas.refusals() == refusals;
-            let needed = Arena::<G>::slices_for_run::<S>(slice_count, align, Self::CORE_HEAP_SLICES);
-            if wants_more && needed.is_some_and(|needed| self.arenas.grow(&self.source, self.cores.core(), generation, needed)) {
-                continue;
-            }
-            if core::mem::replace(&mut reclaimed, true) {
-                event!("refused: {=usize} slices", slice_count);
+            let needed = Arena::<G>::slices_for_run::<S>(slice_count, align, Self::CORE_HEAP_SLICES).filter(|_| wants_more)?;
+            if !self.arenas.grow(&self.source, self.cores.core(), generation, needed) {
                 return None;
             }
-            event!("out of memory: reclaiming what nobody uses");
-            self.purge();
         }
     }
 
@@ -118,7 +124,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     pub(crate) fn flush(&self, class: SizeClass, block: Block) {
         let mut blocks = Blocks::new();
         blocks.add(block);
-        if let (true, Some(core_heap)) = (G::HAS_MAGAZINES, self.core_heap()) {
+        if let (true, Some(core_heap)) = (G::HAS_MAGAZINES, self.core_heap(false)) {
             let half = self.open_magazine(core_heap, class).div_ceil(2);
             let most = half.min(Blocks::CAPACITY).min(FLUSH_BYTES / class.block_size()).max(1);
             // SAFETY: `G` is this heap's geometry, the block is of this class.
@@ -186,8 +192,10 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         }
     }
 
-    /// This core's heap; made if need be, `None` if there is no memory for it.
-    fn core_heap(&self) -> Option<&CoreHeap<G>> {
+    /// This core's heap; made if need be, `None` if there is no memory for it. The source is only asked for some if `may_grow`, and nothing
+    /// is reclaimed for it: a core without one is slower, but served.
+    fn core_heap(&self, may_grow: bool) -> Option<&CoreHeap<G>> {
+        let claim = || self.arenas.iter().find_map(|arena| Some((arena, arena.claim_metadata::<S, CoreHeap<G>>(&self.source)?)));
         loop {
             // Asked again when one was made: this may run on another core by then, and the `CoreLocal` has something to give out.
             let slot = self.cores.slot(self.cores.core());
@@ -195,9 +203,9 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             if let Some(core_heap) = unsafe { slot.heap::<G>() } {
                 return Some(core_heap);
             }
-            let (arena, memory) = self.until_exhausted(Self::CORE_HEAP_SLICES, align_of::<CoreHeap<G>>(), |_| {
-                self.arenas.iter().find_map(|arena| Some((arena, arena.claim_metadata::<S, CoreHeap<G>>(&self.source)?)))
-            })?;
+            let claimed =
+                if may_grow { self.until_refused(Self::CORE_HEAP_SLICES, align_of::<CoreHeap<G>>(), claim) } else { claim() };
+            let (arena, memory) = claimed?;
             // SAFETY: zeroed memory that stays (C1).
             if unsafe { slot.install(memory.as_ptr()) } {
                 self.note_used(Self::CORE_HEAP_SLICES as isize);

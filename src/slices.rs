@@ -147,24 +147,23 @@ impl<G: Geometry> Slices<G> {
         }
     }
 
-    /// Claims the run of `len` slices at the highest address, else like [`claim`](Self::claim). Looks at every free run.
+    /// Claims the run of `len` slices at the highest address, else like [`claim`](Self::claim). Passes the free runs above it that are too short.
     pub fn claim_last<S: PageSource>(&self, source: &S, len: usize, align: usize) -> Option<ClaimedRun> {
         let align = (align / G::SLICE_SIZE).max(unit::<S, G>());
         let offset = (self.start() / G::SLICE_SIZE) & (align - 1);
         let free = self.free();
-        loop {
-            let (mut from, mut last) = (0, None);
-            while let Some(run) = free.next_run(from) {
-                from = run.end;
-                // The highest start that is aligned.
-                let start = run.end.checked_sub(len).map(|start| ((start + offset) & !(align - 1)).wrapping_sub(offset));
-                last = start.filter(|start| run.contains(start)).or(last);
-            }
-            let start = last?;
-            if free.claim(start..start + len) {
-                return self.make_usable(source, start..start + len);
+        let mut to = self.count();
+        while let Some(run) = free.previous_run(to, len + align) {
+            // The highest start that is aligned.
+            let start = run.end.checked_sub(len).map(|start| ((start + offset) & !(align - 1)).wrapping_sub(offset));
+            match start.filter(|start| run.contains(start)) {
+                Some(start) if free.claim(start..start + len) => return self.make_usable(source, start..start + len),
+                // Others were faster: the rest of the run is looked at again.
+                Some(start) => to = start + len - 1,
+                None => to = run.start,
             }
         }
+        None
     }
 
     /// Claims exactly this run, like [`claim`](Self::claim).
