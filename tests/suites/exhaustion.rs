@@ -179,6 +179,36 @@ fn blocks_in_other_cores_magazines_are_found_before_null() {
     in_other_magazines(8000, |_| 300);
 }
 
+/// A core that comes when memory is full has no room for a core heap, but is served, and leaves alone what is ready on others.
+#[test]
+fn a_core_that_comes_late_reclaims_nothing_for_itself() {
+    let heap = Heap::<_, TryFlag<Chosen, 4>, Hosted>::new(
+        TestSource::<0>::new(&[if cfg!(miri) { 64 * KIB } else { 1000 * KIB }]),
+        TryFlag::new(),
+    );
+    choose_core(0);
+    let mut blocks = fill(&heap, || 500);
+    let mut free_one = || {
+        let (block, size) = blocks.pop().unwrap();
+        // SAFETY: a live block of this size.
+        unsafe { heap.deallocate(block, layout(size)) };
+    };
+    free_one();
+    choose_core(2);
+    let in_magazines = || heap.stats().classes().map(|class| class.in_magazines).sum::<usize>();
+    let calls = || heap.source().refusals().calls(Call::Reserve);
+    let before = calls();
+    for _ in 0..10 {
+        free_one();
+    }
+    assert_eq!((in_magazines(), calls()), (1, before), "frees");
+    let blocks: Vec<_> = (0..10).map(|_| heap.allocate(layout(500)).unwrap()).collect();
+    assert_eq!(in_magazines(), 1, "allocations");
+    assert!(calls() <= before + 10, "each may ask the source once, for a core heap");
+    // SAFETY: allocated just now.
+    blocks.into_iter().for_each(|block| unsafe { heap.deallocate(block, layout(500)) });
+}
+
 #[test]
 fn magazines_are_drained_for_a_large_block() {
     in_other_magazines(if cfg!(miri) { 500 } else { 3000 }, |largest| largest / 8 * 7);
