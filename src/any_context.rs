@@ -49,7 +49,8 @@ impl<N: CoreNumber, const CORES: usize> TryFlag<N, CORES> {
             // SAFETY: the caller names the geometry; put back below.
             if let Some(heap) = unsafe { slot.take_out::<G>() } {
                 let result = work(heap, input);
-                slot.put_back(heap);
+                // SAFETY: taken out above.
+                unsafe { slot.put_back(heap) };
                 return Ok(result);
             }
         }
@@ -106,7 +107,8 @@ unsafe impl<N: CoreNumber, const CORES: usize> CoreLocal for TryFlag<N, CORES> {
             // SAFETY: the caller names the geometry; put back below.
             if let Some(heap) = unsafe { slot.take_out::<G>() } {
                 let result = work(heap);
-                slot.put_back(heap);
+                // SAFETY: taken out above.
+                unsafe { slot.put_back(heap) };
                 return Some(result);
             }
             core::hint::spin_loop();

@@ -66,15 +66,16 @@ unsafe impl<N: ContextNumber, const CORES: usize> CoreLocal for Beside<N, CORES>
 
     #[inline(always)]
     unsafe fn pop<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
-        // SAFETY: the caller names the geometry.
-        unsafe { self.slots[self.core()].peek::<G>() }?.magazine(class).pop_beside(N::raced)
+        // SAFETY: the caller names the geometry; M4: magazines are shared.
+        unsafe { self.slots[self.core()].peek::<G>()?.magazine(class).pop_beside(N::raced) }
     }
 
     #[inline(always)]
     unsafe fn push<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block> {
         // SAFETY: the caller names the geometry.
         match unsafe { self.slots[self.core()].peek::<G>() } {
-            Some(heap) => heap.magazine(class).push_beside(block, N::raced),
+            // SAFETY: as in `pop`, and the caller's promise about the block.
+            Some(heap) => unsafe { heap.magazine(class).push_beside(block, N::raced) },
             None => Err(block),
         }
     }

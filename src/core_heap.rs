@@ -30,12 +30,15 @@ impl<G: Geometry> CoreHeap<G> {
         CoreHeap { magazines, current }
     }
 
-    /// The magazine of this class. The geometry has magazines.
+    /// The magazine of this class.
+    ///
+    /// # Safety
+    /// The class is one of this geometry's, which has magazines.
     #[inline(always)]
-    pub fn magazine(&self, class: SizeClass) -> &Magazine<G> {
+    pub unsafe fn magazine(&self, class: SizeClass) -> &Magazine<G> {
         let magazines = self.magazines.as_ref();
         debug_assert!(class.index() < magazines.len());
-        // SAFETY: a class comes from this geometry, which has a magazine for each.
+        // SAFETY: the caller's promise; the geometry has a magazine for each class.
         unsafe { magazines.get_unchecked(class.index()) }
     }
 
@@ -116,9 +119,12 @@ impl CoreSlot {
         unsafe { self.open.swap(null_mut(), Ordering::Acquire).cast::<CoreHeap<G>>().as_ref() }
     }
 
-    /// Puts the core heap back that [`take_out`](Self::take_out) gave.
+    /// Puts the core heap back.
+    ///
+    /// # Safety
+    /// [`take_out`](Self::take_out) of this slot gave it to the caller, who does not use it any more.
     #[inline(always)]
-    pub fn put_back<G: Geometry>(&self, heap: &CoreHeap<G>) {
+    pub unsafe fn put_back<G: Geometry>(&self, heap: &CoreHeap<G>) {
         publish(&self.open, core::ptr::from_ref(heap).cast_mut().cast());
     }
 

@@ -3,14 +3,15 @@
 //! *Role*: constants and array types for all files above. [`geometry!`](crate::geometry!) makes one; [`Server`], [`Compact`]
 //! and [`Tiny`] are ready.
 
-#![deny(unsafe_code)]
-
 use crate::page_entry::PageEntry;
 use crate::size_class::SizeClass;
 use crate::sync::{AtomicPtr, AtomicUsize, WORD_BITS};
 
 /// Sizes of slices, pages, classes and magazines. Made by [`geometry!`](crate::geometry!).
-pub trait Geometry: Sized + Send + Sync + 'static {
+///
+/// # Safety
+/// The types are arrays of plain memory, valid where all bytes are zero, as long as the constants and their descriptions say.
+pub unsafe trait Geometry: Sized + Send + Sync + 'static {
     /// Bytes in a slice, the unit in which regions are handed out: a power of two.
     const SLICE_SIZE: usize;
     /// Bytes in the biggest block that has a size class; bigger requests are large blocks of whole slices.
@@ -133,7 +134,8 @@ macro_rules! geometry {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy)]
         $vis struct $name;
-        impl $crate::Geometry for $name {
+        // SAFETY: arrays of atomics, of the lengths that the constants say.
+        unsafe impl $crate::Geometry for $name {
             const SLICE_SIZE: usize = $slice;
             const FIT_CANDIDATES: usize = $candidates;
             const MAX_BLOCK: usize = $max;

@@ -23,9 +23,10 @@ impl Drop for NoUnwind {
     }
 }
 
-/// Runs `work`, which panics in a debug build only. Then that aborts.
+/// Runs `work` of a heap, which panics in a debug build only: where the program misuses it. Then that aborts. For a port that has its own
+/// `GlobalAlloc`, from which nothing may unwind.
 #[inline(always)]
-fn no_unwind<R>(work: impl FnOnce() -> R) -> R {
+pub fn no_unwind<R>(work: impl FnOnce() -> R) -> R {
     if cfg!(debug_assertions) { never_unwind(work) } else { work() }
 }
 
@@ -73,6 +74,39 @@ implement_global_alloc!(no_unwind, [S: PageSource, C: CoreLocal, G: Geometry] He
 implement_global_alloc!(no_unwind, [S: PageSource] SmallHeap<S>);
 // `OneContext` panics.
 implement_global_alloc!(never_unwind, [S: PageSource, X: Exclusion + Sync, const READY: usize] DenseHeap<S, X, READY>);
+
+/// `GlobalAlloc` for a type that holds a heap: `forward_global_alloc!([H: GlobalAlloc] BareHeap<H>, heap);`
+#[macro_export]
+macro_rules! forward_global_alloc {
+    ([$($parameters:tt)*] $holder:ty, $field:ident) => {
+        // SAFETY: the heap's own.
+        unsafe impl<$($parameters)*> ::core::alloc::GlobalAlloc for $holder {
+            #[inline(always)]
+            unsafe fn alloc(&self, layout: ::core::alloc::Layout) -> *mut u8 {
+                // SAFETY: the caller's promise.
+                unsafe { ::core::alloc::GlobalAlloc::alloc(&self.$field, layout) }
+            }
+
+            #[inline(always)]
+            unsafe fn dealloc(&self, pointer: *mut u8, layout: ::core::alloc::Layout) {
+                // SAFETY: the caller's promise.
+                unsafe { ::core::alloc::GlobalAlloc::dealloc(&self.$field, pointer, layout) }
+            }
+
+            #[inline(always)]
+            unsafe fn alloc_zeroed(&self, layout: ::core::alloc::Layout) -> *mut u8 {
+                // SAFETY: the caller's promise.
+                unsafe { ::core::alloc::GlobalAlloc::alloc_zeroed(&self.$field, layout) }
+            }
+
+            #[inline(always)]
+            unsafe fn realloc(&self, pointer: *mut u8, layout: ::core::alloc::Layout, new_size: usize) -> *mut u8 {
+                // SAFETY: the caller's promise.
+                unsafe { ::core::alloc::GlobalAlloc::realloc(&self.$field, pointer, layout, new_size) }
+            }
+        }
+    };
+}
 
 /// `Allocator` for a reference to a heap, once for each crate or feature that has such a trait.
 #[allow(unused_macros)]

@@ -77,7 +77,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         Some(self.hand_out(unsafe { self.cores.pop::<G>(class) }?))
     }
 
-    /// Gives a block back. A null-free counterpart of `free`; needs no look-up. As fast as [`allocate`](Self::allocate).
+    /// Gives a block back. Needs no look-up: as fast as [`allocate`](Self::allocate).
     ///
     /// A debug build panics when the block is not this heap's, not of this layout, or free already.
     ///
@@ -126,7 +126,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         }
     }
 
-    /// The one place where a block becomes a pointer.
+    /// A block as the program gets it.
     #[inline(always)]
     pub(crate) fn hand_out(&self, block: Block) -> NonNull<u8> {
         self.pointer_at(block.address())
@@ -200,7 +200,11 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     /// As there.
     pub unsafe fn change_layout(&self, pointer: NonNull<u8>, layout: Layout, new_layout: Layout) -> Option<NonNull<u8>> {
         let class_of = |layout: Layout| G::class_of(layout.size(), layout.align());
-        match (class_of(layout), class_of(new_layout)) {
+        let old_class = class_of(layout);
+        if cfg!(debug_assertions) && old_class.is_some_and(|class| !self.check_free(pointer.addr().get(), class)) {
+            return None;
+        }
+        match (old_class, class_of(new_layout)) {
             (Some(old), Some(new)) if self.can_stay(pointer.addr().get(), old, new, new_layout.align()) => {
                 return Some(self.pointer_at(pointer.addr().get()));
             }

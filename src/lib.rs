@@ -187,6 +187,7 @@ cfg_if::cfg_if! {
 
         pub use dense_heap::DenseHeap;
         pub use exclusion::{Exclusion, OneContext, Unshared};
+        pub use global::no_unwind;
         pub use heap::Heap;
         pub use misuse::Misuse;
         pub use page_source::{PageSource, Region, RegionRequest};

@@ -120,8 +120,11 @@ const SLACK: usize = 2;
 // For contexts that share the magazine (M4).
 impl<G: Geometry> Magazine<G> {
     /// [`pop`](Self::pop) beside other contexts; calls `raced` when one of them was faster.
+    ///
+    /// # Safety
+    /// The magazine is shared: only this and [`push_beside`](Self::push_beside) are called.
     #[inline(always)]
-    pub fn pop_beside(&self, raced: impl Fn()) -> Option<Block> {
+    pub unsafe fn pop_beside(&self, raced: impl Fn()) -> Option<Block> {
         let (slots, hint) = (self.slots.as_ref(), self.count());
         let top = slots.len().min(hint + SLACK);
         // Behind the top there are blocks only after a race.
@@ -143,9 +146,12 @@ impl<G: Geometry> Magazine<G> {
         None
     }
 
-    /// [`push`](Self::push) beside other contexts; calls `raced` when one of them was faster. The block is of the magazine's class.
+    /// [`push`](Self::push) beside other contexts; calls `raced` when one of them was faster.
+    ///
+    /// # Safety
+    /// As for [`pop_beside`](Self::pop_beside), and the block is of the magazine's class.
     #[inline(always)]
-    pub fn push_beside(&self, block: Block, raced: impl Fn()) -> Result<(), Block> {
+    pub unsafe fn push_beside(&self, block: Block, raced: impl Fn()) -> Result<(), Block> {
         let (slots, hint, limit) = (self.slots.as_ref(), self.count(), self.limit());
         let from = limit.min(hint.saturating_sub(SLACK));
         for index in (from..limit).chain(0..from) {

@@ -68,7 +68,7 @@ pub unsafe trait PageSource: Sync {
     /// Hands out a region, or refuses.
     fn reserve(&self, request: RegionRequest) -> Option<Region>;
 
-    /// Makes part of a region usable; false refuses. Committing committed memory again changes nothing.
+    /// Makes part of a region usable that is not; false refuses.
     ///
     /// # Safety
     /// The range lies inside one region of this source.
@@ -113,8 +113,8 @@ pub unsafe trait PageSource: Sync {
         0
     }
 
-    /// Moves `size` bytes from `from` to `to` without copying; `from` keeps its addresses and reads as zero after. False
-    /// means that nothing happened.
+    /// Moves `size` bytes from `from` to `to` without copying; `from` stays committed, and holds anything after. False means that nothing
+    /// happened.
     ///
     /// # Safety
     /// Both ranges lie inside regions of this source, are committed, do not overlap, and belong to the caller.

@@ -97,8 +97,8 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     fn drain(&self, core_heap: &CoreHeap<G>) {
         for (class, magazine) in Self::classes().zip(core_heap.magazines()) {
             let mut blocks = Blocks::new();
-            // SAFETY: alone on the magazine.
-            let pop = |_| if C::SHARED { magazine.pop_beside(|| ()) } else { unsafe { magazine.pop() } };
+            // SAFETY: alone on the magazine, unless it is shared (M4).
+            let pop = |_| unsafe { if C::SHARED { magazine.pop_beside(|| ()) } else { magazine.pop() } };
             // No more than fit into it: others may go on filling what is shared.
             for block in (0..G::MAGAZINE_SLOTS).map_while(pop) {
                 blocks.add(block);

@@ -217,7 +217,8 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
 
     /// Makes sure that the magazine of this class takes blocks; returns how many.
     fn open_magazine(&self, core_heap: &CoreHeap<G>, class: SizeClass) -> usize {
-        let magazine = core_heap.magazine(class);
+        // SAFETY: a class of this heap's geometry, which has magazines, or its callers do not come here.
+        let magazine = unsafe { core_heap.magazine(class) };
         if magazine.limit() == 0 {
             magazine.set_limit(G::magazine_limit(class));
         }

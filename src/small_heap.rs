@@ -111,7 +111,7 @@ impl<S: PageSource> SmallHeap<S> {
             self.check(pointer.addr(), layout.size());
         }
         if let Some(block) = self.ready.put(layout.size(), pointer.addr()) {
-            self.release(block, layout.size());
+            self.release_freed(block, layout.size());
         }
     }
 
@@ -130,15 +130,9 @@ impl<S: PageSource> SmallHeap<S> {
     /// # Safety
     /// As there.
     pub unsafe fn change_layout(&self, pointer: NonNull<u8>, layout: Layout, new_layout: Layout) -> Option<NonNull<u8>> {
-        let (old, new) = (granules(layout.size()), granules(new_layout.size()));
-        let (chunk, run) = self.claimed(pointer.addr(), layout.size())?;
-        if pointer.addr().get().is_multiple_of(new_layout.align()) {
-            if new < old {
-                chunk.release(run.start + new..run.end);
-            }
-            if new <= old || chunk.claim_exactly(run.end..run.start + new) {
-                return NonNull::new(self.source.pointer_at(pointer.addr().get()));
-            }
+        // SAFETY: the caller's promise.
+        if unsafe { self.resize(pointer, layout, new_layout) }? {
+            return Some(pointer);
         }
         let target = self.allocate(new_layout)?;
         // SAFETY: two blocks that this context owns, each at least so long; then the old one is given up.
@@ -147,6 +141,23 @@ impl<S: PageSource> SmallHeap<S> {
             self.deallocate(pointer, layout);
         }
         Some(target)
+    }
+
+    /// Changes a block's size where it lies: false, if there is no room, or it is not aligned to that, leaves it as it was. `None` for what is no
+    /// block of this heap: a misuse.
+    ///
+    /// # Safety
+    /// As for [`reallocate`](Self::reallocate).
+    pub unsafe fn resize(&self, pointer: NonNull<u8>, layout: Layout, new_layout: Layout) -> Option<bool> {
+        let (old, new) = (granules(layout.size()), granules(new_layout.size()));
+        let (chunk, run) = self.claimed(pointer.addr(), layout.size())?;
+        if !pointer.addr().get().is_multiple_of(new_layout.align()) {
+            return Some(false);
+        }
+        if new < old {
+            chunk.release(run.start + new..run.end);
+        }
+        Some(new <= old || chunk.claim_exactly(run.end..run.start + new))
     }
 
     /// Whether this is an address in the heap's memory.
@@ -206,8 +217,9 @@ impl<S: PageSource> SmallHeap<S> {
             let newest = self.newest.load(Ordering::Acquire);
             let found = self.chunks().find_map(|chunk| chunk.claim(len, align)).or_else(|| {
                 event!("short of memory: {=usize} bytes at {=usize}", layout.size(), align);
-                self.shortage.store(SHORTAGE, Ordering::Relaxed);
+                // In this order: another context that counts the last free of the shortage before lets blocks be ready again.
                 self.ready.set_limit(0);
+                self.shortage.store(SHORTAGE, Ordering::Relaxed);
                 self.flush();
                 self.chunks().find_map(|chunk| chunk.claim_anywhere(len, align))
             });
@@ -218,12 +230,17 @@ impl<S: PageSource> SmallHeap<S> {
         }
     }
 
-    /// Releases an owned block, if it is one.
-    #[inline(never)]
+    /// Releases the granules of an owned block, if it is one.
     fn release(&self, block: NonZeroUsize, size: usize) {
         if let Some((chunk, run)) = self.claimed(block, size) {
             chunk.release(run);
         }
+    }
+
+    /// Releases a block that the program frees, and counts that while memory is short.
+    #[inline(never)]
+    fn release_freed(&self, block: NonZeroUsize, size: usize) {
+        self.release(block, size);
         let shortage = self.shortage.load(Ordering::Relaxed);
         if shortage > 0 {
             // A free that another context counts at the same moment does not matter.
@@ -245,7 +262,7 @@ impl<S: PageSource> SmallHeap<S> {
         self.ready.drain().for_each(|(block, size)| self.release(block, size));
     }
 
-    /// Adds a region with room for a block of this layout, and perhaps others that are too small on the way; false if the source refuses.
+    /// Adds a region with room for a block of this layout; false if the source refuses.
     fn add_chunk(&self, layout: Layout) -> bool {
         let min_size = Chunk::region_for(layout.size(), layout.align());
         if min_size > isize::MAX as usize {

@@ -67,7 +67,8 @@ unsafe impl<const N: usize> PageSource for Regions<N> {
     }
 }
 
-/// Any source, with a hard limit on the bytes it may have out: committed ones if the source commits, reserved ones if not.
+/// Any source, with a hard limit on the bytes it may have out: committed ones if the source commits, reserved ones if not. Only a source
+/// that [grows](PageSource::grow) a region by more than it is asked for can exceed it, by less than one of its pages.
 #[derive(Debug)]
 pub struct Limited<S> {
     source: S,
@@ -93,8 +94,14 @@ impl<S: PageSource> Limited<S> {
 
     /// Takes `size` bytes from what is left, if that is enough.
     fn charge(&self, size: usize) -> bool {
-        let within = |used: usize| used.checked_add(size).filter(|used| *used <= self.limit);
-        self.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, within).is_ok()
+        self.charge_up_to(size, size).is_some()
+    }
+
+    /// Takes `most` bytes from what is left, or less, but `least`; returns how many.
+    fn charge_up_to(&self, least: usize, most: usize) -> Option<usize> {
+        let charge = |used: usize| Some(most.min(self.limit.saturating_sub(used))).filter(|charge| *charge >= least);
+        let used = self.used.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |used| Some(used + charge(used)?)).ok()?;
+        charge(used)
     }
 
     fn refund(&self, size: usize) {
@@ -121,19 +128,21 @@ unsafe impl<S: PageSource> PageSource for Limited<S> {
             let preferred_size = request.preferred_size.min(self.limit.saturating_mul(4)).max(request.min_size);
             return self.source.reserve(RegionRequest { preferred_size, ..request });
         }
-        let left = self.limit.saturating_sub(self.used());
-        if request.min_size > left {
+        let charged = self.charge_up_to(request.min_size, request.preferred_size)?;
+        let Some(region) = self.source.reserve(RegionRequest { preferred_size: charged, ..request }) else {
+            self.refund(charged);
             return None;
-        }
-        let region = self.source.reserve(RegionRequest { preferred_size: request.preferred_size.min(left), ..request })?;
-        if self.charge(region.size) {
+        };
+        let beyond = region.size.saturating_sub(charged);
+        if self.charge(beyond) {
+            self.refund(charged.saturating_sub(region.size));
             return Some(region);
         }
-        // More than was asked for: what goes beyond the limit is left unused, unless the region has to come back whole.
-        let left = self.limit.saturating_sub(self.used());
-        if !S::RELEASES && left >= request.min_size && self.charge(left) {
-            return Some(Region { start: region.start, size: left });
+        // What goes beyond the limit is left unused, unless the region has to come back whole.
+        if !S::RELEASES {
+            return Some(Region { start: region.start, size: charged });
         }
+        self.refund(charged);
         // SAFETY: just handed out, and used by nobody.
         unsafe { self.source.release(region) };
         None
@@ -174,15 +183,16 @@ unsafe impl<S: PageSource> PageSource for Limited<S> {
     }
 
     unsafe fn grow(&self, region: Region, min_size: usize, preferred_size: usize) -> usize {
-        let left = if S::COMMITS { preferred_size } else { self.limit.saturating_sub(self.used()) };
-        if min_size > left {
-            return 0;
+        if S::COMMITS {
+            // SAFETY: the caller's promise.
+            return unsafe { self.source.grow(region, min_size, preferred_size) };
         }
+        let Some(charged) = self.charge_up_to(min_size, preferred_size) else { return 0 };
         // SAFETY: the caller's promise.
-        let added = unsafe { self.source.grow(region, min_size, preferred_size.min(left)) };
-        if !S::COMMITS {
-            self.used.fetch_add(added, Ordering::AcqRel);
-        }
+        let added = unsafe { self.source.grow(region, min_size, charged) };
+        self.refund(charged.saturating_sub(added));
+        // A source that gives more than it was asked for, because it counts in whole pages, may exceed the limit by so much.
+        self.used.fetch_add(added.saturating_sub(charged), Ordering::AcqRel);
         added
     }
 

@@ -257,7 +257,7 @@ unsafe impl<const ABILITIES: u32> PageSource for TestSource<ABILITIES> {
         // SAFETY: both ranges are this source's, usable, apart, and the caller's.
         unsafe {
             from.copy_to_nonoverlapping(to, size);
-            from.write_bytes(0, size);
+            from.write_bytes(0xee, size);
         }
         self.refusals.grant(Call::Remap);
         true

@@ -1,6 +1,6 @@
 //! [`BareHeap`]: a heap for one core, made to be a static.
 
-use core::alloc::{GlobalAlloc, Layout};
+use core::alloc::GlobalAlloc;
 use core::fmt;
 
 #[cfg(feature = "critical-section")]
@@ -112,29 +112,4 @@ impl<H> fmt::Debug for BareHeap<H> {
     }
 }
 
-// SAFETY: the heap's own.
-unsafe impl<H: GlobalAlloc> GlobalAlloc for BareHeap<H> {
-    #[inline]
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise.
-        unsafe { self.heap.alloc(layout) }
-    }
-
-    #[inline]
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
-        unsafe { self.heap.dealloc(pointer, layout) }
-    }
-
-    #[inline]
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise.
-        unsafe { self.heap.alloc_zeroed(layout) }
-    }
-
-    #[inline]
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // SAFETY: the caller's promise.
-        unsafe { self.heap.realloc(pointer, layout, new_size) }
-    }
-}
+coreheap::forward_global_alloc!([H: GlobalAlloc] BareHeap<H>, heap);

@@ -5,7 +5,7 @@ use core::fmt;
 use core::ops::BitOr;
 use core::ptr::{NonNull, null_mut};
 
-use coreheap::{PageSource, SmallHeap};
+use coreheap::{PageSource, SmallHeap, no_unwind};
 
 /// What memory is good for: a set of properties. A board may give names to [`Kind::own`] ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,18 +95,18 @@ impl<S: PageSource, const N: usize> MixedHeap<S, N> {
     /// # Safety
     /// As for [`SmallHeap::reallocate`].
     pub unsafe fn reallocate(&self, pointer: NonNull<u8>, layout: Layout, new_size: usize) -> Option<NonNull<u8>> {
-        let home = self.home_of(pointer);
+        let (home, new_layout) = (self.home_of(pointer), Layout::from_size_align(new_size, layout.align()).ok()?);
         // SAFETY: the caller's promise.
-        let resized = unsafe { home.heap.reallocate(pointer, layout, new_size) };
-        resized.or_else(|| {
-            let target = self.allocate(home.kind, Layout::from_size_align(new_size, layout.align()).ok()?)?;
-            // SAFETY: two blocks that this context owns, each at least so long; then the old one is given up.
-            unsafe {
-                target.copy_from_nonoverlapping(pointer, layout.size().min(new_size));
-                home.heap.deallocate(pointer, layout);
-            }
-            Some(target)
-        })
+        if unsafe { home.heap.resize(pointer, layout, new_layout) }? {
+            return Some(pointer);
+        }
+        let target = home.heap.allocate(new_layout).or_else(|| self.allocate(home.kind, new_layout))?;
+        // SAFETY: two blocks that this context owns, each at least so long; then the old one is given up.
+        unsafe {
+            target.copy_from_nonoverlapping(pointer, layout.size().min(new_size));
+            home.heap.deallocate(pointer, layout);
+        }
+        Some(target)
     }
 
     /// The memory that a block is in.
@@ -124,16 +124,17 @@ impl<S: PageSource, const N: usize> fmt::Debug for MixedHeap<S, N> {
 // SAFETY: the heaps' own promises: blocks of one are given back to the same.
 unsafe impl<S: PageSource, const N: usize> GlobalAlloc for MixedHeap<S, N> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        self.allocate(Kind::ANY, layout).map_or(null_mut(), NonNull::as_ptr)
+        no_unwind(|| self.allocate(Kind::ANY, layout)).map_or(null_mut(), NonNull::as_ptr)
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: the caller's promise; a block is never at null.
-        unsafe { self.deallocate(NonNull::new_unchecked(pointer), layout) }
+        no_unwind(|| unsafe { self.deallocate(NonNull::new_unchecked(pointer), layout) });
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // SAFETY: as in `dealloc`.
-        unsafe { self.reallocate(NonNull::new_unchecked(pointer), layout, new_size) }.map_or(null_mut(), NonNull::as_ptr)
+        let moved = no_unwind(|| unsafe { self.reallocate(NonNull::new_unchecked(pointer), layout, new_size) });
+        moved.map_or(null_mut(), NonNull::as_ptr)
     }
 }

@@ -42,7 +42,6 @@
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
-use core::alloc::{GlobalAlloc, Layout};
 use core::fmt;
 use core::ops::Deref;
 
@@ -151,29 +150,4 @@ impl<S: PageSource> fmt::Debug for OsHeap<S> {
     }
 }
 
-// SAFETY: the heap's own.
-unsafe impl<S: PageSource> GlobalAlloc for OsHeap<S> {
-    #[inline(always)]
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise.
-        unsafe { self.heap.alloc(layout) }
-    }
-
-    #[inline(always)]
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
-        unsafe { self.heap.dealloc(pointer, layout) }
-    }
-
-    #[inline(always)]
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise.
-        unsafe { self.heap.alloc_zeroed(layout) }
-    }
-
-    #[inline(always)]
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // SAFETY: the caller's promise.
-        unsafe { self.heap.realloc(pointer, layout, new_size) }
-    }
-}
+coreheap::forward_global_alloc!([S: PageSource] OsHeap<S>, heap);

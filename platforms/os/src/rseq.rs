@@ -110,7 +110,8 @@ struct PutBack<'a, G: Geometry>(&'a CoreSlot, &'a CoreHeap<G>);
 
 impl<G: Geometry> Drop for PutBack<'_, G> {
     fn drop(&mut self) {
-        self.0.put_back(self.1);
+        // SAFETY: made with what was taken out of this slot.
+        unsafe { self.0.put_back(self.1) };
     }
 }
 

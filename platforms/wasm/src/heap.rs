@@ -1,6 +1,6 @@
 //! [`Coreheap`] and [`SmallCoreheap`]: the ready heaps.
 
-use core::alloc::{GlobalAlloc, Layout};
+use core::alloc::GlobalAlloc;
 use core::fmt;
 
 use coreheap::{DenseHeap, Unshared};
@@ -58,29 +58,4 @@ impl<H> fmt::Debug for ModuleHeap<H> {
     }
 }
 
-// SAFETY: the heap's own.
-unsafe impl<H: GlobalAlloc> GlobalAlloc for ModuleHeap<H> {
-    #[inline(always)]
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise.
-        unsafe { self.heap.alloc(layout) }
-    }
-
-    #[inline(always)]
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
-        unsafe { self.heap.dealloc(pointer, layout) }
-    }
-
-    #[inline]
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller's promise.
-        unsafe { self.heap.alloc_zeroed(layout) }
-    }
-
-    #[inline]
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // SAFETY: the caller's promise.
-        unsafe { self.heap.realloc(pointer, layout, new_size) }
-    }
-}
+coreheap::forward_global_alloc!([H: GlobalAlloc] ModuleHeap<H>, heap);

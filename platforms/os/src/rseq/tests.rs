@@ -62,7 +62,7 @@ impl RseqCores {
 fn counts(cores: &RseqCores) -> usize {
     // SAFETY: the geometry that `opened` used.
     (0..cores.core_count())
-        .map(|core| unsafe { cores.slot(core).heap::<Server>() }.expect("opened").magazine(CLASS).count())
+        .map(|core| unsafe { cores.slot(core).heap::<Server>().expect("opened").magazine(CLASS) }.count())
         .sum()
 }
 
