@@ -14,8 +14,9 @@ use crate::sync::const_but_in_models;
 
 /// Which core is this, and how is a context alone on that core's magazines?
 ///
-/// Most ports need no implementation of their own: [`SingleCore`] and `TryFlag` (with a number as a hint) cover one core and
-/// many. Implement it where the platform has something better.
+/// Most ports need no implementation of their own: [`SingleCore`] covers one core, `TryFlag` (with a number as a hint) many, `Leased`
+/// threads of a system with a process-wide barrier, and `Beside` contexts that may end at any instruction. Implement it where the platform has
+/// something better. Where there are more core heaps than processors, a "core" is one of them.
 ///
 /// # Safety
 ///

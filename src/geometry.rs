@@ -111,7 +111,9 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
             // In 1/1024 of the page; a page that has more room than bits wastes the rest as well.
             (bytes - (bytes / size).min(Self::PAGE_BLOCKS) * size) * 1024 / bytes
         };
-        (first.saturating_sub(1).max(1)..=last).min_by_key(|slices| waste(*slices)).unwrap_or(1)
+        // Of pages that waste the same that which is nearest to the wish.
+        let badness = |slices: &usize| (waste(*slices), slices.abs_diff(first));
+        (first.saturating_sub(1).max(1)..=last).min_by_key(badness).unwrap_or(1)
     }
 }
 
@@ -216,7 +218,7 @@ server! {
 }
 
 geometry! {
-    /// Some ten KiB to 64 MiB without magazines: every operation works on bitmaps, and blocks of more than 1 KiB are runs of slices, so that
+    /// Some 100 KiB to 64 MiB without magazines: every operation works on bitmaps, and blocks of more than 1 KiB are runs of slices, so that
     /// little memory waits in pages for its own class. In a bigger region pages and large blocks must be 2 KiB on average.
     pub struct Compact {
         slice_size: 512, fit_candidates: 32, max_block: 1024, page_size: 8 * 1024, page_words: 128 / usize::BITS as usize,
@@ -227,7 +229,8 @@ geometry! {
 }
 
 geometry! {
-    /// A few KiB: a page is one word of bits and a few blocks.
+    /// A few KiB: a page is one word of bits and a few blocks. For who frees without a `Layout` or looks blocks up; more fits into so little
+    /// memory in a [`SmallHeap`](crate::SmallHeap).
     pub struct Tiny {
         slice_size: 128, fit_candidates: 32, max_block: 512, page_size: 512, page_words: 1, pages_per_group: 8, room_words: 1, page_entry_bits: 16,
         magazine_slots: 0, magazine_bytes: 0,

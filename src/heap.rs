@@ -7,7 +7,7 @@
 //! needs no look-up: the block goes to the magazine of that class, and finds its page by address when it is flushed. Owners who hold no
 //! `Layout` use the functions named `_unsized`, which look the class up.
 //!
-//! *Concurrency*: no lock anywhere. Every function may be called from any context that the [`CoreLocal`] allows, also while
+//! *Concurrency*: no lock. Every function may be called from any context that the [`CoreLocal`] allows, also while
 //! another call on the same core is interrupted: nothing is held that it could wait for.
 
 use core::alloc::Layout;

@@ -12,15 +12,15 @@
 //!
 //! ```
 //! use core::alloc::Layout;
-//! use coreheap::{Heap, SingleCore, Tiny, sources::FixedRegion};
+//! use coreheap::{Compact, Heap, SingleCore, sources::FixedRegion};
 //!
-//! let memory = Box::leak(Box::new([0u8; 16 * 1024]));
+//! let memory = Box::leak(vec![0u8; 256 * 1024].into_boxed_slice());
 //! // SAFETY: the memory is the heap's for good, and one thread uses it.
 //! let (source, cores) = unsafe { (FixedRegion::over(memory.as_mut_ptr(), memory.len()), SingleCore::new()) };
-//! let heap: Heap<_, _, Tiny> = Heap::new(source, cores);
+//! let heap: Heap<_, _, Compact> = Heap::new(source, cores);
 //!
 //! let layout = Layout::new::<[u32; 12]>();
-//! let block = heap.allocate(layout).expect("48 of 16,384 bytes");
+//! let block = heap.allocate(layout).expect("48 of 262,144 bytes");
 //! // SAFETY: the block came from this heap with this layout.
 //! unsafe { heap.deallocate(block, layout) };
 //! ```
@@ -72,16 +72,16 @@
 //! at most half of them, are grouped by word and given back, one atomic operation each. A page that is empty then is retired at once: its slices are free for
 //! any class. Slices that stay free for a while are decommitted (`reclaim.rs`).
 //!
-//! **Who waits for whom**: nobody. There is no lock in this crate. A magazine that is busy (an interrupt, a signal handler, another thread
+//! **Who waits for whom**: there is no lock in this crate, and no wait without a bound. A magazine that is busy (an interrupt, a signal handler, another thread
 //! on the same core) is passed by, and the page bitmaps serve. Who takes a lease away ([`Leased`]) looks a bounded number of times whether
-//! the pop or push that may be running has ended, or goes without. Only contexts that run out of memory together wait, a bounded time, for
-//! the first of them to return from the page source.
+//! the pop or push that may be running has ended, or goes without. Contexts that run out of memory together look for a bounded time
+//! whether the first of them has returned from the page source.
 //!
 //! **Wrong pointers**: see [`Misuse`]. A debug build checks every free against the page table.
 //!
 //! # The files, bottom first
 //!
-//! A file imports only from those above it in this list; a test sees to it.
+//! A file imports only from those before it in this list; a test sees to it.
 //!
 //! | file | what it is |
 //! |---|---|
@@ -99,7 +99,7 @@
 //! | `page.rs` | page headers: free blocks as bits, listed pages as bits |
 //! | `core_heap.rs` | the magazines and current pages of one core |
 //! | `core_local.rs` | being alone on a core's magazines |
-//! | `any_context.rs` | the same where other cores, threads or interrupts come in between |
+//! | `try_flag.rs` | the same where other cores, threads or interrupts come in between |
 //! | `beside.rs` | the same without being alone |
 //! | `lease.rs` | the same by leasing core heaps to threads |
 //! | `slices.rs` | free, committed and aged slices of an arena |
@@ -131,7 +131,7 @@
 //!
 //! # What it costs
 //!
-//! A page header takes 128 bytes on a 64-bit host, for up to 768 blocks: 0.2 % of a page of 64 KiB, 1 % of a page of 16-byte blocks (12 KiB).
+//! A page header takes 128 bytes on a 64-bit host, for up to 768 blocks: 0.2 % of a page of 64 KiB, 1 % of one of 16-byte blocks (12 KiB).
 //! Each slice of 4 KiB takes 4 bytes in the page table and 3 bits in bitmaps. A core heap takes 1.5 KiB for each class that the core uses.
 //! Magazines hold back at most 183 blocks and 128 KiB for each class and core.
 
@@ -153,11 +153,11 @@ mod sync;
 // They need read-modify-writes that no interrupt can come between.
 cfg_if::cfg_if! {
     if #[cfg(any(loom, target_has_atomic = "ptr", feature = "critical-section"))] {
-        mod any_context;
+        mod try_flag;
         mod beside;
         mod lease;
 
-        pub use any_context::{CoreNumber, TryFlag};
+        pub use try_flag::{CoreNumber, TryFlag};
         pub use beside::{Beside, ContextNumber};
         pub use lease::{Leased, Threads};
     }

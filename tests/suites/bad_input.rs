@@ -74,6 +74,10 @@ fn foreign<G: Geometry>() {
             misuse(&heap, "not allocated with this layout", || heap.deallocate(block, layout(50)));
             misuse(&heap, "not allocated with this layout", || heap.deallocate(block, layout(200)));
             misuse(&heap, "", || heap.deallocate(large, layout(100)));
+            for size in [101, 300] {
+                misuse(&heap, "not a block of this heap", || drop(heap.reallocate(elsewhere, layout(100), size)));
+                misuse(&heap, "not allocated with this layout", || drop(heap.reallocate(block, layout(50), size)));
+            }
         }
         heap.deallocate_unsized(core::ptr::null_mut());
         assert_eq!(heap.usable_size(core::ptr::null()), None);

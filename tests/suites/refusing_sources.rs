@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use coreheap::sources::Limited;
-use coreheap::{Compact, Geometry, Heap, PageSource, SingleCore, Tiny, TryFlag};
+use coreheap::{Compact, Geometry, Heap, PageSource, RegionRequest, SingleCore, Tiny, TryFlag};
 use coreheap_tests::actions::{Driver, Limits};
 use coreheap_tests::blocks::{allocate, free, layout};
 use coreheap_tests::cores::ThreadNumber;
@@ -186,4 +186,30 @@ fn a_limit_holds() {
     check::<{ COMMITS | DECOMMITS | OS_PAGES }, Hosted>();
     check::<{ COMMITS | DECOMMITS | OS_PAGES }, Compact>();
     check::<{ RELEASES | DECOMMITS }, Compact>();
+}
+
+/// Another context that takes all that is left, while a region grows, gets nothing of what the growing one was granted.
+#[test]
+fn a_limit_holds_while_a_region_grows() {
+    type Source = Limited<TestSource<GROWS>>;
+    const LIMIT: usize = 100 * KIB;
+    fn request(size: usize) -> RegionRequest {
+        RegionRequest { min_size: size, preferred_size: size, preferred_align: 1 }
+    }
+    let source = Source::new(TestSource::new(&[256 * KIB, 256 * KIB]).giving_at_first(32 * KIB), LIMIT);
+    let region = source.reserve(request(32 * KIB)).expect("room");
+    source.source().call_inside(
+        |source| {
+            // SAFETY: the source below, which outlives the call.
+            let source = unsafe { &*source.cast::<Source>() };
+            let left = LIMIT - source.used();
+            assert!(source.reserve(request(left + 1)).is_none());
+            assert!(left == 0 || source.reserve(request(left)).is_some_and(|region| region.size == left));
+        },
+        (&raw const source).cast(),
+    );
+    // SAFETY: the region came from this source.
+    let added = unsafe { source.grow(region, 32 * KIB, 64 * KIB) };
+    assert_eq!(added, 64 * KIB);
+    assert!(source.used() <= LIMIT, "{} of {LIMIT} bytes are out", source.used());
 }

@@ -237,6 +237,12 @@ fn memory_can_be_asked_for_by_its_kind() {
     }
     heap.of(Kind::ANY).for_each(SmallHeap::assert_valid);
     assert!(heap.of(Kind::ANY).all(|part| part.stats().misuses == 0));
+    if !cfg!(debug_assertions) {
+        let elsewhere = NonNull::from(&mut [0u8; 1000]).cast();
+        // SAFETY: misuse on purpose; a heap that sees it touches nothing.
+        assert_eq!(unsafe { heap.reallocate(elsewhere, layout, 2000) }, None);
+        assert_eq!(heap.of(Kind::ANY).map(|part| part.stats().misuses).sum::<usize>(), 1, "seen once, and no block for it");
+    }
 }
 
 thread_local! {

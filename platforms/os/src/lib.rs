@@ -117,6 +117,12 @@ impl<S: PageSource> OsHeap<S> {
         OsHeap { heap: Heap::new(source, HostCores::new()) }
     }
 
+    /// The heap, as every port calls it. Its functions are this value's as well.
+    #[inline(always)]
+    pub const fn heap(&self) -> &Heap<S, HostCores, HostGeometry> {
+        &self.heap
+    }
+
     /// How this heap keeps contexts off each other's magazines; decides it if this is the heap's first use.
     pub fn cores_kind(&self) -> CoresKind {
         self.heap.cores().kind()
@@ -140,7 +146,7 @@ impl<S: PageSource> Deref for OsHeap<S> {
 
     #[inline(always)]
     fn deref(&self) -> &Self::Target {
-        &self.heap
+        self.heap()
     }
 }
 
