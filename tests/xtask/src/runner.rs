@@ -89,7 +89,12 @@ fn run(step: &'static Step, in_ci: bool, verbose: bool) -> io::Result<Report> {
             Err(Missing::NotInstalled(reason) | Missing::NotHere(reason)) => return done(Outcome::Skipped(reason), 0),
         }
     }
-    let (status, output) = match watch(command_of(step), in_ci.then_some(LIMIT), verbose) {
+    let mut command = command_of(step);
+    if in_ci {
+        // Nothing is built a second time there.
+        command.env("CARGO_INCREMENTAL", "0");
+    }
+    let (status, output) = match watch(command, in_ci.then_some(LIMIT), verbose) {
         Ok(end) => end,
         Err(error) => return done(Outcome::Failed(format!("cannot run `{}`: {error}", step.command)), 0),
     };
