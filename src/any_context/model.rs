@@ -1,13 +1,11 @@
-//! Magazines under loom: pop and push against a drain from another core.
+//! Models of magazines: pop and push against a drain from another core.
 
 use core::num::NonZeroUsize;
-use loom::sync::Arc;
-use loom::thread;
-use std::boxed::Box;
 use std::vec::Vec;
 
 use super::*;
 use crate::magazine::Magazine;
+use crate::sync::model::{Arc, explore, thread};
 use crate::sync::{AtomicPtr, AtomicUsize};
 
 crate::geometry! {
@@ -39,12 +37,12 @@ fn block(address: usize) -> Block {
 }
 
 /// Cores with one core heap that stays for the model.
-fn cores() -> (Arc<Cores>, Box<CoreHeap<Model>>) {
+fn cores() -> (Arc<Cores>, Arc<CoreHeap<Model>>) {
     let magazine = |_| Magazine::from_slots(core::array::from_fn(|_| AtomicUsize::new(0)));
     let current = |_| AtomicPtr::new(core::ptr::null_mut());
-    let heap = Box::new(CoreHeap::from_parts(core::array::from_fn(magazine), core::array::from_fn(current)));
+    let heap = Arc::new(CoreHeap::from_parts(core::array::from_fn(magazine), core::array::from_fn(current)));
     let cores = Cores::new();
-    // SAFETY: the box outlives the model's threads.
+    // SAFETY: the core heap outlives the model's threads.
     assert!(unsafe { cores.slot(0).install::<Model>(core::ptr::from_ref(&*heap).cast_mut()) });
     (Arc::new(cores), heap)
 }
@@ -60,8 +58,8 @@ fn drain(cores: &Cores) -> Vec<usize> {
 
 /// Every block is in one place, whoever wins.
 #[test]
-fn loom_drain_against_push_and_pop() {
-    loom::model(|| {
+fn drain_against_push_and_pop() {
+    explore(|| {
         let (cores, heap) = cores();
         // SAFETY: the geometry is the model's.
         unsafe { cores.push::<Model>(class(), block(64)) }.unwrap();
@@ -87,8 +85,8 @@ fn loom_drain_against_push_and_pop() {
 
 /// Two contexts on one core, as in a nested call: none waits, nothing is lost.
 #[test]
-fn loom_two_contexts_on_one_core() {
-    loom::model(|| {
+fn two_contexts_on_one_core() {
+    explore(|| {
         let (cores, heap) = cores();
         // SAFETY: the geometry is the model's.
         let push = |cores: &Cores, address| unsafe { cores.push::<Model>(class(), block(address)) }.err();

@@ -1,13 +1,11 @@
-//! Magazines that contexts share, under loom: pops, pushes and a drain at the same time.
+//! Models of magazines that contexts share: pops, pushes and a drain at the same time.
 
 use core::num::NonZeroUsize;
-use loom::sync::Arc;
-use loom::thread;
-use std::boxed::Box;
 use std::vec::Vec;
 
 use super::*;
 use crate::magazine::Magazine;
+use crate::sync::model::{Arc, explore, thread};
 use crate::sync::{AtomicPtr, AtomicUsize};
 
 crate::geometry! {
@@ -36,12 +34,12 @@ fn class() -> SizeClass {
 }
 
 /// Cores with one core heap that stays for the model; the block at 64 is in its magazine.
-fn cores() -> (Arc<Cores>, Box<CoreHeap<Model>>) {
+fn cores() -> (Arc<Cores>, Arc<CoreHeap<Model>>) {
     let magazine = |_| Magazine::from_slots(core::array::from_fn(|_| AtomicUsize::new(0)));
     let current = |_| AtomicPtr::new(core::ptr::null_mut());
-    let heap = Box::new(CoreHeap::from_parts(core::array::from_fn(magazine), core::array::from_fn(current)));
+    let heap = Arc::new(CoreHeap::from_parts(core::array::from_fn(magazine), core::array::from_fn(current)));
     let cores = Cores::new();
-    // SAFETY: the box outlives the model's threads.
+    // SAFETY: the core heap outlives the model's threads.
     assert!(unsafe { cores.slot(0).install::<Model>(core::ptr::from_ref(&*heap).cast_mut()) });
     assert_eq!(push(&cores, 64), None);
     (Arc::new(cores), heap)
@@ -65,7 +63,7 @@ fn drain(cores: &Cores) -> Vec<usize> {
 
 /// Whatever one context does while another pushes the block at 128 and pops one: every block is in one place, and comes out as it went in.
 fn every_block_is_in_one_place(mine: fn(&Cores) -> Vec<usize>, blocks: &'static [usize]) {
-    loom::model(move || {
+    explore(move || {
         let (cores, heap) = cores();
         let other = {
             let cores = cores.clone();
@@ -81,16 +79,16 @@ fn every_block_is_in_one_place(mine: fn(&Cores) -> Vec<usize>, blocks: &'static 
 }
 
 #[test]
-fn loom_pop_beside_push_and_pop() {
+fn pop_beside_push_and_pop() {
     every_block_is_in_one_place(|cores| pop(cores).into_iter().collect(), &[64, 128]);
 }
 
 #[test]
-fn loom_push_beside_push_and_pop() {
+fn push_beside_push_and_pop() {
     every_block_is_in_one_place(|cores| push(cores, 192).into_iter().collect(), &[64, 128, 192]);
 }
 
 #[test]
-fn loom_drain_beside_push_and_pop() {
+fn drain_beside_push_and_pop() {
     every_block_is_in_one_place(drain, &[64, 128]);
 }

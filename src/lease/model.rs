@@ -1,15 +1,12 @@
-//! Leases under loom: a lessee that pops and pushes against who takes the core heap away, or wants the lease itself.
+//! Models of leases: a lessee that pops and pushes against who takes the core heap away, or wants the lease itself.
 
 use core::num::NonZeroUsize;
-use loom::sync::Arc;
-use loom::sync::atomic::fence;
-use loom::thread;
-use std::boxed::Box;
 use std::cell::Cell;
 use std::vec::Vec;
 
 use super::*;
 use crate::magazine::Magazine;
+use crate::sync::model::{Arc, explore, fence, thread, thread_local};
 
 crate::geometry! {
     /// Two slots to a magazine.
@@ -19,7 +16,7 @@ crate::geometry! {
     }
 }
 
-loom::thread_local! {
+thread_local! {
     static NUMBER: Cell<usize> = Cell::new(1);
 }
 
@@ -54,12 +51,12 @@ fn block(address: usize) -> Block {
 }
 
 /// Cores with one core heap, leased to this thread, that stays for the model; in its magazine is the block at 64.
-fn cores() -> (Arc<Cores>, Box<CoreHeap<Model>>) {
+fn cores() -> (Arc<Cores>, Arc<CoreHeap<Model>>) {
     let magazine = |_| Magazine::from_slots(core::array::from_fn(|_| AtomicUsize::new(0)));
     let current = |_| AtomicPtr::new(null_mut());
-    let heap = Box::new(CoreHeap::from_parts(core::array::from_fn(magazine), core::array::from_fn(current)));
+    let heap = Arc::new(CoreHeap::from_parts(core::array::from_fn(magazine), core::array::from_fn(current)));
     let cores = Cores::new();
-    // SAFETY: the box outlives the model's threads; the geometry is the model's.
+    // SAFETY: the core heap outlives the model's threads; the geometry is the model's.
     unsafe {
         assert!(cores.slot(0).install::<Model>(core::ptr::from_ref(&*heap).cast_mut()));
         assert_eq!(cores.push::<Model>(class(), block(64)).unwrap_err().address(), 64, "no lease yet");
@@ -86,8 +83,8 @@ fn push_and_pop(cores: &Cores, address: usize) -> Vec<usize> {
 }
 
 #[test]
-fn loom_lessee_against_drain() {
-    loom::model(|| {
+fn lessee_against_drain() {
+    explore(|| {
         let (cores, heap) = cores();
         let other = {
             let cores = cores.clone();
@@ -106,8 +103,8 @@ fn loom_lessee_against_drain() {
 }
 
 #[test]
-fn loom_lease_moves_to_another_thread() {
-    loom::model(|| {
+fn lease_moves_to_another_thread() {
+    explore(|| {
         let (cores, heap) = cores();
         let other = {
             let cores = cores.clone();

@@ -259,7 +259,7 @@ fn errno_is_kept() {
         }
     };
     errno(None);
-    assert!(source.reserve(RegionRequest { min_size: isize::MAX as usize, preferred_size: 1, preferred_align: PAGE }).is_none());
+    assert!(source.reserve(RegionRequest { min_size: usize::MAX - MIB, preferred_size: 1, preferred_align: PAGE }).is_none());
     errno(Some(77));
     let region = reserve(&source, MIB);
     // SAFETY: a region of this source; moving onto what is not mapped is refused.

@@ -157,7 +157,7 @@ pub const STEPS: &[Step] = &[
         name: "loom",
         shows: "every interleaving of small models",
         env: &[("RUSTFLAGS", "--cfg loom")],
-        command: "cargo test -p coreheap --lib --release --target-dir {target}/loom loom",
+        command: "cargo test -p coreheap --lib --release --target-dir {target}/loom model",
         proof: Tests,
         ..STEP
     },
