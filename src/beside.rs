@@ -86,5 +86,5 @@ unsafe impl<N: ContextNumber, const CORES: usize> CoreLocal for Beside<N, CORES>
     }
 }
 
-#[cfg(all(test, loom))]
+#[cfg(all(test, any(loom, miri)))]
 mod model;

@@ -353,5 +353,5 @@ fn word_masks(run: Range<usize>) -> impl Iterator<Item = (usize, usize)> {
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-#[cfg(all(test, loom))]
+#[cfg(all(test, any(loom, miri)))]
 mod model;

@@ -25,7 +25,7 @@ pub struct CoreHeap<G: Geometry> {
 
 impl<G: Geometry> CoreHeap<G> {
     /// A core heap from its parts, for models that cannot start from zeroed memory.
-    #[cfg(all(test, loom))]
+    #[cfg(all(test, any(loom, miri)))]
     pub fn from_parts(magazines: G::PerMagazine<Magazine<G>>, current: G::PerClass<AtomicPtr<Page<G>>>) -> Self {
         CoreHeap { magazines, current }
     }

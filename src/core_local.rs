@@ -161,5 +161,5 @@ unsafe impl CoreLocal for SingleCore {
     }
 }
 
-#[cfg(all(test, loom))]
+#[cfg(all(test, any(loom, miri)))]
 pub(crate) mod model;

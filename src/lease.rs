@@ -354,5 +354,5 @@ unsafe impl<T: Threads, const CORES: usize, const SEATS: usize> CoreLocal for Le
     }
 }
 
-#[cfg(all(test, loom))]
+#[cfg(all(test, any(loom, miri)))]
 mod model;

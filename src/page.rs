@@ -392,5 +392,5 @@ pub struct Given {
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-#[cfg(all(test, loom))]
+#[cfg(all(test, any(loom, miri)))]
 mod model;

@@ -44,6 +44,9 @@ pub(crate) use {array_of, const_but_in_models};
 #[cfg(all(not(loom), any(test, not(target_has_atomic = "ptr"))))]
 mod no_cas;
 
+#[cfg(all(test, any(loom, miri)))]
+pub mod model;
+
 /// A part of what contexts may share where nothing comes between the halves of a read-modify-write. Elsewhere it is not `Sync`, and the compiler's
 /// message says its name.
 pub struct NeedsCompareAndSwapOrTheFeatureCriticalSection(PhantomData<Shared>);

@@ -1,10 +1,10 @@
-//! Magazines that contexts share, under loom: pops, pushes and a drain at the same time.
+//! Models of magazines that contexts share: pops, pushes and a drain at the same time.
 
-use loom::thread;
 use std::vec::Vec;
 
 use super::*;
 use crate::core_local::model::{pop, push, push_and_pop, with_core_heaps};
+use crate::sync::model::{explore, thread};
 
 #[derive(Debug)]
 struct Zero;
@@ -26,7 +26,7 @@ fn drain(cores: &Cores) -> Vec<usize> {
 
 /// Whatever one context does while another pushes the block at 128 and pops one: every block is in one place, and comes out as it went in.
 fn every_block_is_in_one_place(mine: fn(&Cores) -> Vec<usize>, blocks: &'static [usize]) {
-    loom::model(move || {
+    explore(move || {
         let (cores, heaps) = with_core_heaps(Cores::new());
         assert_eq!(push(&*cores, 64), None);
         let other = {
@@ -43,16 +43,16 @@ fn every_block_is_in_one_place(mine: fn(&Cores) -> Vec<usize>, blocks: &'static 
 }
 
 #[test]
-fn loom_pop_beside_push_and_pop() {
+fn pop_beside_push_and_pop() {
     every_block_is_in_one_place(|cores| pop(cores).into_iter().collect(), &[64, 128]);
 }
 
 #[test]
-fn loom_push_beside_push_and_pop() {
+fn push_beside_push_and_pop() {
     every_block_is_in_one_place(|cores| push(cores, 192).into_iter().collect(), &[64, 128, 192]);
 }
 
 #[test]
-fn loom_drain_beside_push_and_pop() {
+fn drain_beside_push_and_pop() {
     every_block_is_in_one_place(drain, &[64, 128]);
 }

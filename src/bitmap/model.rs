@@ -1,14 +1,12 @@
-//! Bitmap claims under loom.
-
-use loom::sync::Arc;
-use loom::thread;
+//! Models of bitmap claims.
 
 use super::*;
+use crate::sync::model::{Arc, UnsafeCell, explore, thread};
 
 /// Runs over two words that overlap: never both claimed, and what a failed claim took comes back (B1, B2).
 #[test]
-fn loom_overlapping_claims_have_one_winner() {
-    loom::model(|| {
+fn overlapping_claims_have_one_winner() {
+    explore(|| {
         let words = Arc::new([AtomicUsize::new(usize::MAX), AtomicUsize::new(usize::MAX)]);
         let claim = |words: &[AtomicUsize], run: Range<usize>| Bitmap::new(words, 2 * WORD_BITS).claim(run);
         let other = {
@@ -25,9 +23,9 @@ fn loom_overlapping_claims_have_one_winner() {
 
 /// What one owner wrote before the release is seen by the next one.
 #[test]
-fn loom_a_claim_sees_what_the_last_owner_wrote() {
-    loom::model(|| {
-        let shared = Arc::new(([AtomicUsize::new(0)], loom::cell::UnsafeCell::new(0)));
+fn a_claim_sees_what_the_last_owner_wrote() {
+    explore(|| {
+        let shared = Arc::new(([AtomicUsize::new(0)], UnsafeCell::new(0)));
         let other = {
             let shared = shared.clone();
             thread::spawn(move || {

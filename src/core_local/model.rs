@@ -1,13 +1,12 @@
-//! What loom's models of core-locals have in common: a small geometry, made-up blocks, and a core heap to keep them in.
+//! What models of core-locals have in common: a small geometry, made-up blocks, and a core heap to keep them in.
 
 use core::num::NonZeroUsize;
 use core::ptr::null_mut;
-use loom::sync::Arc;
-use std::boxed::Box;
 use std::vec::Vec;
 
 use super::*;
 use crate::magazine::Magazine;
+use crate::sync::model::Arc;
 use crate::sync::{AtomicPtr, AtomicUsize};
 
 crate::geometry! {
@@ -24,15 +23,15 @@ fn class() -> SizeClass {
 }
 
 /// `cores`, with a core heap in each of their slots that stays for the model.
-pub fn with_core_heaps<C: CoreLocal>(cores: C) -> (Arc<C>, Vec<Box<CoreHeap<Model>>>) {
+pub fn with_core_heaps<C: CoreLocal>(cores: C) -> (Arc<C>, Vec<Arc<CoreHeap<Model>>>) {
     let new_heap = || {
         let magazine = |_| Magazine::from_slots(core::array::from_fn(|_| AtomicUsize::new(0)));
         let current = |_| AtomicPtr::new(null_mut());
-        Box::new(CoreHeap::from_parts(core::array::from_fn(magazine), core::array::from_fn(current)))
+        Arc::new(CoreHeap::from_parts(core::array::from_fn(magazine), core::array::from_fn(current)))
     };
     let heaps: Vec<_> = (0..cores.core_count()).map(|_| new_heap()).collect();
     for (core, heap) in heaps.iter().enumerate() {
-        // SAFETY: the box outlives the model's threads.
+        // SAFETY: the core heap outlives the model's threads.
         assert!(unsafe { cores.slot(core).install::<Model>(core::ptr::from_ref(&**heap).cast_mut()) });
     }
     (Arc::new(cores), heaps)

@@ -1,16 +1,13 @@
-//! Leases under loom: a lessee that pops and pushes against who takes the core heap away, or wants the lease itself.
+//! Models of leases: a lessee that pops and pushes against who takes the core heap away, or wants the lease itself.
 
-use loom::sync::Arc;
-use loom::sync::atomic::fence;
-use loom::thread;
-use std::boxed::Box;
 use std::cell::Cell;
 use std::vec::Vec;
 
 use super::*;
 use crate::core_local::model::{Model, drain, push, push_and_pop, with_core_heaps};
+use crate::sync::model::{Arc, explore, fence, thread, thread_local};
 
-loom::thread_local! {
+thread_local! {
     static NUMBER: Cell<usize> = Cell::new(1);
 }
 
@@ -47,7 +44,7 @@ impl<const HEAPS: usize> Cores<HEAPS> {
 }
 
 /// Cores with some core heaps, the first leased to this thread; in its magazine is the block at 64.
-fn cores<const HEAPS: usize>() -> (Arc<Cores<HEAPS>>, Vec<Box<CoreHeap<Model>>>) {
+fn cores<const HEAPS: usize>() -> (Arc<Cores<HEAPS>>, Vec<Arc<CoreHeap<Model>>>) {
     let (cores, heaps) = with_core_heaps(Cores::<HEAPS>::new());
     assert_eq!(push(&*cores, 64), Some(64), "no lease yet");
     assert_eq!(cores.core(), 0);
@@ -56,8 +53,8 @@ fn cores<const HEAPS: usize>() -> (Arc<Cores<HEAPS>>, Vec<Box<CoreHeap<Model>>>)
 }
 
 #[test]
-fn loom_lessee_against_drain() {
-    loom::model(|| {
+fn lessee_against_drain() {
+    explore(|| {
         let (cores, heaps) = cores::<1>();
         let other = {
             let cores = cores.clone();
@@ -76,8 +73,8 @@ fn loom_lessee_against_drain() {
 }
 
 #[test]
-fn loom_lease_moves_to_another_thread() {
-    loom::model(|| {
+fn lease_moves_to_another_thread() {
+    explore(|| {
         let (cores, heaps) = cores::<1>();
         let other = {
             let cores = cores.clone();
@@ -99,8 +96,8 @@ fn loom_lease_moves_to_another_thread() {
 
 /// A thread whose core heap is out for another's work may get the second one meanwhile: then the first is nobody's.
 #[test]
-fn loom_lessee_gets_another_while_its_own_is_out() {
-    loom::model(|| {
+fn lessee_gets_another_while_its_own_is_out() {
+    explore(|| {
         let (cores, heaps) = cores::<2>();
         let other = {
             let cores = cores.clone();

@@ -1,11 +1,9 @@
-//! The page protocol under loom: take, give, list, hold, let go, retire, and stale references.
+//! Models of the page protocol: take, give, list, hold, let go, retire, and stale references.
 
 use core::array::from_fn;
-use loom::sync::Arc;
-use loom::thread;
-use std::boxed::Box;
 
 use super::*;
+use crate::sync::model::{Arc, explore, thread};
 
 crate::geometry! {
     /// One page header, one word of blocks.
@@ -22,7 +20,7 @@ fn class(size: usize) -> SizeClass {
 }
 
 /// A group whose one page is open, with two blocks of 64 bytes, and held.
-fn open_page() -> Arc<Box<PageGroup<Model>>> {
+fn open_page() -> Arc<PageGroup<Model>> {
     let page = Page {
         group: AtomicPtr::new(core::ptr::null_mut()),
         start: AtomicUsize::new(0),
@@ -35,10 +33,10 @@ fn open_page() -> Arc<Box<PageGroup<Model>>> {
         hint: AtomicU8::new(0),
         words: from_fn(|_| AtomicUsize::new(0)),
     };
-    let group = Box::new(PageGroup { pages: [page], room: from_fn(|_| AtomicUsize::new(0)), unused: AtomicUsize::new(0) });
+    let group = Arc::new(PageGroup { pages: [page], room: from_fn(|_| AtomicUsize::new(0)), unused: AtomicUsize::new(0) });
     group.page(0).group.store(core::ptr::from_ref(&*group).cast_mut(), Ordering::Relaxed);
     group.page(0).open(class(64), START, 1);
-    Arc::new(group)
+    group
 }
 
 fn take_one(page: &Page<Model>, class: SizeClass) -> Option<usize> {
@@ -52,8 +50,8 @@ fn give(page: &Page<Model>, class: SizeClass, address: usize) -> Given {
 
 /// Two takers get different blocks (P1).
 #[test]
-fn loom_a_block_is_taken_once() {
-    loom::model(|| {
+fn a_block_is_taken_once() {
+    explore(|| {
         let group = open_page();
         let other = {
             let group = group.clone();
@@ -68,8 +66,8 @@ fn loom_a_block_is_taken_once() {
 
 /// A block that comes back while the page is let go: the page is listed, whoever was first (P4).
 #[test]
-fn loom_a_page_with_room_is_never_lost() {
-    loom::model(|| {
+fn a_page_with_room_is_never_lost() {
+    explore(|| {
         let group = open_page();
         let block = take_one(group.page(0), class(64)).unwrap();
         let _ = take_one(group.page(0), class(64)).unwrap();
@@ -85,8 +83,8 @@ fn loom_a_page_with_room_is_never_lost() {
 
 /// Two cores look for a listed page while a block comes back: what they hold they let go, and nothing is lost (P4).
 #[test]
-fn loom_holders_and_givers() {
-    loom::model(|| {
+fn holders_and_givers() {
+    explore(|| {
         let group = open_page();
         let block = take_one(group.page(0), class(64)).unwrap();
         let _ = take_one(group.page(0), class(64)).unwrap();
@@ -114,8 +112,8 @@ fn loom_holders_and_givers() {
 
 /// Retiring an empty page against a taker: exactly one of them has it.
 #[test]
-fn loom_retire_against_take() {
-    loom::model(|| {
+fn retire_against_take() {
+    explore(|| {
         let group = open_page();
         let taker = {
             let group = group.clone();
@@ -140,8 +138,8 @@ fn loom_retire_against_take() {
 /// A context that still thinks of the page as one of 64-byte blocks, while it is opened for 32-byte blocks: it gets nothing, and
 /// gives back what it claimed by mistake (P3).
 #[test]
-fn loom_a_stale_reference_is_harmless() {
-    loom::model(|| {
+fn a_stale_reference_is_harmless() {
+    explore(|| {
         let group = open_page();
         let stale = {
             let group = group.clone();
@@ -172,8 +170,8 @@ fn loom_a_stale_reference_is_harmless() {
 
 /// Two contexts that both hold the page try to retire it, one after reopening: no page is retired twice.
 #[test]
-fn loom_one_of_two_holders_retires() {
-    loom::model(|| {
+fn one_of_two_holders_retires() {
+    explore(|| {
         let group = open_page();
         let retire = |group: &PageGroup<Model>| {
             let won = group.page(0).claim_all(class(64));
@@ -199,8 +197,8 @@ fn loom_one_of_two_holders_retires() {
 
 /// A taken block goes back while the last one comes back from elsewhere.
 #[test]
-fn loom_giving_back() {
-    loom::model(|| {
+fn giving_back() {
+    explore(|| {
         let group = open_page();
         let block = take_one(group.page(0), class(64)).unwrap();
         let giver = {

@@ -1,10 +1,10 @@
-//! Magazines under loom: pop and push against a drain from another core, and against each other.
+//! Models of magazines: pop and push against a drain from another core, and against each other.
 
-use loom::thread;
 use std::vec::Vec;
 
 use super::*;
 use crate::core_local::model::{drain, push, push_and_pop, with_core_heaps};
+use crate::sync::model::{explore, thread};
 
 #[derive(Debug)]
 struct Zero;
@@ -17,8 +17,8 @@ impl CoreNumber for Zero {
 
 /// Every block is in one place, whoever wins.
 #[test]
-fn loom_drain_against_push_and_pop() {
-    loom::model(|| {
+fn drain_against_push_and_pop() {
+    explore(|| {
         let (cores, heaps) = with_core_heaps(TryFlag::<Zero, 1>::new());
         assert_eq!(push(&*cores, 64), None);
         let other = {
@@ -36,8 +36,8 @@ fn loom_drain_against_push_and_pop() {
 
 /// Two contexts on one core, as in a nested call: none waits, nothing is lost.
 #[test]
-fn loom_two_contexts_on_one_core() {
-    loom::model(|| {
+fn two_contexts_on_one_core() {
+    explore(|| {
         let (cores, heaps) = with_core_heaps(TryFlag::<Zero, 1>::new());
         let other = {
             let cores = cores.clone();

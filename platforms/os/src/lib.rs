@@ -21,7 +21,7 @@
 //! |---|---|
 //! | any thread of the C library's, while it starts and ends as well | yes |
 //! | signal handlers, whatever they interrupt | yes, once the heap was used: the first use of all asks the C library for things that are not made for handlers |
-//! | the child of `fork` | yes |
+//! | the child of `fork` | yes; in large pages only while the system has some for it (`Mmap::large`) |
 //! | the child of `fork` called in a signal handler that interrupted the heap | no |
 //! | the child of `vfork` before `exec` | no, unless [`OsHeap::use_portable_cores`] |
 //! | a thread made by the raw `clone` system call | no, unless it has a thread pointer of its own and [`OsHeap::use_portable_cores`], or [`CoresKind::Marks`] is used |
@@ -64,7 +64,7 @@ cfg_if::cfg_if! {
     } else {
         mod unix;
         use unix as system;
-        pub use unix::Mmap;
+        pub use unix::{LargePage, Mmap, NodeError, Reserved};
     }
 }
 

@@ -7,14 +7,17 @@ use std::time::{Duration, Instant};
 
 use coreheap::{CoreHeap, Server};
 
-use super::super::probe;
+use super::super::{Area, probe};
 use super::*;
 
 const CLASS: SizeClass = SizeClass::from_index(5);
 
 /// Cores with core heaps that serve nothing but these tests; `None` where this system has no restartable sequences.
 fn opened() -> Option<&'static RseqCores> {
-    let area = probe()?;
+    probe().map(opened_at)
+}
+
+fn opened_at(area: Area) -> &'static RseqCores {
     let cores: &'static RseqCores = std::boxed::Box::leak(std::boxed::Box::new(RseqCores::new()));
     for core in 0..area.core_count {
         // SAFETY: fresh zeroed memory that stays.
@@ -24,7 +27,7 @@ fn opened() -> Option<&'static RseqCores> {
         }
     }
     cores.open(area);
-    Some(cores)
+    cores
 }
 
 impl RseqCores {
@@ -137,12 +140,53 @@ fn a_number_without_a_slot_is_refused() {
     // As if the kernel had said a number that there is no slot for.
     // This one would become slot 0 if nobody looked.
     let elsewhere = std::boxed::Box::new(1u32 << (32 - size_of::<CoreSlot>().trailing_zeros()));
-    let thread_pointer: isize;
-    // SAFETY: reads the thread pointer, which lies where it points.
-    unsafe { asm!("mov {}, fs:0", out(reg) thread_pointer, options(nostack, preserves_flags, readonly)) };
-    cores.number.store((&raw const *elsewhere).addr() as isize - thread_pointer, Ordering::Relaxed);
+    cores.number.store((&raw const *elsewhere).addr() as isize - thread_pointer(), Ordering::Relaxed);
     // SAFETY: the geometry that `opened` used.
     unsafe { assert!(!cores.dawdle::<Server>(area, CLASS, 1, &AtomicUsize::new(0))) };
     assert!(cores.core() < cores.core_count());
     drop(elsewhere);
+}
+
+fn thread_pointer() -> isize {
+    let thread_pointer: isize;
+    // SAFETY: reads the thread pointer, which lies where it points.
+    unsafe { asm!("mov {}, fs:0", out(reg) thread_pointer, options(nostack, preserves_flags, readonly)) };
+    thread_pointer
+}
+
+/// An area as later kernels want it: longer than the 32 bytes that it once was.
+#[repr(C, align(256))]
+struct LongArea([u32; 64]);
+
+impl LongArea {
+    /// Registers it for this thread in the place of glibc's, until the thread ends. Returns where it lies from the thread pointer.
+    fn register(&mut self, glibc: isize) -> isize {
+        const SIGNATURE: u32 = 0x5305_3053;
+        const UNREGISTER: libc::c_int = 1;
+        let (start, length) = ((&raw mut *self).addr() as isize - thread_pointer(), size_of::<Self>());
+        // SAFETY: areas of this thread, in which no sequence is under way.
+        let call = |area: isize, length: usize, flags: libc::c_int| unsafe {
+            libc::syscall(libc::SYS_rseq, thread_pointer() + area, length, flags, SIGNATURE) == 0
+        };
+        // The kernel wants to hear the length that glibc registered, which glibc does not tell.
+        assert!((32..length).any(|length| call(glibc, length, UNREGISTER)), "glibc's area");
+        assert!(call(start, length, 0), "an area of {length} bytes");
+        start
+    }
+}
+
+#[test]
+fn areas_of_more_than_32_bytes_serve_as_well() {
+    let Some(area) = probe() else { return };
+    let mut long = LongArea([0; 64]);
+    let work = || {
+        let start = long.register(area.start);
+        let cores = opened_at(Area { start, number: start + (area.number - area.start), ..area });
+        let attempts = AtomicUsize::new(0);
+        // SAFETY: the geometry that `opened_at` used.
+        let commits = (0..1000).filter(|_| unsafe { cores.dawdle::<Server>(cores.area().expect("open"), CLASS, 1, &attempts) });
+        assert_eq!(commits.count(), 1000);
+        assert_eq!(counts(cores), 1000);
+    };
+    thread::scope(|scope| scope.spawn(work).join()).expect("a thread with an area of its own");
 }

@@ -2,12 +2,14 @@
 //!
 //! *Role*: the page source of [`Coreheap`](crate::Coreheap). Reserves big regions and gives idle parts back one by one.
 //!
-//! *Two modes*, decided at the first request and kept, because a region lives by the mode it was reserved in:
+//! *Three modes*, decided at the first request and kept, because a region lives by the mode it was reserved in:
 //! - usual: the system overcommits, so a region is usable as a whole at once, costs nothing before it is touched, and
 //!   committing is no system call;
 //! - strict (`vm.overcommit_memory` is 2, on FreeBSD `vm.overcommit` is odd, or [`Mmap::strict`]): a region is reserved without
 //!   access, and what is committed counts against the system's limit. A refused commit is a refused allocation and not a killed
-//!   process.
+//!   process;
+//! - large, if the user asked for large pages and there were some ([`Mmap::large`]): a region is there as a whole, and nothing of it is
+//!   given back before the heap ends.
 //!
 //! *Differences*: each kind of system has its own way of giving memory back: `kernel` is Linux', Apple's, or everybody's.
 //!
@@ -15,17 +17,21 @@
 //! nothing is locked, and `errno` is kept.
 
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 
 use coreheap::{PageSource, Region, RegionRequest};
 use libc::{MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED, MAP_PRIVATE, PROT_NONE, PROT_READ, PROT_WRITE, c_int, c_void};
 
+use self::placement::{Placement, system::large_region};
 use self::remap::{REMAPS_FROM, move_pages};
 use super::errno::Errno;
 use super::os_page::{LEAST, UNIT, page_size};
 use crate::sizes::sizes_to_try;
 
+mod placement;
 mod remap;
+
+pub use placement::{LargePage, NodeError, Reserved};
 
 cfg_if::cfg_if! {
     if #[cfg(any(target_os = "linux", target_os = "android"))] {
@@ -43,6 +49,7 @@ cfg_if::cfg_if! {
 const UNDECIDED: u8 = 0;
 const USUAL: u8 = 1;
 const STRICT: u8 = 2;
+const LARGE: u8 = 3;
 
 /// A page source over `mmap`.
 ///
@@ -55,39 +62,76 @@ const STRICT: u8 = 2;
 /// | release | `munmap` |
 /// | remap | `mremap`, on Linux 5.7 and later, not in strict mode |
 /// | huge pages | `MADV_HUGEPAGE` on 64-bit Linux, from 8 MiB into a region on |
+/// | large pages | `MAP_HUGETLB` on Linux, if asked for ([`Mmap::large`]); then nothing is decommitted, discarded or remapped |
+/// | NUMA node | `mbind` on Linux, if asked for ([`Mmap::on_node`], [`Mmap::near_node`]) |
 /// | zero | fresh memory reads as zero, and decommitted memory but on Apple's systems |
 #[derive(Debug)]
 pub struct Mmap {
     mode: AtomicU8,
+    placement: Placement,
+    in_large_pages: AtomicUsize,
+    in_usual_pages: AtomicUsize,
 }
 
 impl Mmap {
     /// Asks the system at the first request whether it overcommits.
     pub const fn new() -> Self {
-        Mmap { mode: AtomicU8::new(UNDECIDED) }
+        let (in_large_pages, in_usual_pages) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Mmap { mode: AtomicU8::new(UNDECIDED), placement: Placement::ANYWHERE, in_large_pages, in_usual_pages }
     }
 
     /// Commits explicitly, whatever the system does: memory that is not committed cannot be accessed, and a system that refuses
     /// to commit makes the allocation fail.
     pub const fn strict() -> Self {
-        Mmap { mode: AtomicU8::new(STRICT) }
+        Mmap { mode: AtomicU8::new(STRICT), ..Self::new() }
     }
 
-    /// Protection and flags of what is not committed.
-    fn access(&self) -> Access {
-        if self.is_strict() { NO_ACCESS } else { FULL_ACCESS }
-    }
-
-    fn is_strict(&self) -> bool {
-        let mode = match self.mode.load(Relaxed) {
-            UNDECIDED => {
-                let mode = if kernel::overcommits() { USUAL } else { STRICT };
-                // The first answer counts, also if the system's setting changes meanwhile.
-                self.mode.compare_exchange(UNDECIDED, mode, Relaxed, Relaxed).err().unwrap_or(mode)
-            }
+    fn mode(&self) -> u8 {
+        match self.mode.load(Relaxed) {
+            UNDECIDED => self.settle(if kernel::overcommits() { USUAL } else { STRICT }),
             mode => mode,
-        };
-        mode == STRICT
+        }
+    }
+
+    /// The first answer counts, also if the system's setting changes meanwhile.
+    fn settle(&self, mode: u8) -> u8 {
+        self.mode.compare_exchange(UNDECIDED, mode, Relaxed, Relaxed).err().unwrap_or(mode)
+    }
+
+    fn reserve_large(&self, request: &RegionRequest) -> Option<Region> {
+        let mode = self.mode.load(Relaxed);
+        let page = if mode == UNDECIDED || mode == LARGE { self.placement.large_page() } else { None };
+        let region = large_region(request, page?, &self.placement)?;
+        if self.settle(LARGE) == LARGE {
+            self.in_large_pages.fetch_add(region.size, Relaxed);
+            return Some(region);
+        }
+        // Another context found none a moment ago.
+        // SAFETY: just handed out, and used by nobody.
+        unsafe { self.release(region) };
+        None
+    }
+
+    fn reserve_usual(&self, request: &RegionRequest) -> Option<Region> {
+        let access = if self.mode() == STRICT { NO_ACCESS } else { FULL_ACCESS };
+        let sizes = || sizes_to_try(request, page_size().max(UNIT));
+        let aligned = sizes().find_map(|size| {
+            let region = Region { start: map_aligned(size, request.preferred_align.max(UNIT), access)?, size };
+            kernel::prefer_huge_pages(&region);
+            Some(region)
+        });
+        // The alignment is only a wish, but for that of OS pages.
+        let region = aligned.or_else(|| {
+            let size = sizes().last()?;
+            Some(Region { start: map_aligned(size, UNIT, access)?, size })
+        })?;
+        if self.placement.apply(region.start.as_ptr().cast(), region.size).is_err() {
+            // SAFETY: mapped above, and used by nobody.
+            unsafe { self.release(region) };
+            return None;
+        }
+        self.in_usual_pages.fetch_add(region.size, Relaxed);
+        Some(region)
     }
 }
 
@@ -110,22 +154,11 @@ unsafe impl PageSource for Mmap {
 
     fn reserve(&self, request: RegionRequest) -> Option<Region> {
         let _errno = Errno::keep();
-        let access = self.access();
-        let sizes = || sizes_to_try(&request, page_size().max(UNIT));
-        let aligned = sizes().find_map(|size| {
-            let region = Region { start: map_aligned(size, request.preferred_align.max(UNIT), access)?, size };
-            kernel::prefer_huge_pages(&region);
-            Some(region)
-        });
-        // The alignment is only a wish, but for that of OS pages.
-        aligned.or_else(|| {
-            let size = sizes().last()?;
-            Some(Region { start: map_aligned(size, UNIT, access)?, size })
-        })
+        self.reserve_large(&request).or_else(|| self.reserve_usual(&request))
     }
 
     unsafe fn commit(&self, start: NonNull<u8>, size: usize) -> bool {
-        if !self.is_strict() {
+        if self.mode() != STRICT {
             // SAFETY: pages of a region of ours.
             unsafe { kernel::take_back(start.as_ptr().cast(), size) };
             return true;
@@ -143,14 +176,19 @@ unsafe impl PageSource for Mmap {
         let whole = whole_pages(start.addr().get(), size, page_size());
         // SAFETY: a part of the range, which is a part of a region of ours.
         let pages = unsafe { start.as_ptr().add(whole.before).cast() };
-        let given = if whole.size == 0 {
-            true
-        } else if self.is_strict() {
-            // A fresh mapping. To take access away would not do: the pages would still count as committed.
-            map(pages, whole.size, (NO_ACCESS.0, NO_ACCESS.1 | MAP_FIXED)).is_some()
-        } else {
+        let given = match self.mode() {
+            // Its pages can be given up, but not be had again for certain.
+            LARGE => false,
+            _ if whole.size == 0 => true,
+            STRICT => {
+                // A fresh mapping. To take access away would not do: the pages would still count as committed.
+                let is_mapped = map(pages, whole.size, (NO_ACCESS.0, NO_ACCESS.1 | MAP_FIXED)).is_some();
+                // It was not refused for the region.
+                let _ = self.placement.apply(pages, whole.size);
+                is_mapped
+            }
             // SAFETY: whole pages whose contents nobody uses.
-            unsafe { kernel::give_up(pages, whole.size) }
+            _ => unsafe { kernel::give_up(pages, whole.size) },
         };
         if given {
             // SAFETY: the rest of the range, which shares its pages with others and so stayed accessible.
@@ -166,7 +204,7 @@ unsafe impl PageSource for Mmap {
         let _errno = Errno::keep();
         let whole = whole_pages(start.addr().get(), size, page_size());
         // SAFETY: a part of the range, which is a part of a region of ours whose contents nobody uses. Access stays as it is.
-        whole.size > 0 && unsafe { kernel::give_up(start.as_ptr().add(whole.before).cast(), whole.size) }
+        self.mode() != LARGE && whole.size > 0 && unsafe { kernel::give_up(start.as_ptr().add(whole.before).cast(), whole.size) }
     }
 
     unsafe fn release(&self, region: Region) {
@@ -178,9 +216,9 @@ unsafe impl PageSource for Mmap {
     unsafe fn remap(&self, from: NonNull<u8>, to: NonNull<u8>, size: usize) -> bool {
         let _errno = Errno::keep();
         let fits = [from.addr().get(), to.addr().get(), size].iter().all(|number| number % page_size() == 0);
-        // In strict mode the move would need twice the commit for a moment and could fail half-way.
+        // In strict mode the move would need twice the commit for a moment and could fail half-way; large pages only move whole.
         // SAFETY: whole pages of regions of ours that belong to the caller.
-        fits && !self.is_strict() && unsafe { move_pages(from.as_ptr().cast(), to.as_ptr().cast(), size) }
+        fits && self.mode() == USUAL && unsafe { move_pages(from.as_ptr().cast(), to.as_ptr().cast(), size) }
     }
 
     fn now_ms(&self) -> u64 {

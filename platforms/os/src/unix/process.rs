@@ -2,8 +2,13 @@
 
 use core::ffi::{CStr, c_char};
 
-/// Whether the environment variable `COREHEAP_CORES` is this. The C library's `getenv` would do; this needs no lock and no memory.
+/// Whether the environment variable `COREHEAP_CORES` is this.
 pub fn cores_variable_is(value: &str) -> bool {
+    variable_is("COREHEAP_CORES", value)
+}
+
+/// Whether an environment variable is this. The C library's `getenv` would do; this needs no lock and no memory.
+pub fn variable_is(name: &str, value: &str) -> bool {
     unsafe extern "C" {
         static environ: *const *const c_char;
     }
@@ -11,7 +16,8 @@ pub fn cores_variable_is(value: &str) -> bool {
     unsafe {
         let mut entry = environ;
         while !entry.is_null() && !(*entry).is_null() {
-            if CStr::from_ptr(*entry).to_bytes().strip_prefix(b"COREHEAP_CORES=") == Some(value.as_bytes()) {
+            let rest = CStr::from_ptr(*entry).to_bytes().strip_prefix(name.as_bytes());
+            if rest.and_then(|rest| rest.strip_prefix(b"=")) == Some(value.as_bytes()) {
                 return true;
             }
             entry = entry.add(1);

@@ -3,7 +3,8 @@
 use super::{LINUX, Proof::Tests, STEP, Step, THUMB, THUMB_V6};
 use crate::rig::Need::{self, Component, Nightly, Prepared, Program, Target};
 
-const I686: &str = "i686-unknown-linux-musl";
+const I686: &str = "i686-unknown-linux-gnu";
+const I686_MUSL: &str = "i686-unknown-linux-musl";
 const MUSL: &str = "x86_64-unknown-linux-musl";
 /// Three quarters of the time that the optimised tests take to build is link-time optimisation; the code that is tested is
 /// generic, and is optimised as well without, and on all cores.
@@ -105,10 +106,24 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         name: "32-bit",
-        shows: "all tests but benchmarks and the C library on 32-bit x86",
-        needs: &[LINUX, Target("stable", I686)],
+        shows: "all tests but benchmarks and the C library on 32-bit x86 with glibc",
+        needs: &[
+            LINUX,
+            Target("stable", I686),
+            Program("i686-linux-gnu-gcc", "gcc-i686-linux-gnu libc6-dev-i386-cross lib32gcc-s1"),
+        ],
+        env: &[("CARGO_TARGET_I686_UNKNOWN_LINUX_GNU_LINKER", "i686-linux-gnu-gcc")],
+        // `second_copy` builds a library for 64 bits.
+        command: "cargo test --workspace --exclude coreheap-bench --exclude coreheap-bench-bare --exclude coreheap-bench-wasm --exclude coreheap-c --exclude xtask --lib --tests --no-fail-fast --target i686-unknown-linux-gnu -- --skip second_copy",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
+        name: "32-bit-musl",
+        shows: "the port for hosted programs on 32-bit x86 with musl libc, its shorter suites",
+        needs: &[LINUX, Target("stable", I686_MUSL)],
         env: &[("CARGO_TARGET_I686_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld")],
-        command: "cargo test --workspace --exclude coreheap-bench --exclude coreheap-bench-bare --exclude coreheap-bench-wasm --exclude coreheap-c --exclude xtask --lib --tests --no-fail-fast --target i686-unknown-linux-musl",
+        command: "cargo test -p coreheap-os --lib --test conformance --test limits --test mmap --no-fail-fast --target i686-unknown-linux-musl",
         proof: Tests,
         ..STEP
     },
@@ -157,7 +172,7 @@ pub const STEPS: &[Step] = &[
         name: "loom",
         shows: "every interleaving of small models",
         env: &[("RUSTFLAGS", "--cfg loom")],
-        command: "cargo test -p coreheap --lib --release --target-dir {target}/loom loom",
+        command: "cargo test -p coreheap --lib --release --target-dir {target}/loom model",
         proof: Tests,
         ..STEP
     },

@@ -2,100 +2,17 @@
 
 #![cfg(target_os = "linux")]
 
+mod large_pages;
+mod nodes;
+mod support;
+
 use std::alloc::Layout;
 use std::ptr::NonNull;
 
-use coreheap_os::coreheap::{PageSource, Region, RegionRequest};
+use coreheap_os::coreheap::{PageSource, RegionRequest};
 use coreheap_os::{Coreheap, Mmap};
 
-const PAGE: usize = 4096;
-const MIB: usize = 1 << 20;
-
-fn request(preferred_size: usize) -> RegionRequest {
-    RegionRequest { min_size: PAGE, preferred_size, preferred_align: PAGE }
-}
-
-fn reserve(source: &Mmap, size: usize) -> Region {
-    let region = source.reserve(request(size)).expect("address space");
-    assert!(region.size >= size);
-    region
-}
-
-fn at(region: Region, offset: usize) -> NonNull<u8> {
-    assert!(offset < region.size);
-    // SAFETY: inside the region.
-    unsafe { region.start.add(offset) }
-}
-
-/// Fills a range with `byte`.
-fn fill(start: NonNull<u8>, size: usize, byte: u8) {
-    // SAFETY: the caller's committed memory.
-    unsafe { start.write_bytes(byte, size) }
-}
-
-fn holds_only(start: NonNull<u8>, size: usize, byte: u8) -> bool {
-    // SAFETY: the caller's committed memory.
-    unsafe { std::slice::from_raw_parts(start.as_ptr(), size) }.iter().all(|found| *found == byte)
-}
-
-/// How many pages of a range are in RAM, or `None` if a part of it is not mapped at all.
-fn resident_pages(start: NonNull<u8>, size: usize) -> Option<usize> {
-    let mut pages = vec![0u8; size / PAGE];
-    // SAFETY: room for one byte a page.
-    let result = unsafe { libc::mincore(start.as_ptr().cast(), size, pages.as_mut_ptr()) };
-    (result == 0).then(|| pages.iter().filter(|page| **page & 1 == 1).count())
-}
-
-/// Whether the byte can be read; asks the system to read it.
-fn is_accessible(byte: NonNull<u8>) -> bool {
-    let mut ends = [0; 2];
-    // SAFETY: the system checks the address.
-    unsafe {
-        assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
-        let written = libc::write(ends[1], byte.as_ptr().cast(), 1);
-        libc::close(ends[0]);
-        libc::close(ends[1]);
-        written == 1
-    }
-}
-
-/// The line of `/proc/self/smaps` that begins with `field`, of the mapping that holds this address.
-fn smaps(address: NonNull<u8>, field: &str) -> String {
-    let smaps = std::fs::read_to_string("/proc/self/smaps").expect("Linux");
-    let mut inside = false;
-    for line in smaps.lines() {
-        let mut ends = line.split(' ').next().unwrap_or("").split('-').map(|end| usize::from_str_radix(end, 16));
-        if let (Some(Ok(start)), Some(Ok(end))) = (ends.next(), ends.next()) {
-            inside = (start..end).contains(&address.addr().get());
-        } else if inside && line.starts_with(field) {
-            return line[field.len()..].trim().to_string();
-        }
-    }
-    panic!("no {field} at {address:?}");
-}
-
-fn minor_faults() -> libc::c_long {
-    // SAFETY: a valid place for the answer.
-    unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        assert_eq!(libc::getrusage(libc::RUSAGE_THREAD, &mut usage), 0);
-        usage.ru_minflt
-    }
-}
-
-/// Runs `work` in a child process that may change its limits; true if it returned true.
-fn in_child(work: impl FnOnce() -> bool) -> bool {
-    // SAFETY: the child makes system calls only and leaves without unwinding.
-    unsafe {
-        let child = libc::fork();
-        if child == 0 {
-            libc::_exit(if work() { 0 } else { 1 });
-        }
-        let mut status = -1;
-        assert_eq!(libc::waitpid(child, &mut status, 0), child);
-        status == 0
-    }
-}
+use support::{MIB, PAGE, at, fill, holds_only, in_child, is_accessible, minor_faults, reserve, resident_pages, smaps};
 
 #[test]
 fn reserves_what_is_preferred_at_the_preferred_alignment() {
@@ -342,7 +259,7 @@ fn errno_is_kept() {
         }
     };
     errno(None);
-    assert!(source.reserve(RegionRequest { min_size: isize::MAX as usize, preferred_size: 1, preferred_align: PAGE }).is_none());
+    assert!(source.reserve(RegionRequest { min_size: usize::MAX - MIB, preferred_size: 1, preferred_align: PAGE }).is_none());
     errno(Some(77));
     let region = reserve(&source, MIB);
     // SAFETY: a region of this source; moving onto what is not mapped is refused.

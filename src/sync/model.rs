@@ -1,0 +1,40 @@
+//! What models run on: loom, which tries every order of their steps, or Miri, which picks one by its seed and hands out old values as weak
+//! memory does. Miri's are all orders that the language allows, loom's are all of those that it knows; so both.
+
+cfg_if::cfg_if! {
+    if #[cfg(loom)] {
+        pub use loom::cell::UnsafeCell;
+        pub use loom::model as explore;
+        pub use loom::sync::{Arc, atomic::fence};
+        pub use loom::{thread, thread_local};
+    } else {
+        pub use core::sync::atomic::fence;
+        pub use std::sync::Arc;
+        pub use std::{thread, thread_local};
+
+        /// Runs a model in the one order of this run.
+        pub fn explore(model: impl Fn()) {
+            model();
+        }
+
+        /// As loom's: Miri itself sees who reads what somebody writes.
+        pub struct UnsafeCell<T>(core::cell::UnsafeCell<T>);
+
+        // SAFETY: that it is used by one thread at a time is what models check.
+        unsafe impl<T: Send> Sync for UnsafeCell<T> {}
+
+        impl<T> UnsafeCell<T> {
+            pub fn new(value: T) -> Self {
+                UnsafeCell(core::cell::UnsafeCell::new(value))
+            }
+
+            pub fn with<R>(&self, read: impl FnOnce(*const T) -> R) -> R {
+                read(self.0.get())
+            }
+
+            pub fn with_mut<R>(&self, write: impl FnOnce(*mut T) -> R) -> R {
+                write(self.0.get())
+            }
+        }
+    }
+}
