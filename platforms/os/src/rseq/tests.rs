@@ -9,12 +9,15 @@ use coreheap::{CoreHeap, Server};
 
 use super::super::probe;
 use super::*;
+use crate::system::this_thread;
 
 const CLASS: SizeClass = SizeClass::from_index(5);
 
 /// Cores with core heaps that serve nothing but these tests; `None` where this system has no restartable sequences.
 fn opened() -> Option<&'static RseqCores> {
-    let area = probe()?;
+    let area = probe();
+    assert!(area.is_some() || std::env::var_os("COREHEAP_TEST_SEQUENCES").is_none(), "there are sequences here");
+    let area = area?;
     let cores: &'static RseqCores = std::boxed::Box::leak(std::boxed::Box::new(RseqCores::new()));
     for core in 0..area.core_count {
         // SAFETY: fresh zeroed memory that stays.
@@ -30,32 +33,19 @@ fn opened() -> Option<&'static RseqCores> {
 impl RseqCores {
     /// Adds 1 to the count of a magazine, in a sequence that takes `delay` rounds of a loop; counts how often it begins.
     unsafe fn dawdle<G: Geometry>(&self, area: NonZeroIsize, class: SizeClass, delay: usize, attempts: &AtomicUsize) -> bool {
-        let new_count: usize;
         // SAFETY: the magazine is used by nobody who would take the count for blocks.
-        unsafe {
-            sequence!(
-                self,
-                area,
-                class,
-                [
-                    "add qword ptr [{attempts}], 1",
-                    "mov {count:e}, dword ptr [{cell}]",
-                    "mov {left}, {delay}",
-                    "7:",
-                    "sub {left}, 1",
-                    "jnz 7b",
-                    "lea {done:e}, [{count} + 1]",
-                    "mov dword ptr [{cell}], {done:e}",
-                ],
-                delay = in(reg) delay,
-                attempts = in(reg) attempts.as_ptr(),
-                count = out(reg) _,
-                left = out(reg) _,
-                done = out(reg) new_count,
-            );
-        }
-        new_count != 0
+        unsafe { instructions::dawdle(self.place::<G>(area, class), delay, attempts.as_ptr()) != 0 }
     }
+}
+
+/// How many rounds of the loop in `dawdle` take some 100 µs here.
+fn rounds_of_100_us(cores: &RseqCores) -> usize {
+    const ROUNDS: usize = 1_000_000;
+    const OTHER_CLASS: SizeClass = SizeClass::from_index(6);
+    let started = Instant::now();
+    // SAFETY: the geometry that `opened` used.
+    unsafe { cores.dawdle::<Server>(cores.area().expect("open"), OTHER_CLASS, ROUNDS, &AtomicUsize::new(0)) };
+    ROUNDS * 100 / started.elapsed().as_micros() as usize
 }
 
 /// Counts of the magazine on all cores.
@@ -71,11 +61,10 @@ fn nobody_is_left_inside_when_one_is_alone() {
     let Some(cores) = opened() else { return };
     static DONE: AtomicBool = AtomicBool::new(false);
     let worker = thread::spawn(|| {
-        let (attempts, mut commits) = (AtomicUsize::new(0), 0);
+        let (attempts, mut commits, delay) = (AtomicUsize::new(0), 0, rounds_of_100_us(cores));
         while !DONE.load(Ordering::Relaxed) {
-            // Some 100 µs.
             // SAFETY: the geometry that `opened` used.
-            commits += usize::from(unsafe { cores.dawdle::<Server>(cores.area().expect("open"), CLASS, 200_000, &attempts) });
+            commits += usize::from(unsafe { cores.dawdle::<Server>(cores.area().expect("open"), CLASS, delay, &attempts) });
         }
         commits
     });
@@ -104,6 +93,7 @@ fn nobody_is_left_inside_when_one_is_alone() {
 #[test]
 fn a_sequence_that_is_cut_off_begins_anew_and_commits_once() {
     let Some(cores) = opened() else { return };
+    let delay = rounds_of_100_us(cores);
     extern "C" fn nothing(_: libc::c_int) {}
     // SAFETY: a handler that does nothing, and a timer that sends its signal to this thread.
     let timer = unsafe {
@@ -121,11 +111,12 @@ fn a_sequence_that_is_cut_off_begins_anew_and_commits_once() {
     let (attempts, mut commits, started) = (AtomicUsize::new(0), 0, Instant::now());
     while started.elapsed() < Duration::from_secs(1) {
         // SAFETY: the geometry that `opened` used.
-        commits += usize::from(unsafe { cores.dawdle::<Server>(cores.area().expect("open"), CLASS, 200_000, &attempts) });
+        commits += usize::from(unsafe { cores.dawdle::<Server>(cores.area().expect("open"), CLASS, delay, &attempts) });
     }
     // SAFETY: the timer from above.
     unsafe { libc::timer_delete(timer) };
     let attempts = attempts.into_inner();
+    std::println!("{attempts} attempts, {commits} commits, {delay} rounds in each");
     assert!(attempts > commits + 100, "{attempts} attempts, {commits} commits: nothing was cut off");
     assert_eq!(counts(cores), commits, "{attempts} attempts");
 }
@@ -137,10 +128,7 @@ fn a_number_without_a_slot_is_refused() {
     // As if the kernel had said a number that there is no slot for.
     // This one would become slot 0 if nobody looked.
     let elsewhere = std::boxed::Box::new(1u32 << (32 - size_of::<CoreSlot>().trailing_zeros()));
-    let thread_pointer: isize;
-    // SAFETY: reads the thread pointer, which lies where it points.
-    unsafe { asm!("mov {}, fs:0", out(reg) thread_pointer, options(nostack, preserves_flags, readonly)) };
-    cores.number.store((&raw const *elsewhere).addr() as isize - thread_pointer, Ordering::Relaxed);
+    cores.number.store((&raw const *elsewhere).expose_provenance().wrapping_sub(this_thread()) as isize, Ordering::Relaxed);
     // SAFETY: the geometry that `opened` used.
     unsafe { assert!(!cores.dawdle::<Server>(area, CLASS, 1, &AtomicUsize::new(0))) };
     assert!(cores.core() < cores.core_count());
