@@ -211,7 +211,7 @@ pub unsafe fn dawdle(place: Place, delay: usize, attempts: *mut usize) -> usize 
 macro_rules! address_of_weak {
     ($name:literal) => {{
         let address: *const u8;
-        asm!(
+        core::arch::asm!(
             concat!(".weak ", $name),
             concat!("adrp {address}, :got:", $name),
             concat!("ldr {address}, [{address}, :got_lo12:", $name, "]"),

@@ -215,7 +215,7 @@ pub unsafe fn dawdle(place: Place, delay: usize, attempts: *mut usize) -> usize 
 macro_rules! address_of_weak {
     ($name:literal) => {{
         let address: *const u8;
-        asm!(
+        core::arch::asm!(
             concat!(".weak ", $name),
             concat!("mov {}, qword ptr [rip + ", $name, "@GOTPCREL]"),
             out(reg) address,
