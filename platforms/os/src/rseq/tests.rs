@@ -121,16 +121,65 @@ fn a_sequence_that_is_cut_off_begins_anew_and_commits_once() {
     assert_eq!(counts(cores), commits, "{attempts} attempts");
 }
 
+/// Has all threads read this number, as if the kernel had said it.
+fn pretend(cores: &RseqCores, number: &u32) {
+    let from_thread_pointer = core::ptr::from_ref(number).expose_provenance().wrapping_sub(this_thread()) as isize;
+    cores.number.store(from_thread_pointer, Ordering::Relaxed);
+}
+
 #[test]
 fn a_number_without_a_slot_is_refused() {
     let Some(cores) = opened() else { return };
     let area = cores.area().expect("open");
-    // As if the kernel had said a number that there is no slot for.
     // This one would become slot 0 if nobody looked.
     let elsewhere = std::boxed::Box::new(1u32 << (32 - size_of::<CoreSlot>().trailing_zeros()));
-    cores.number.store((&raw const *elsewhere).expose_provenance().wrapping_sub(this_thread()) as isize, Ordering::Relaxed);
+    pretend(cores, &elsewhere);
     // SAFETY: the geometry that `opened` used.
     unsafe { assert!(!cores.dawdle::<Server>(area, CLASS, 1, &AtomicUsize::new(0))) };
     assert!(cores.core() < cores.core_count());
-    drop(elsewhere);
+}
+
+#[test]
+fn pops_and_pushes_do_what_a_stack_does() {
+    const LIMIT: usize = 20;
+    let Some(cores) = opened() else { return };
+    let area = cores.area().expect("open");
+    let number = std::boxed::Box::new(0);
+    pretend(cores, &number);
+    // SAFETY: the geometry that `opened` used.
+    let magazine = unsafe { cores.slot(0).heap::<Server>() }.expect("opened").magazine(CLASS);
+    magazine.set_limit(LIMIT);
+    let (mut stack, mut random) = (std::vec::Vec::new(), 1u64);
+    for round in 1..20_000 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        // SAFETY: numbers that nobody takes for memory.
+        let block = |index: usize| unsafe { Block::from_address(NonZeroUsize::new(round * 64 + index).expect("not 0")) };
+        let mut blocks = Blocks::new();
+        let many = (random >> 32) as usize % 32;
+        (0..many).for_each(|index| blocks.add(block(index)));
+        // SAFETY: the geometry that `opened` used, and one of its classes.
+        unsafe {
+            match random >> 62 {
+                0 => assert_eq!(cores.pop::<Server>(area, CLASS).map(|block| block.address()), stack.pop()),
+                1 => {
+                    let pushed = cores.push::<Server>(area, CLASS, block(0)).is_ok();
+                    assert_eq!(pushed, stack.len() < LIMIT);
+                    stack.extend(pushed.then_some(round * 64));
+                }
+                2 => {
+                    let most = many + (random >> 40) as usize % 32;
+                    cores.pop_many::<Server>(CLASS, &mut blocks, most);
+                    let popped = stack.split_off(stack.len() - stack.len().min(most - many));
+                    assert_eq!(blocks.addresses()[many..], popped);
+                }
+                _ => {
+                    cores.push_many::<Server>(CLASS, &mut blocks);
+                    let left = many - many.min(LIMIT - stack.len());
+                    assert_eq!(blocks.addresses().len(), left);
+                    stack.extend((left..many).rev().map(|index| round * 64 + index));
+                }
+            }
+        }
+        assert!(magazine.addresses(false).eq(stack.iter().copied()));
+    }
 }
