@@ -1,6 +1,6 @@
 //! The sequences on AArch64.
 //!
-//! *Role*: the instructions of the pops and pushes of [`sequences`](super::sequences), and nothing else.
+//! *Role*: the instructions of [`sequences`](super::sequences), which says what is promised to them and what they return.
 
 use core::arch::asm;
 
@@ -26,6 +26,7 @@ macro_rules! sequence {
             ".quad 3f, 4f - 3f, 5f", // start, length, abort address
             ".popsection",
             ".pushsection .text.coreheap_rseq, \"ax\", @progbits",
+            ".balign 4",
             ".inst 0xd428bc00", // the signature that glibc registered: a `brk`
             "5:",
             "b 2f",

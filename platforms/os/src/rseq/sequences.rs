@@ -1,7 +1,10 @@
-//! Pops and pushes of [`RseqCores`], each a restartable sequence of [`instructions`].
+//! Pops and pushes of [`RseqCores`], each a restartable sequence.
 //!
-//! *Role*: what is the same on every processor: what a sequence is given, and what its result means. The module above explains the protocol
-//! and its invariants.
+//! *Role*: what is the same on every processor. The module above explains the protocol and its invariants.
+//!
+//! A processor's [`instructions`] are unsafe functions that are given the [`Place`] of a magazine and say what they did there, 0 for nothing:
+//! `pop` the block's address, `push` the new count, `pop_many` and `push_many` how many blocks they moved. `pop_many` has room for all that
+//! are wanted, from `to` on; `push_many` has all that are `inside`, up to `end`.
 
 use core::num::{NonZeroIsize, NonZeroUsize};
 use core::sync::atomic::Ordering;

@@ -1,6 +1,6 @@
 //! The sequences on x86-64.
 //!
-//! *Role*: the instructions of the pops and pushes of [`sequences`](super::sequences), and nothing else.
+//! *Role*: the instructions of [`sequences`](super::sequences), which says what is promised to them and what they return.
 
 use core::arch::asm;
 
