@@ -1,6 +1,7 @@
 //! [`RseqCores`]: a pop or push is a restartable sequence of a few instructions without any atomic operation.
 //!
-//! *Role*: what [`HostCores`](crate::HostCores) uses on x86-64 Linux with glibc 2.35 or later, if [`probe()`] finds what it takes.
+//! *Role*: what [`HostCores`](crate::HostCores) uses on x86-64 and AArch64 Linux with glibc 2.35 or later, if [`probe()`] finds what it
+//! takes. The instructions are in `rseq/x86_64.rs` and `rseq/aarch64.rs`.
 //!
 //! # The protocol
 //!
@@ -26,11 +27,13 @@
 //!   without a trace. A core heap that was out for `alone_on` is put back by [`core`](RseqCores::core) in the child.
 //! - Q6: no field of the area is ever written but `rseq_cs`, the one that the kernel gives to programs.
 //! - Q7: after a sequence `rseq_cs` is cleared, so a library with a copy of this code may be unloaded when no thread is inside.
+//! - Q8: plain loads and stores do, also where the processor reorders them. Between two threads that have one number after each other, and
+//!   on every core that `membarrier` reaches, the kernel has a full barrier; and what a sequence reads of a core heap depends on the
+//!   `open` pointer that it read, so it sees what was written before that was stored.
 //!
 //! *Limits*: a thread without a registered area of its own must not use the heap: one made by the raw `clone` system call, and the
 //! child of a `vfork` before `exec`, which shares its parent's. Single-stepping a debugger through a sequence restarts it for ever.
 
-use core::arch::asm;
 use core::num::NonZeroIsize;
 use core::sync::atomic::{AtomicIsize, AtomicU32, AtomicUsize, Ordering};
 
@@ -42,6 +45,18 @@ use crate::system::membarrier::RESTART;
 
 mod probe;
 mod sequences;
+
+cfg_if::cfg_if! {
+    if #[cfg(target_arch = "x86_64")] {
+        #[path = "rseq/x86_64.rs"]
+        mod instructions;
+    } else {
+        #[path = "rseq/aarch64.rs"]
+        mod instructions;
+    }
+}
+
+use probe::read;
 pub use probe::{Area, probe};
 
 /// How many slots there are: the most cores that the system may have.
@@ -136,16 +151,8 @@ impl RseqCores {
         if self.area().is_none() {
             return 0;
         }
-        let number: usize;
-        // SAFETY: a read of this thread's area.
-        unsafe {
-            asm!(
-                "mov {number:e}, dword ptr fs:[{at}]",
-                at = in(reg) self.number.load(Ordering::Relaxed),
-                number = out(reg) number,
-                options(nostack, preserves_flags, readonly)
-            )
-        };
+        // SAFETY: a field of this thread's area.
+        let number = unsafe { read(self.number.load(Ordering::Relaxed)) } as usize;
         if number < self.core_count() { number } else { 0 }
     }
 

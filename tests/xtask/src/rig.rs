@@ -19,8 +19,8 @@ pub enum Need {
     Target(&'static str, &'static str),
     /// A program, and the Debian package that has it: (program, package).
     Program(&'static str, &'static str),
-    /// A C library's header, and the Debian package that has it: (path in `/usr/include`, package).
-    Header(&'static str, &'static str),
+    /// A file that is not in the path, and the Debian package that has it: (file, package).
+    File(&'static str, &'static str),
     /// A program that cargo installs, named like its crate.
     Crate(&'static str),
     /// What this command makes, once for all runs.
@@ -53,7 +53,7 @@ impl Need {
             }
             Need::Program(name, _) | Need::Crate(name) => is_in_path(name),
             Need::Prepared(line) => output_of(line).is_some(),
-            Need::Header(path, _) => Path::new("/usr/include").join(path).is_file(),
+            Need::File(path, _) => Path::new(path).is_file(),
             Need::Host(os, arch) => (std::env::consts::OS, std::env::consts::ARCH) == (os, arch),
         };
         if is_met() {
@@ -63,14 +63,14 @@ impl Need {
             Need::Nightly => "rustup toolchain install nightly --profile minimal".into(),
             Need::Component(toolchain, name) => format!("rustup component add --toolchain {toolchain} {name}"),
             Need::Target(toolchain, triple) => format!("rustup target add --toolchain {toolchain} {triple}"),
-            Need::Program(_, package) | Need::Header(_, package) => {
+            Need::Program(_, package) | Need::File(_, package) => {
                 format!("apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=300 {package}")
             }
             Need::Crate(name) => format!("cargo install --locked {name}"),
             Need::Prepared(line) => line.into(),
             Need::Host(..) => return Err(Missing::NotHere(format!("only on {self}"))),
         };
-        let is_package = matches!(self, Need::Program(..) | Need::Header(..));
+        let is_package = matches!(self, Need::Program(..) | Need::File(..));
         if is_package && std::env::consts::OS != "linux" {
             return Err(Missing::NotHere(format!("{self} is missing, which is a Debian package to us")));
         }
@@ -100,7 +100,7 @@ impl fmt::Display for Need {
             Need::Nightly => write!(f, "nightly"),
             Need::Component(toolchain, name) => write!(f, "{name} ({toolchain})"),
             Need::Target(toolchain, triple) => write!(f, "{triple} ({toolchain})"),
-            Need::Program(name, _) | Need::Header(name, _) | Need::Crate(name) | Need::Prepared(name) => write!(f, "{name}"),
+            Need::Program(name, _) | Need::File(name, _) | Need::Crate(name) | Need::Prepared(name) => write!(f, "{name}"),
             Need::Host(os, arch) => write!(f, "{os} {arch}"),
         }
     }

@@ -2,15 +2,17 @@
 //!
 //! *Role*: asked once for each heap, at its first slow path. Allocates nothing.
 
-use core::arch::asm;
 #[cfg(not(target_feature = "crt-static"))]
 use core::ffi::CStr;
 #[cfg(not(target_feature = "crt-static"))]
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::CORES;
+#[cfg(target_feature = "crt-static")]
+use super::instructions::address_of_weak;
 use crate::system::errno::Errno;
 use crate::system::membarrier::RESTART;
+use crate::system::this_thread;
 
 /// Where threads find their areas.
 #[derive(Clone, Copy, Debug)]
@@ -83,11 +85,10 @@ impl Said {
 ///
 /// # Safety
 /// The field lies in the area.
-unsafe fn read(field: isize) -> i32 {
-    let value: i32;
-    // SAFETY: the caller's promise.
-    unsafe { asm!("mov {:e}, dword ptr fs:[{}]", out(reg) value, in(reg) field, options(nostack, preserves_flags, readonly)) };
-    value
+pub unsafe fn read(field: isize) -> i32 {
+    let field = core::ptr::with_exposed_provenance::<i32>(this_thread().wrapping_add_signed(field));
+    // SAFETY: the caller's promise. The kernel writes it whenever it runs, hence volatile.
+    unsafe { field.read_volatile() }
 }
 
 /// How many cores there can ever be, if there are slots for all of them.
@@ -103,19 +104,8 @@ cfg_if::cfg_if! {
     if #[cfg(target_feature = "crt-static")] {
         /// glibc's `__rseq_offset` and `__rseq_size`, if this glibc has them.
         fn symbols() -> Option<(*const u8, *const u8)> {
-            let (offset, size): (*const u8, *const u8);
-            // SAFETY: loads two addresses that the linker filled in, 0 where it found nothing.
-            unsafe {
-                asm!(
-                    ".weak __rseq_offset",
-                    ".weak __rseq_size",
-                    "mov {offset}, qword ptr [rip + __rseq_offset@GOTPCREL]",
-                    "mov {size}, qword ptr [rip + __rseq_size@GOTPCREL]",
-                    offset = out(reg) offset,
-                    size = out(reg) size,
-                    options(nostack, preserves_flags, readonly)
-                )
-            };
+            // SAFETY: loads two addresses that the linker filled in.
+            let (offset, size) = unsafe { (address_of_weak!("__rseq_offset"), address_of_weak!("__rseq_size")) };
             (!offset.is_null() && !size.is_null()).then_some((offset, size))
         }
     } else {

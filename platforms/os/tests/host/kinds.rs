@@ -7,7 +7,7 @@ use coreheap_os::coreheap::{CoreLocal, Geometry};
 use coreheap_os::{Coreheap, CoresKind, HostCores, HostGeometry};
 
 use crate::HEAP;
-use crate::support::{cases, expected_kind, portable_kind};
+use crate::support::{cases, expected_kind, portable_kind, times};
 use crate::system::{error, set_error};
 
 cases! {
@@ -119,7 +119,7 @@ cases! {
         DONE.store(true, Ordering::Relaxed);
         worker.join().expect("a worker");
         println!("alone {alone} times");
-        assert!(alone > 1000);
+        assert!(alone > times(1000));
     }
 
     fn the_last_error_is_kept() {

@@ -17,7 +17,7 @@ fn membarrier_commands() -> libc::c_long {
 
 /// Whether glibc registered this thread for restartable sequences.
 fn threads_are_registered() -> bool {
-    if !cfg!(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64")) {
+    if !cfg!(all(target_os = "linux", target_env = "gnu", any(target_arch = "x86_64", target_arch = "aarch64"))) {
         return false;
     }
     // SAFETY: a constant name; the variable is a `u32` where it exists.

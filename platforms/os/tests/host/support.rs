@@ -32,7 +32,8 @@ pub fn in_every_kind(path: &str, case: impl FnOnce()) {
     }
     // The first part of the path is the crate's, which test names go without.
     let (_, name) = path.split_once("::").expect("a test in a module");
-    for kind in ["offered", "portable", "marks"] {
+    let kinds: &[&str] = if are_sequences_certain() { &["offered"] } else { &["offered", "portable", "marks"] };
+    for &kind in kinds {
         let mut command = this_program();
         command.args(["--exact", name, "--nocapture"]).env(CASE, "1").stdin(Stdio::null());
         if kind != "offered" {
@@ -57,13 +58,14 @@ pub fn in_every_kind(path: &str, case: impl FnOnce()) {
 /// This program once more: in an emulator, if this is one's.
 fn this_program() -> Command {
     let path = std::env::current_exe().expect("the path of this test");
-    let Some(emulator) = emulator() else { return Command::new(path) };
+    let Some(emulator) = emulator().filter(|name| !name.is_empty()) else { return Command::new(path) };
     let mut command = Command::new(emulator);
     command.arg(path);
     command
 }
 
 /// The emulator that this runs in: who starts it says so, because a system cannot start a program for another processor by itself.
+/// Without a name it is that of a whole machine, on which programs are started as anywhere.
 fn emulator() -> Option<OsString> {
     std::env::var_os("COREHEAP_TEST_EMULATOR")
 }
@@ -75,14 +77,24 @@ pub fn rounds(full: usize) -> usize {
     full.div_ceil(checked * if emulator().is_some() { 20 } else { 1 })
 }
 
+/// How often something has to happen for a test to have seen it, where that takes a given time: less in emulators.
+pub fn times(full: usize) -> usize {
+    full / if emulator().is_some() { 25 } else { 1 }
+}
+
 /// What this process was told to use, or what the system offers.
 pub fn expected_kind() -> CoresKind {
     match std::env::var("COREHEAP_CORES").as_deref() {
         Ok("marks") => CoresKind::Marks,
         Ok("portable") => portable_kind(),
-        _ if system::has_sequences() => CoresKind::Rseq,
+        _ if system::has_sequences() || are_sequences_certain() => CoresKind::Rseq,
         _ => portable_kind(),
     }
+}
+
+/// Whether this machine was set up for restartable sequences, so that tests without them would be for nothing.
+fn are_sequences_certain() -> bool {
+    std::env::var_os("COREHEAP_TEST_SEQUENCES").is_some()
 }
 
 /// The best that the system offers without sequences.

@@ -2,7 +2,7 @@
 
 use super::Proof::{Tests, Words};
 use super::{STEP, Step, THUMB, THUMB_V6};
-use crate::rig::Need::{self, Component, Crate, Header, Nightly, Program, Target};
+use crate::rig::Need::{self, Component, Crate, File, Nightly, Program, Target};
 
 const RISCV32: &str = "riscv32imac-unknown-none-elf";
 const RISCV32_I: &str = "riscv32i-unknown-none-elf";
@@ -17,7 +17,7 @@ const NODE: Need = Program("node", "nodejs");
 const WORKERS: &[Need] =
     &[Nightly, Component("nightly", "rust-src"), Target("stable", WASM), NODE, Program("chromium", "chromium")];
 /// Debian's packages of QEMU; some images have a `qemu-utils` that is too new for them, which goes.
-const QEMU_ARM: &str = "qemu-system-arm qemu-utils-";
+pub const QEMU_ARM: &str = "qemu-system-arm qemu-utils-";
 const QEMU_MISC: &str = "qemu-system-misc opensbi qemu-utils-";
 const QEMU_X86: &str = "qemu-system-x86 qemu-utils-";
 /// What `cargo xtask bench bare` builds for, and runs in.
@@ -97,7 +97,7 @@ pub const STEPS: &[Step] = &[
             Nightly,
             Component("nightly", "rust-src"),
             Program("cc", "gcc libc6-dev"),
-            Header("mgba/core/core.h", "libmgba-dev"),
+            File("/usr/include/mgba/core/core.h", "libmgba-dev"),
         ],
         command: "cargo run --release --target-dir {target}/examples",
         folder: "examples/gba",

@@ -1,12 +1,13 @@
 //! What is checked for other hosts with Unix: run in QEMU, which plays the processor and leaves the rest to this machine's Linux, or
-//! compiled.
+//! compiled. Restartable sequences are an exception, because they take a Linux of the processor's own: see `tests/linux-aarch64/run.sh`.
 //!
 //! Left out in QEMU: `second_copy`, which builds a library for this machine; `an_idle_process_returns_its_memory`, which takes so long that
 //! the heap has given memory back by itself; and a limit on address space, which QEMU ignores. The core's own suites take too long.
 
 use super::Proof::Tests;
+use super::machines::QEMU_ARM;
 use super::{LINUX, STEP, Step};
-use crate::rig::Need::{self, Component, Nightly, Program, Target};
+use crate::rig::Need::{self, Component, File, Nightly, Program, Target};
 
 /// Debian's QEMU for single programs: `qemu-aarch64-static` and so on.
 const QEMU: &str = "qemu-user-static";
@@ -42,6 +43,28 @@ pub const STEPS: &[Step] = &[
             ("COREHEAP_TEST_EMULATOR", "qemu-aarch64-static"),
         ],
         command: "cargo test -p coreheap-os --lib --test conformance --test limits --test mmap --no-fail-fast --target aarch64-unknown-linux-musl -- --skip reserves_less_than_preferred_where_there_is_a_limit",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
+        name: "aarch64-rseq",
+        shows: "the hosted port's restartable sequences on AArch64 Linux with glibc, on a machine of four cores, in QEMU",
+        needs: &[
+            LINUX,
+            Target("stable", "aarch64-unknown-linux-gnu"),
+            Program("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
+            Program("qemu-system-aarch64", QEMU_ARM),
+            Program("cpio", "cpio"),
+            File(
+                "/usr/lib/debian-installer/images/12/arm64/text/debian-installer/arm64/linux",
+                "debian-installer-12-netboot-arm64",
+            ),
+        ],
+        env: &[
+            ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc"),
+            ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", "tests/linux-aarch64/run.sh"),
+        ],
+        command: "cargo test -p coreheap-os --lib --test host --no-fail-fast --target aarch64-unknown-linux-gnu -- --test-threads=2 rseq kinds exchange forks signals purges_while_others_work --skip a_thousand_threads",
         proof: Tests,
         ..STEP
     },
