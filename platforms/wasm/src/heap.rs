@@ -27,7 +27,8 @@ pub struct ModuleHeap<H> {
 impl<const READY: usize> ModuleHeap<DenseHeap<WholePages<Module>, Unshared, READY>> {
     /// An empty heap.
     pub const fn new() -> Self {
-        Self::growing_by(1)
+        // All zero, a static of it takes no bytes in the module.
+        Self::growing_by(0)
     }
 
     /// An empty heap whose memory grows by at least so many pages of 64 KiB at a time.

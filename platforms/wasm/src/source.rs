@@ -60,9 +60,12 @@ unsafe impl<M: LinearMemory> PageSource for GrowingMemory<M> {
     const GROWS: bool = true;
 
     fn reserve(&self, request: RegionRequest) -> Option<Region> {
-        if let Some(initial) = self.memory().initial(0) {
-            // SAFETY: nobody else's, and zero.
-            unsafe { self.spare.put(initial) };
+        if let Some(initial) = self.memory().initial(1) {
+            // SAFETY: nobody else's, and zero now.
+            unsafe {
+                initial.start.write_bytes(0, initial.size);
+                self.spare.put(initial);
+            }
         }
         let enough = self.spare.take(|piece| piece.size >= request.min_size);
         enough

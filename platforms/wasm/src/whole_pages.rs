@@ -26,7 +26,6 @@ impl<M: LinearMemory> WholePages<M> {
 
 // SAFETY: the memory gives each page once, and what is behind the program's own once. Its pages are one object.
 unsafe impl<M: LinearMemory> PageSource for WholePages<M> {
-    const FRESH_IS_ZERO: bool = true;
     const JOINS: bool = true;
 
     fn reserve(&self, request: RegionRequest) -> Option<Region> {

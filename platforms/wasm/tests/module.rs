@@ -62,6 +62,6 @@ fn a_small_heap_grows_by_as_much_as_it_is_told() {
 
 #[test]
 fn the_c_library_keeps_the_memory_that_the_program_was_started_with() {
-    assert!(Module.initial(0).is_none());
+    assert!(Module.initial(1).is_none());
     const { assert!(GrowingMemory::<Module>::FRESH_IS_ZERO) };
 }
