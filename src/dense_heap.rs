@@ -160,6 +160,15 @@ impl<S: PageSource, X: Exclusion, const READY: usize> DenseHeap<S, X, READY> {
         })
     }
 
+    /// Sends what is ready to the bins, then gives up what is on OS pages where nothing else than free memory lies, if the source can
+    /// [discard](PageSource::discard) it; returns how many bytes that were. Takes time in proportion to the number of blocks.
+    pub fn purge(&self) -> usize {
+        self.open(|mut heap| {
+            heap.flush();
+            if S::DISCARDS { heap.discard_free() } else { 0 }
+        })
+    }
+
     /// Panics if the heap's books are wrong: D1 to D4. For tests.
     pub fn assert_valid(&self) {
         self.open(|heap| heap.assert_valid());

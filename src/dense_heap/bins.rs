@@ -7,7 +7,7 @@
 
 use core::num::NonZeroUsize;
 
-use super::tag::{GRANULE, Words};
+use super::tag::{GRANULE, WORD, Words};
 use crate::page_source::PageSource;
 
 const COUNT: usize = u64::BITS as usize;
@@ -18,6 +18,8 @@ const CANDIDATES: usize = 4;
 /// Words of a free block: links to its neighbours in the list, or 0.
 pub const NEXT: usize = 1;
 const BEFORE: usize = 2;
+/// Bytes of a free block from its tag to behind its links.
+pub const LINKED: usize = 3 * WORD;
 
 /// The lists. All zero when new.
 pub struct Bins {

@@ -10,8 +10,9 @@
 
 use core::alloc::Layout;
 use core::num::NonZeroUsize;
+use core::ptr::NonNull;
 
-use super::bins::{Bins, NEXT};
+use super::bins::{Bins, LINKED, NEXT};
 use super::tag::{GRANULE, LEAST, Tag, WORD, Words, align_up, block_of, room_of};
 use crate::events::event;
 use crate::misuse::Misuse;
@@ -153,6 +154,24 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
             }
         }
         has_flushed
+    }
+
+    /// Has the source discard the OS pages on which nothing but free memory lies; returns how many bytes.
+    pub fn discard_free(&self) -> usize {
+        let unit = S::OS_PAGE_SIZE;
+        let mut bytes = 0;
+        for (block, tag) in self.regions().flat_map(|region| self.blocks(region)).filter(|(_, tag)| tag.is(Tag::FREE)) {
+            // Between the links and the size at the end.
+            let (first, end) = ((block + LINKED).div_ceil(unit), (block + tag.size() - WORD) / unit);
+            if first < end
+                && let Some(start) = NonNull::new(self.words.0.pointer_at(first * unit))
+            {
+                let size = (end - first) * unit;
+                // SAFETY: whole OS pages of a region, inside a free block (D2).
+                bytes += if unsafe { self.words.0.discard(start, size) } { size } else { 0 };
+            }
+        }
+        bytes
     }
 
     /// All regions.

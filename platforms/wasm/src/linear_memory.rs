@@ -1,5 +1,7 @@
 //! [`LinearMemory`]: memory that grows by pages of 64 KiB at its end; and `Module`, the memory of this program.
 
+use core::ptr::NonNull;
+
 use coreheap::Region;
 
 /// Bytes in a page of WebAssembly.
@@ -11,6 +13,9 @@ pub const PAGE_SIZE: usize = 64 * 1024;
 /// Pages that [`grow`](Self::grow) got are valid for reads and writes at [`page`](Self::page), hold zeros, and are nobody else's. So is what
 /// [`initial`](Self::initial) answers, but it may hold anything: a memory that is imported may have been used before.
 pub unsafe trait LinearMemory: Sync {
+    /// [`discard`](Self::discard) does something.
+    const DISCARDS: bool = false;
+
     /// Adds pages at the end; the number of the first of them, or `None` if there cannot be so many.
     fn grow(&self, pages: usize) -> Option<usize>;
 
@@ -25,6 +30,14 @@ pub unsafe trait LinearMemory: Sync {
     fn initial(&self, min_size: usize) -> Option<Region> {
         let _ = min_size;
         None
+    }
+
+    /// Gives up what is in whole pages, which stay usable, and hold anything then.
+    ///
+    /// # Safety
+    /// They came from here, and nobody uses what is in them.
+    unsafe fn discard(&self, start: NonNull<u8>, size: usize) {
+        let _ = (start, size);
     }
 }
 
