@@ -18,6 +18,7 @@
 
 use core::alloc::Layout;
 use core::cell::UnsafeCell;
+use core::ops::Range;
 use core::ptr::NonNull;
 
 use crate::exclusion::Exclusion;
@@ -31,6 +32,17 @@ mod tag;
 
 use open::{Open, State};
 use tag::{Tag, WORD, block_of};
+
+/// Whose a block of a [`DenseHeap`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockState {
+    /// The program's.
+    Used,
+    /// Nobody's: it was freed, and is ready for the next request of about its size.
+    Ready,
+    /// Nobody's: it can be cut, and joined with others.
+    Free,
+}
 
 /// A heap whose blocks lie side by side, with memory from `S`, for contexts that `X` keeps off each other: plain memory, which needs no commit.
 ///
@@ -167,6 +179,16 @@ impl<S: PageSource, X: Exclusion, const READY: usize> DenseHeap<S, X, READY> {
             heap.flush();
             if S::DISCARDS { heap.discard_free() } else { 0 }
         })
+    }
+
+    /// Shows every block to `see`, region by region, in the order of their addresses: for a picture of the heap. Changes nothing, and takes time in
+    /// proportion to their number. The heap is in use meanwhile: `see` cannot call it.
+    pub fn each_block(&self, mut see: impl FnMut(Range<usize>, BlockState)) {
+        self.open(|heap| {
+            for (block, tag) in heap.regions().flat_map(|region| heap.blocks(region)) {
+                see(block..block + tag.size(), tag.state());
+            }
+        });
     }
 
     /// Panics if the heap's books are wrong: D1 to D4. For tests.

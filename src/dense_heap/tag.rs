@@ -8,6 +8,7 @@
 //! - D2: a free block is marked so, holds its size in its last word, and the tag behind says that it follows a free block. No two neighbours
 //!   are free.
 
+use super::BlockState;
 use crate::page_source::PageSource;
 
 /// Bytes in a word.
@@ -57,6 +58,15 @@ impl Tag {
     #[inline(always)]
     pub fn is(self, mark: usize) -> bool {
         self.0 & mark != 0
+    }
+
+    /// Whose the block is.
+    pub fn state(self) -> BlockState {
+        match self.0 & (Self::FREE | Self::READY) {
+            Self::FREE => BlockState::Free,
+            Self::READY => BlockState::Ready,
+            _ => BlockState::Used,
+        }
     }
 }
 
