@@ -238,12 +238,15 @@ impl<G: Geometry> Arena<G> {
         }
     }
 
-    /// Makes the caller's large block `slice_count` slices long without moving it, if what follows it is free.
+    /// Makes the caller's large block `slice_count` slices long without moving it, if what follows it is free, or can be added to the region.
     pub fn resize_large<S: PageSource>(&self, source: &S, page: &Page<G>, slice_count: usize) -> bool {
         let Some(first) = self.slices.index_of(page.start()) else { return false };
         let (old_end, new_end) = (first + page.slice_count(), first + slice_count);
         if new_end > old_end {
-            if new_end > self.slices.count() || self.slices.claim_exactly(source, old_end..new_end).is_none() {
+            let missing = new_end.saturating_sub(self.slices.count());
+            let behind = new_end - missing - old_end;
+            let can_be = missing == 0 || self.slices.free().run_at(old_end, behind) == behind && self.grow(source, missing);
+            if !can_be || self.slices.claim_exactly(source, old_end..new_end).is_none() {
                 return false;
             }
             page.set_slice_count(slice_count);

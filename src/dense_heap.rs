@@ -18,6 +18,7 @@
 
 use core::alloc::Layout;
 use core::cell::UnsafeCell;
+use core::ops::Range;
 use core::ptr::NonNull;
 
 use crate::exclusion::Exclusion;
@@ -29,8 +30,19 @@ mod bins;
 mod open;
 mod tag;
 
-use open::{Open, Resized, State};
-use tag::{Tag, WORD};
+use open::{Open, State};
+use tag::{Tag, WORD, block_of};
+
+/// Whose a block of a [`DenseHeap`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockState {
+    /// The program's.
+    Used,
+    /// Nobody's: it was freed, and is ready for the next request of about its size.
+    Ready,
+    /// Nobody's: it can be cut, and joined with others.
+    Free,
+}
 
 /// A heap whose blocks lie side by side, with memory from `S`, for contexts that `X` keeps off each other: plain memory, which needs no commit.
 ///
@@ -60,8 +72,8 @@ impl<S: PageSource, X: Exclusion, const READY: usize> DenseHeap<S, X, READY> {
     /// Allocates `layout.size()` bytes at `layout.align()`; `None` when no free block is long enough and the source refuses. Size 0 is served like 1.
     #[inline]
     pub fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
-        let block = self.open(|mut heap| heap.allocate(layout))?;
-        NonNull::new(self.source.pointer_at(block.get()))
+        let room = self.open(|mut heap| heap.allocate(layout))?;
+        NonNull::new(self.source.pointer_at(room.get()))
     }
 
     /// Like [`allocate`](Self::allocate), all bytes zero.
@@ -108,13 +120,13 @@ impl<S: PageSource, X: Exclusion, const READY: usize> DenseHeap<S, X, READY> {
     /// # Safety
     /// As there.
     pub unsafe fn change_layout(&self, pointer: NonNull<u8>, layout: Layout, new_layout: Layout) -> Option<NonNull<u8>> {
-        let block = pointer.addr().get();
-        if block & (new_layout.align() - 1) == 0 {
-            match self.open(|mut heap| heap.resize(block, layout, new_layout)) {
-                Resized::InPlace => return NonNull::new(self.source.pointer_at(block)),
-                Resized::NoRoom => (),
-                Resized::Not(misuse) => {
-                    self.misuses.report(misuse, block);
+        let room = pointer.addr().get();
+        if room & (new_layout.align() - 1) == 0 {
+            match self.open(|mut heap| heap.resize(block_of(room), layout, new_layout)) {
+                Ok(true) => return NonNull::new(self.source.pointer_at(room)),
+                Ok(false) => (),
+                Err(misuse) => {
+                    self.misuses.report(misuse, room);
                     return None;
                 }
             }
@@ -133,12 +145,12 @@ impl<S: PageSource, X: Exclusion, const READY: usize> DenseHeap<S, X, READY> {
     /// # Safety
     /// As for [`deallocate`](Self::deallocate), but that the block may be used on.
     pub unsafe fn usable_size(&self, pointer: NonNull<u8>) -> usize {
-        self.open(|heap| heap.usable_size(pointer.addr().get()))
+        self.open(|heap| heap.usable_size(block_of(pointer.addr().get())))
     }
 
     /// Whether this is an address in the heap's memory.
     pub fn contains(&self, pointer: *const u8) -> bool {
-        self.open(|heap| heap.regions().any(|region| heap.span(region).contains(&pointer.addr())))
+        self.open(|heap| heap.regions().any(|region| region.contains(pointer.addr())))
     }
 
     /// How the heap is doing. What is ready goes back to the bins first. Takes time in proportion to the number of blocks.
@@ -160,6 +172,25 @@ impl<S: PageSource, X: Exclusion, const READY: usize> DenseHeap<S, X, READY> {
         })
     }
 
+    /// Sends what is ready to the bins, then gives up what is on OS pages where nothing else than free memory lies, if the source can
+    /// [discard](PageSource::discard) it; returns how many bytes that were. Takes time in proportion to the number of blocks.
+    pub fn purge(&self) -> usize {
+        self.open(|mut heap| {
+            heap.flush();
+            if S::DISCARDS { heap.discard_free() } else { 0 }
+        })
+    }
+
+    /// Shows every block to `see`, region by region, in the order of their addresses: for a picture of the heap. Changes nothing, and takes time in
+    /// proportion to their number. The heap is in use meanwhile: `see` cannot call it.
+    pub fn each_block(&self, mut see: impl FnMut(Range<usize>, BlockState)) {
+        self.open(|heap| {
+            for (block, tag) in heap.regions().flat_map(|region| heap.blocks(region)) {
+                see(block..block + tag.size(), tag.state());
+            }
+        });
+    }
+
     /// Panics if the heap's books are wrong: D1 to D4. For tests.
     pub fn assert_valid(&self) {
         self.open(|heap| heap.assert_valid());
@@ -171,9 +202,9 @@ impl<S: PageSource, X: Exclusion, const READY: usize> DenseHeap<S, X, READY> {
     }
 
     #[inline(always)]
-    fn free(&self, block: usize, layout: Option<Layout>) {
-        if let Err(misuse) = self.open(|mut heap| heap.free(block, layout)) {
-            self.misuses.report(misuse, block);
+    fn free(&self, room: usize, layout: Option<Layout>) {
+        if let Err(misuse) = self.open(|mut heap| heap.free(block_of(room), layout)) {
+            self.misuses.report(misuse, room);
         }
     }
 

@@ -62,8 +62,11 @@ macro_rules! implement_global_alloc {
 
             #[inline]
             unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-                // SAFETY: as in `dealloc`.
-                let moved = $no_unwind(|| unsafe { self.reallocate(NonNull::new_unchecked(pointer), layout, new_size) });
+                // SAFETY: as in `dealloc`; the caller promises that such a layout can be, too.
+                let moved = $no_unwind(|| unsafe {
+                    let new_layout = Layout::from_size_align_unchecked(new_size, layout.align());
+                    self.change_layout(NonNull::new_unchecked(pointer), layout, new_layout)
+                });
                 moved.map_or(null_mut(), NonNull::as_ptr)
             }
         }

@@ -185,7 +185,7 @@ cfg_if::cfg_if! {
         pub mod sources;
         mod stats;
 
-        pub use dense_heap::DenseHeap;
+        pub use dense_heap::{BlockState, DenseHeap};
         pub use exclusion::{Exclusion, OneContext, Unshared};
         pub use global::no_unwind;
         pub use heap::Heap;

@@ -61,8 +61,8 @@ pub unsafe trait PageSource: Sync {
     const JOINS: bool = false;
     /// [`remap`](Self::remap) can move contents without copying them, from this many bytes on (`usize::MAX`: it cannot).
     const REMAPS_FROM: usize = usize::MAX;
-    /// Ranges that are committed, decommitted, discarded or remapped, and the regions of a source that can do so, start and end at multiples of
-    /// this power of two (bytes).
+    /// Ranges that are committed, decommitted, discarded or remapped start and end at multiples of this power of two (bytes); so do the regions of
+    /// a source that can do more of it than discard.
     const OS_PAGE_SIZE: usize = 1;
 
     /// Hands out a region, or refuses.

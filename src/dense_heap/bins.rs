@@ -15,6 +15,12 @@ const COUNT: usize = u64::BITS as usize;
 /// So many blocks that may be too small are looked at before one is taken that is bigger for sure.
 const CANDIDATES: usize = 4;
 
+/// Words of a free block: links to its neighbours in the list, or 0.
+pub const NEXT: usize = 1;
+const BEFORE: usize = 2;
+/// Bytes of a free block from its tag to behind its links.
+pub const LINKED: usize = 3 * WORD;
+
 /// The lists. All zero when new.
 pub struct Bins {
     has_blocks: u64,
@@ -34,10 +40,11 @@ impl Bins {
         let mut candidates = if bigger != 0 { CANDIDATES } else { usize::MAX };
         let mut block = self.first[bin];
         while block != 0 && candidates != 0 {
-            if words.tag(block).size() >= size {
+            // Its marks do not count: sizes are multiples of more.
+            if words.tag(block).0 >= size {
                 return NonZeroUsize::new(block);
             }
-            block = words.read(block);
+            block = words.read(block, NEXT);
             candidates -= 1;
         }
         if bigger != 0 { NonZeroUsize::new(self.first[bigger.trailing_zeros() as usize]) } else { None }
@@ -47,10 +54,10 @@ impl Bins {
     pub fn insert<S: PageSource>(&mut self, words: Words<'_, S>, block: usize, size: usize) {
         let bin = bin_of(size);
         let next = self.first[bin];
-        words.write(block, next);
-        words.write(block + WORD, 0);
+        words.write(block, NEXT, next);
+        words.write(block, BEFORE, 0);
         if next != 0 {
-            words.write(next + WORD, block);
+            words.write(next, BEFORE, block);
         }
         self.first[bin] = block;
         self.has_blocks |= 1 << bin;
@@ -58,12 +65,12 @@ impl Bins {
 
     /// Takes a free block out.
     pub fn remove<S: PageSource>(&mut self, words: Words<'_, S>, block: usize, size: usize) {
-        let (next, before) = (words.read(block), words.read(block + WORD));
+        let (next, before) = (words.read(block, NEXT), words.read(block, BEFORE));
         if next != 0 {
-            words.write(next + WORD, before);
+            words.write(next, BEFORE, before);
         }
         if before != 0 {
-            words.write(before, next);
+            words.write(before, NEXT, next);
             return;
         }
         let bin = bin_of(size);
@@ -81,7 +88,7 @@ impl Bins {
             let mut before = 0;
             for block in self.blocks(words, bin).map(NonZeroUsize::get) {
                 assert_eq!(bin_of(words.tag(block).size()), bin, "D3: {block:#x} is in the wrong bin");
-                assert_eq!(words.read(block + WORD), before, "D3: the block before {block:#x}");
+                assert_eq!(words.read(block, BEFORE), before, "D3: the block before {block:#x}");
                 before = block;
                 count += 1;
             }
@@ -91,7 +98,7 @@ impl Bins {
 
     /// The blocks of one bin.
     fn blocks<S: PageSource>(&self, words: Words<'_, S>, bin: usize) -> impl Iterator<Item = NonZeroUsize> {
-        core::iter::successors(NonZeroUsize::new(self.first[bin]), move |block| NonZeroUsize::new(words.read(block.get())))
+        core::iter::successors(NonZeroUsize::new(self.first[bin]), move |block| NonZeroUsize::new(words.read(block.get(), NEXT)))
     }
 }
 

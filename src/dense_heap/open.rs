@@ -5,22 +5,22 @@
 //!
 //! *Invariants*, beside those of tags (D1, D2) and bins (D3)
 //! - D4: a block that is ready is marked so, and in the list of its class, once, and nothing else is. To its neighbours it is not free.
-//! - D5: a block that the program has is less than [`LEAST`] longer than its layout needs, or, where blocks are kept ready, than a quarter and that.
+//! - D5: a block that the program has is longer than its layout and a tag, by less than three granules; where blocks are kept ready, by less than a
+//!   quarter and that.
 
 use core::alloc::Layout;
 use core::num::NonZeroUsize;
-use core::ops::Range;
+use core::ptr::NonNull;
 
-use super::bins::Bins;
-use super::tag::{GRANULE, LEAST, Tag, WORD, Words, align_up};
+use super::bins::{Bins, LINKED, NEXT};
+use super::tag::{GRANULE, LEAST, Tag, WORD, Words, align_up, block_of, room_of};
 use crate::events::event;
 use crate::misuse::Misuse;
 use crate::page_source::{PageSource, RegionRequest};
 
 /// What is known without looking at the blocks.
 pub struct State<const READY: usize> {
-    /// Address of the newest region's head.
-    newest: usize,
+    newest: Span,
     bins: Bins,
     /// The first ready block of each class, or 0. Links lie in the blocks.
     ready: [usize; READY],
@@ -28,29 +28,32 @@ pub struct State<const READY: usize> {
 
 impl<const READY: usize> State<READY> {
     pub const fn new() -> Self {
-        State { newest: 0, bins: Bins::new(), ready: [0; READY] }
+        State { newest: Span { head: 0, end: 0 }, bins: Bins::new(), ready: [0; READY] }
     }
 }
 
-/// The first words of a region: its head.
-mod head {
-    use super::WORD;
-
-    /// Address of the older region's head, or 0.
-    pub const OLDER: usize = 0;
-    /// Where the last block ends.
-    pub const END: usize = WORD;
-    /// With the first block's tag.
-    pub const LEN: usize = 3 * WORD;
+/// A region. Its first words, the head, are the span of an older one.
+#[derive(Clone, Copy)]
+pub struct Span {
+    /// 0 if there is none.
+    head: usize,
+    /// Where the last block ends: the tag that is nobody's.
+    end: usize,
 }
 
-/// What came of resizing a block in place.
-pub enum Resized {
-    InPlace,
-    /// It is as it was.
-    NoRoom,
-    /// It is no block.
-    Not(Misuse),
+impl Span {
+    /// Words in a head, with the first block's tag.
+    const HEAD: usize = 3;
+
+    /// Where the first block is.
+    fn first_block(self) -> usize {
+        align_up(self.head + Self::HEAD * WORD, GRANULE) - WORD
+    }
+
+    /// Whether the address lies in the region.
+    pub fn contains(self, address: usize) -> bool {
+        (self.head..self.end).contains(&address)
+    }
 }
 
 /// The heap.
@@ -65,15 +68,15 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
         Open { words: Words(source), state }
     }
 
-    /// Allocates; returns the block's address.
+    /// Allocates; returns the address of a block's room.
     #[inline(always)]
     pub fn allocate(&mut self, layout: Layout) -> Option<NonZeroUsize> {
         let size = size_for(layout.size());
         let align = layout.align();
         if READY > 0 {
             let class = class_of(size);
-            if let Some(block) = self.take_ready(class, size, align).or_else(|| self.take_ready(class + 1, size, align)) {
-                return Some(block);
+            if let Some(room) = self.take_ready(class, size, align).or_else(|| self.take_ready(class + 1, size, align)) {
+                return Some(room);
             }
         }
         self.search(size, align)
@@ -82,14 +85,17 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
     #[inline(always)]
     fn take_ready(&mut self, class: usize, size: usize, align: usize) -> Option<NonZeroUsize> {
         let first = self.state.ready.get_mut(class)?;
-        let block = NonZeroUsize::new(*first)?;
-        let tag = self.words.tag(block.get());
-        if tag.size() < size || block.get() & (align - 1) != 0 {
+        let block = *first;
+        if block == 0 {
             return None;
         }
-        *first = self.words.read(block.get());
-        self.words.set_tag(block.get(), tag.0 & !Tag::READY);
-        Some(block)
+        let tag = self.words.tag(block);
+        if tag.size() < size || room_of(block) & (align - 1) != 0 {
+            return None;
+        }
+        *first = self.words.read(block, NEXT);
+        self.words.set_tag(block, tag.0 & !Tag::READY);
+        NonZeroUsize::new(room_of(block))
     }
 
     /// Gives a block back, of this layout, if that is known.
@@ -99,7 +105,7 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
         if READY > 0
             && let Some(first) = self.state.ready.get_mut(class_of(size))
         {
-            self.words.write(block, *first);
+            self.words.write(block, NEXT, *first);
             *first = block;
             self.words.set_tag(block, self.words.tag(block).0 | Tag::READY);
         } else {
@@ -108,33 +114,31 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
         Ok(())
     }
 
-    /// Changes a block's size in place.
-    pub fn resize(&mut self, block: usize, layout: Layout, new_layout: Layout) -> Resized {
-        let old = match self.check(block, Some(layout)) {
-            Ok(size) => size,
-            Err(misuse) => return Resized::Not(misuse),
-        };
+    /// Changes a block's size in place; false if there is no room.
+    pub fn resize(&mut self, block: usize, layout: Layout, new_layout: Layout) -> Result<bool, Misuse> {
+        let old = self.check(block, Some(layout))?;
         let new = size_for(new_layout.size());
-        let marks = self.words.tag(block).0 & Tag::AFTER_FREE;
-        if new > old {
-            let next = block + old;
-            let mut room = old + self.free_at(next);
-            let is_last = S::JOINS && self.words.tag(block + room).size() == 0;
-            if room < new && is_last && self.state.bins.find(self.words, new).is_none() {
-                self.add_memory(new - room);
-                room = old + self.free_at(next);
-            }
-            if room < new {
-                return Resized::NoRoom;
-            }
-            self.state.bins.remove(self.words, next, room - old);
-            self.cut(block, room, new, marks);
-        } else if old - new >= LEAST {
-            self.words.set_tag(block, new | marks);
-            self.words.set_tag(block + new, old - new);
-            self.release(block + new, old - new);
+        // Where blocks are kept ready, those of a class differ by as much anyway.
+        if READY > 0 && old.wrapping_sub(new) < LEAST {
+            return Ok(true);
         }
-        Resized::InPlace
+        let next = block + old;
+        let mut behind;
+        loop {
+            behind = self.free_at(next);
+            if old + behind >= new {
+                break;
+            }
+            let is_last = S::JOINS && next + behind == self.state.newest.end;
+            if !is_last || self.state.bins.find(self.words, new).is_some() || !self.add_memory(new - old - behind) {
+                return Ok(false);
+            }
+        }
+        if behind > 0 {
+            self.state.bins.remove(self.words, next, behind);
+        }
+        self.cut(block, old + behind, new, self.words.tag(block).0 & Tag::AFTER_FREE);
+        Ok(true)
     }
 
     /// How many bytes a block has room for.
@@ -142,44 +146,61 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
         self.words.tag(block).size() - WORD
     }
 
-    /// Sends everything that is ready to the bins.
-    pub fn flush(&mut self) {
+    /// Sends everything that is ready to the bins; false if nothing was.
+    pub fn flush(&mut self) -> bool {
+        let mut has_flushed = false;
         for class in 0..READY {
             while self.state.ready[class] != 0 {
                 let block = self.state.ready[class];
-                self.state.ready[class] = self.words.read(block);
+                self.state.ready[class] = self.words.read(block, NEXT);
                 self.release(block, self.words.tag(block).size());
+                has_flushed = true;
             }
         }
+        has_flushed
+    }
+
+    /// Has the source discard the OS pages on which nothing but free memory lies; returns how many bytes.
+    pub fn discard_free(&self) -> usize {
+        let unit = S::OS_PAGE_SIZE;
+        let mut bytes = 0;
+        for (block, tag) in self.regions().flat_map(|region| self.blocks(region)).filter(|(_, tag)| tag.is(Tag::FREE)) {
+            // Between the links and the size at the end.
+            let (first, end) = ((block + LINKED).div_ceil(unit), (block + tag.size() - WORD) / unit);
+            if first < end
+                && let Some(start) = NonNull::new(self.words.0.pointer_at(first * unit))
+            {
+                let size = (end - first) * unit;
+                // SAFETY: whole OS pages of a region, inside a free block (D2).
+                bytes += if unsafe { self.words.0.discard(start, size) } { size } else { 0 };
+            }
+        }
+        bytes
     }
 
     /// All regions.
-    pub fn regions(&self) -> impl Iterator<Item = usize> {
+    pub fn regions(&self) -> impl Iterator<Item = Span> {
         let words = self.words;
-        let some = |head: usize| (head != 0).then_some(head);
-        core::iter::successors(some(self.state.newest), move |head| some(words.read(head + head::OLDER)))
-    }
-
-    /// The addresses of a region.
-    pub fn span(&self, region: usize) -> Range<usize> {
-        region..self.words.read(region + head::END)
+        let older = move |head| Span { head: words.read(head, 0), end: words.read(head, 1) };
+        let some = |span: Span| (span.head != 0).then_some(span);
+        core::iter::successors(some(self.state.newest), move |span| some(older(span.head)))
     }
 
     /// All blocks of a region.
-    pub fn blocks(&self, region: usize) -> impl Iterator<Item = (usize, Tag)> {
+    pub fn blocks(&self, region: Span) -> impl Iterator<Item = (usize, Tag)> {
         let words = self.words;
         let some = move |block: usize| Some((block, words.tag(block))).filter(|(_, tag)| tag.size() != 0);
-        core::iter::successors(some(first_block(region)), move |(block, tag)| some(block + tag.size()))
+        core::iter::successors(some(region.first_block()), move |(block, tag)| some(block + tag.size()))
     }
 
     /// Panics if D1 to D4 are broken.
     pub fn assert_valid(&self) {
         let (mut free, mut ready) = (0, 0);
         for region in self.regions() {
-            let (mut end, mut is_after_free) = (first_block(region), false);
+            let (mut end, mut is_after_free) = (region.first_block(), false);
             for (block, tag) in self.blocks(region) {
                 assert!(
-                    block.is_multiple_of(GRANULE) && tag.size().is_multiple_of(GRANULE) && tag.size() >= LEAST,
+                    room_of(block).is_multiple_of(GRANULE) && tag.size().is_multiple_of(GRANULE) && tag.size() >= LEAST,
                     "D1: {block:#x}"
                 );
                 assert_eq!(tag.is(Tag::AFTER_FREE), is_after_free, "D2: what is before {block:#x}");
@@ -192,8 +213,8 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
                 ready += usize::from(tag.is(Tag::READY));
                 is_after_free = tag.is(Tag::FREE);
             }
-            assert_eq!(end, self.span(region).end, "D1: the end of the region at {region:#x}");
-            assert_eq!(self.words.tag(end).is(Tag::AFTER_FREE), is_after_free, "D2: the end of the region at {region:#x}");
+            assert_eq!(end, region.end, "D1: the end of the region at {:#x}", region.head);
+            assert_eq!(self.words.tag(end).is(Tag::AFTER_FREE), is_after_free, "D2: the end of the region at {:#x}", region.head);
         }
         assert_eq!(self.state.bins.assert_valid(self.words), free, "D3: blocks that are free, and in bins");
         for class in 0..READY {
@@ -202,7 +223,7 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
                 let tag = self.words.tag(block);
                 assert!(tag.is(Tag::READY) && !tag.is(Tag::FREE) && class_of(tag.size()) == class, "D4: {block:#x}");
                 ready -= 1;
-                block = self.words.read(block);
+                block = self.words.read(block, NEXT);
             }
         }
         assert_eq!(ready, 0, "D4: blocks that are marked as ready, and in lists");
@@ -218,51 +239,49 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
         if tag.is(Tag::FREE | Tag::READY) {
             return Err(Misuse::DoubleFree);
         }
-        let least = layout.map_or(tag.size(), |layout| size_for(layout.size()));
-        let allowed = LEAST + if READY > 0 { least / 4 } else { 0 };
+        // Not rounded: that takes code, and shows little more.
+        let least = layout.map_or(tag.size(), |layout| layout.size() + WORD);
+        let allowed = 3 * GRANULE + if READY > 0 { least / 4 } else { 0 };
         if tag.size().wrapping_sub(least) < allowed { Ok(tag.size()) } else { Err(Misuse::WrongLayout) }
     }
 
     /// Whether a block may start here.
     fn is_block(&self, address: usize) -> bool {
-        let has_blocks_at = |region| (first_block(region)..self.span(region).end).contains(&address);
-        address.is_multiple_of(GRANULE) && self.regions().any(has_blocks_at)
+        let is_behind_head = |region: Span| region.contains(address) && address >= region.first_block();
+        room_of(address).is_multiple_of(GRANULE) && self.regions().any(is_behind_head)
     }
 
     /// Takes a block from a bin, and sees to it that there is one.
     #[inline(never)]
     fn search(&mut self, size: usize, align: usize) -> Option<NonZeroUsize> {
-        // In front of an aligned block there is none, or one that is long enough.
-        let total = if align <= GRANULE { size } else { size.saturating_add(align + GRANULE) };
-        let found = self.state.bins.find(self.words, total).or_else(|| self.find_otherwise(total))?;
-        let found_size = self.words.tag(found.get()).size();
-        self.state.bins.remove(self.words, found.get(), found_size);
-        if align <= GRANULE {
-            self.cut(found.get(), found_size, size, 0);
-            return Some(found);
-        }
-        let mut front = found.get().wrapping_neg() & (align - 1);
+        // In front of an aligned block there is none, or one that is long enough. Sums of a layout do not overflow.
+        let total = if align <= GRANULE { size } else { size + align + GRANULE };
+        let found = loop {
+            match self.state.bins.find(self.words, total) {
+                Some(found) => break found.get(),
+                None if self.find_more(total) => (),
+                None => return None,
+            }
+        };
+        let found_size = self.words.tag(found).size();
+        self.state.bins.remove(self.words, found, found_size);
+        let mut front = room_of(found).wrapping_neg() & (align - 1);
         if front == GRANULE {
             front += align;
         }
-        self.cut(found.get() + front, found_size - front, size, 0);
+        let block = found + front;
+        self.cut(block, found_size - front, size, 0);
         if front > 0 {
-            self.put(found.get(), front);
+            self.put(found, front);
         }
-        found.checked_add(front)
+        NonZeroUsize::new(room_of(block))
     }
 
-    /// Finds a block after what is ready has gone to the bins, or the memory has grown.
+    /// Sends what is ready to the bins, or, if nothing was, gets memory; false if there is none.
     #[cold]
-    fn find_otherwise(&mut self, size: usize) -> Option<NonZeroUsize> {
+    fn find_more(&mut self, size: usize) -> bool {
         event!("short of memory: {=usize} bytes", size);
-        self.flush();
-        loop {
-            let found = self.state.bins.find(self.words, size);
-            if found.is_some() || !self.add_memory(size) {
-                return found;
-            }
-        }
+        self.flush() || self.add_memory(size)
     }
 
     /// Makes of `total` bytes a used block of `size`, and of the rest a free one, if that is long enough.
@@ -290,11 +309,10 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
     /// Frees a block, joined with its neighbours.
     #[inline(never)]
     fn release(&mut self, mut block: usize, mut size: usize) {
-        let tag = self.words.tag(block);
-        let behind = self.free_at(block + size);
-        if behind > 0 {
-            self.state.bins.remove(self.words, block + size, behind);
-            size += behind;
+        let (tag, behind) = (self.words.tag(block), self.words.tag(block + size));
+        if behind.is(Tag::FREE) {
+            self.state.bins.remove(self.words, block + size, behind.size());
+            size += behind.size();
         }
         if tag.is(Tag::AFTER_FREE) {
             let before = self.words.size_before(block);
@@ -309,27 +327,24 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
     #[cold]
     fn add_memory(&mut self, size: usize) -> bool {
         // Both ends may be cut to granules.
-        let min_size = size.saturating_add(head::LEN + 2 * GRANULE);
-        if min_size > isize::MAX as usize {
-            return false;
-        }
+        let min_size = size + Span::HEAD * WORD + 2 * GRANULE;
         let request = RegionRequest { min_size, preferred_size: min_size, preferred_align: GRANULE };
         let Some(region) = self.words.0.reserve(request) else { return false };
         event!("{=usize} bytes from the page source", region.size);
         let start = region.start.expose_provenance().get();
-        // The region may end where the address space does.
-        let end = start.saturating_add(region.size) & !(GRANULE - 1);
-        let newest = self.state.newest;
-        let (head, block) = if S::JOINS && newest != 0 && start == self.span(newest).end {
-            (newest, start)
-        } else {
+        // Behind a region that ends where the address space does is address 0.
+        let end = block_of(start.wrapping_add(region.size) & !(GRANULE - 1));
+        let older = self.state.newest;
+        self.state.newest.end = end;
+        let mut block = older.end;
+        if !S::JOINS || start != room_of(block) {
             let head = align_up(start, WORD);
-            self.words.write(head + head::OLDER, newest);
-            self.words.set_tag(first_block(head), 0);
-            self.state.newest = head;
-            (head, first_block(head))
-        };
-        self.words.write(head + head::END, end);
+            self.words.write(head, 0, older.head);
+            self.words.write(head, 1, older.end);
+            self.state.newest.head = head;
+            block = self.state.newest.first_block();
+            self.words.set_tag(block, 0);
+        }
         self.words.set_tag(end, 0);
         self.release(block, end - block);
         true
@@ -348,9 +363,4 @@ fn class_of(size: usize) -> usize {
     let granules = size / GRANULE;
     let shift = (granules | 8).ilog2() as usize - 3;
     8 * shift + (granules >> shift)
-}
-
-/// Where the first block of a region is.
-fn first_block(head: usize) -> usize {
-    align_up(head + head::LEN, GRANULE)
 }

@@ -1,26 +1,39 @@
-//! What the word before a block says of it: the boundary tags.
+//! What a block's first word says of it: the boundary tags.
 //!
 //! *Role*: reads and writes tags, and finds a block's neighbours by them.
 //!
 //! *Invariants*
-//! - D1: the blocks of a region lie side by side. Each starts at a multiple of [`GRANULE`], with its [`Tag`] in the word before; its size leads
-//!   to the next. Behind the last one is a tag of size 0, the region's end, which is nobody's block.
+//! - D1: the blocks of a region lie side by side. Each begins with its [`Tag`], a word before a multiple of [`GRANULE`], where its room is; its size
+//!   leads to the next. Behind the last one is a tag of size 0, the region's end, which is nobody's block.
 //! - D2: a free block is marked so, holds its size in its last word, and the tag behind says that it follows a free block. No two neighbours
 //!   are free.
 
+use super::BlockState;
 use crate::page_source::PageSource;
 
 /// Bytes in a word.
 pub const WORD: usize = size_of::<usize>();
-/// Addresses and sizes of blocks are multiples of this.
+/// Sizes of blocks, and addresses of their rooms, are multiples of this.
 pub const GRANULE: usize = 2 * WORD;
-/// The smallest block has room for two links and its size, while it is free, and for the tag of the next.
+/// The smallest block has room for its tag, two links and its size, while it is free.
 pub const LEAST: usize = 2 * GRANULE;
 
 /// The next multiple of a power of two.
 #[inline(always)]
 pub const fn align_up(value: usize, to: usize) -> usize {
     (value + (to - 1)) & !(to - 1)
+}
+
+/// Where the room of a block begins, behind its tag: the address that the program knows.
+#[inline(always)]
+pub const fn room_of(block: usize) -> usize {
+    block + WORD
+}
+
+/// The block whose room begins here, if one does.
+#[inline(always)]
+pub const fn block_of(room: usize) -> usize {
+    room.wrapping_sub(WORD)
 }
 
 /// Size and state of a block.
@@ -46,6 +59,15 @@ impl Tag {
     pub fn is(self, mark: usize) -> bool {
         self.0 & mark != 0
     }
+
+    /// Whose the block is.
+    pub fn state(self) -> BlockState {
+        match self.0 & (Self::FREE | Self::READY) {
+            Self::FREE => BlockState::Free,
+            Self::READY => BlockState::Ready,
+            _ => BlockState::Used,
+        }
+    }
 }
 
 /// The words of a heap's regions, by address.
@@ -63,38 +85,38 @@ impl<S> Clone for Words<'_, S> {
 impl<S> Copy for Words<'_, S> {}
 
 impl<S: PageSource> Words<'_, S> {
-    /// Reads a word.
+    /// Reads the word that lies `index` words behind an address.
     #[inline(always)]
-    pub fn read(self, address: usize) -> usize {
+    pub fn read(self, address: usize, index: usize) -> usize {
         // SAFETY: as said above.
-        unsafe { self.0.pointer_at(address).cast::<usize>().read() }
+        unsafe { self.0.pointer_at(address).cast::<usize>().add(index).read() }
     }
 
-    /// Writes a word.
+    /// Writes it.
     #[inline(always)]
-    pub fn write(self, address: usize, value: usize) {
+    pub fn write(self, address: usize, index: usize, value: usize) {
         // SAFETY: as said above.
-        unsafe { self.0.pointer_at(address).cast::<usize>().write(value) }
+        unsafe { self.0.pointer_at(address).cast::<usize>().add(index).write(value) }
     }
 
     /// A block's tag.
     #[inline(always)]
     pub fn tag(self, block: usize) -> Tag {
-        Tag(self.read(block - WORD))
+        Tag(self.read(block, 0))
     }
 
     /// Writes a block's tag.
     #[inline(always)]
     pub fn set_tag(self, block: usize, tag: usize) {
-        self.write(block - WORD, tag);
+        self.write(block, 0, tag);
     }
 
     /// Marks a block as free (D2). The block before it is not.
     pub fn set_free(self, block: usize, size: usize) {
         self.set_tag(block, size | Tag::FREE);
-        let next = block + size;
-        self.write(next - GRANULE, size);
-        self.set_tag(next, self.tag(next).0 | Tag::AFTER_FREE);
+        let last = block + size - WORD;
+        self.write(last, 0, size);
+        self.write(last, 1, self.read(last, 1) | Tag::AFTER_FREE);
     }
 
     /// Marks a block as used. `marks` says whether it follows a free block.
@@ -106,6 +128,6 @@ impl<S: PageSource> Words<'_, S> {
 
     /// The size of the free block that ends where this one starts, if its tag says that there is one.
     pub fn size_before(self, block: usize) -> usize {
-        self.read(block - GRANULE)
+        self.read(block - WORD, 0)
     }
 }

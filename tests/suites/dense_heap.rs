@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 
 use coreheap::atomic::{AtomicUsize, Ordering};
 use coreheap::sources::{FixedRegion, NoPages};
-use coreheap::{DenseHeap, Exclusion, OneContext, PageSource, Region, RegionRequest};
+use coreheap::{BlockState, DenseHeap, Exclusion, OneContext, PageSource, Region, RegionRequest};
 use coreheap_tests::actions::{Counts, Driver, Limits};
 use coreheap_tests::refusals::Call;
 use coreheap_tests::rng::Rng;
@@ -256,6 +256,26 @@ fn see_mistakes<const READY: usize>() {
     // SAFETY: a block of this heap.
     unsafe { heap.deallocate(behind, layout) };
     assert_eq!((heap.stats().misuses, heap.stats().used), (if cfg!(debug_assertions) { 4 } else { 2 }, 0));
+}
+
+#[test]
+fn every_block_is_shown() {
+    show_blocks::<0>(BlockState::Free);
+    show_blocks::<READY>(BlockState::Ready);
+}
+
+fn show_blocks<const READY: usize>(freed: BlockState) {
+    let mut memory = vec![0u64; 512];
+    let heap = over::<READY>(&mut memory);
+    let blocks = [40, 24, 100].map(|size| heap.allocate(layout(size, 8)).expect("room"));
+    // SAFETY: a block of this heap.
+    unsafe { heap.deallocate(blocks[1], layout(24, 8)) };
+    let mut seen = Vec::new();
+    heap.each_block(|block, state| seen.push((block, state)));
+    assert!(seen.iter().map(|(_, state)| *state).eq([BlockState::Used, freed, BlockState::Used, BlockState::Free]), "{seen:x?}");
+    assert!(seen.iter().zip(blocks).all(|((block, _), room)| block.start + WORD == room.addr().get()), "{seen:x?}");
+    assert!(seen.windows(2).all(|pair| pair[0].0.end == pair[1].0.start), "side by side: {seen:x?}");
+    assert_eq!(seen[3].0.end - seen[0].0.start, heap.stats().capacity);
 }
 
 #[test]

@@ -127,7 +127,7 @@ unsafe impl<S: PageSource, X: Exclusion, const READY: usize> Subject for DenseHe
     }
 
     fn purge(&self) -> usize {
-        0
+        DenseHeap::purge(self)
     }
 
     fn purge_aged(&self) -> usize {

@@ -2,9 +2,9 @@
 
 import { KINDS, NUMBERS_PER_RUN, describe, kindOf } from './kinds.js';
 
-// What a cell of the picture stands for: the slice of the heap's geometry, in bytes.
+// What a cell of the picture stands for, in bytes: a slice of the heap with pages, a piece of the other one.
 const SLICE = 2048;
-// How strong the colour of a page without a block is.
+// How strong the colour of a page, or piece, without a block is.
 const PALEST = 0.25;
 // How strong the veil over the run is that the reader points at.
 const POINTED = 0.45;
@@ -25,8 +25,9 @@ export class Picture {
     isDark.addEventListener('change', () => this.draw());
   }
 
-  // Shows what lies where now; returns bytes by kind.
-  show(numbers) {
+  // Shows what lies where now in a heap of this kind; returns bytes by kind of run.
+  show(numbers, heap) {
+    this.heap = heap;
     const totals = KINDS.map(() => 0);
     this.runs = [];
     let cells = 0;
@@ -121,7 +122,7 @@ export class Picture {
 
   describePointed() {
     const run = this.pointedRun();
-    return run ? describe(run) : '';
+    return run ? describe(run, this.heap) : '';
   }
 }
 

@@ -75,8 +75,8 @@ export class Side {
     const sum = (of) => heaps.reduce((total, answer) => total + of(answer), 0);
     this.memory.after = sum((answer) => answer.memory);
     this.memory.peak = Math.max(this.memory.peak, this.memory.after);
-    if (heaps[0].report) {
-      this.used.after = sum((answer) => answer.report.used);
+    if (heaps[0].runs) {
+      this.used.after = sum((answer) => answer.used);
       this.used.peak = Math.max(this.used.peak ?? 0, this.used.after);
     }
     return answers;

@@ -24,8 +24,16 @@ export class View {
   constructor() {
     this.isRunning = false;
     this.rows = ROWS.map(([name]) => addRow(name));
-    this.totals = KINDS.map(({ name, colour }) => addToLegend(name, colour));
+    this.totals = KINDS.map(addToLegend);
     this.picture = new Picture(find('picture'), (words) => (find('detail').textContent = words));
+    find('workers').addEventListener('change', () => this.isRunning || this.chooseHeap());
+    this.chooseHeap();
+  }
+
+  // Which heap so many workers have. The style sheet hides what is said of the other.
+  chooseHeap() {
+    this.heap = this.workers > 1 ? 'pages' : 'blocks';
+    document.body.dataset.heap = this.heap;
   }
 
   get megabytes() {
@@ -38,6 +46,7 @@ export class View {
 
   start() {
     this.isRunning = true;
+    this.chooseHeap();
     find('start').textContent = 'Stop';
     this.progress('The modules are loaded.', 0);
   }
@@ -56,7 +65,7 @@ export class View {
   // What a side's first worker sees in the heap, if it says it.
   look([{ runs }]) {
     if (!runs) return;
-    this.picture.show(runs).forEach((size, kind) => (this.totals[kind].textContent = bytes(size)));
+    this.picture.show(runs, this.heap).forEach((size, kind) => (this.totals[kind].textContent = bytes(size)));
   }
 
   // What is measured.
@@ -87,12 +96,13 @@ function addRow(name) {
   });
 }
 
-function addToLegend(name, colour) {
+function addToLegend({ name, colour, heap }) {
   const swatch = document.createElement('i');
   swatch.style.setProperty('--colour', Array.isArray(colour) ? `light-dark(${colour})` : colour);
   const output = document.createElement('output');
   const item = document.createElement('li');
   item.append(swatch, name, output);
+  if (heap) item.dataset.of = heap;
   find('legend').append(item);
   return output;
 }

@@ -1,5 +1,7 @@
 // A worker: an instance of a module, and an editor in it. It answers each message with one.
 
+import { NUMBERS_PER_RUN, TAKEN } from './kinds.js';
+
 // For the stacks of workers that share a memory, which wasm-bindgen takes from the heap: its own choice is 2 MiB.
 const STACK = 256 * 1024;
 
@@ -37,9 +39,13 @@ const answers = {
   },
 };
 
-// What is in the heap, if the allocator says it.
+// What is in the heap, if the allocator says it, and how many bytes are in use. A heap without pages is not asked for a report: it would join what is
+// ready for that.
 function heap() {
-  return module.heapRuns ? { report: module.heapReport(), runs: module.heapRuns() } : {};
+  if (module.heapRuns) return { runs: module.heapRuns(), used: module.heapReport().used };
+  if (!module.heapBlocks) return {};
+  const runs = module.heapBlocks();
+  return { runs, used: runs.reduce((used, number, at) => (at % NUMBERS_PER_RUN === TAKEN ? used + number : used), 0) };
 }
 
 onmessage = async ({ data }) => {

@@ -31,13 +31,12 @@ impl<M: LinearMemory> Growth<M> {
 
     /// Gets new pages of at least `min_size` bytes.
     pub fn get(&self, min_size: usize) -> Option<Region> {
-        let needed = min_size.div_ceil(PAGE_SIZE);
-        let wished = needed.max(self.least).max(self.memory.pages() / SHARE);
-        self.grow(wished).or_else(|| self.grow(needed))
-    }
-
-    fn grow(&self, pages: usize) -> Option<Region> {
-        let start = self.memory.page(self.memory.grow(pages)?);
-        Some(Region { start: NonNull::new(start)?, size: pages * PAGE_SIZE })
+        let needed = (min_size - 1) / PAGE_SIZE + 1;
+        let mut pages = needed.max(self.least).max(self.memory.pages() / SHARE);
+        let first = self.memory.grow(pages).or_else(|| {
+            pages = needed;
+            self.memory.grow(needed)
+        })?;
+        Some(Region { start: NonNull::new(self.memory.page(first))?, size: pages * PAGE_SIZE })
     }
 }

@@ -5,7 +5,7 @@ use core::fmt;
 
 use coreheap::{DenseHeap, Unshared};
 
-use crate::linear_memory::Module;
+use crate::linear_memory::{LinearMemory, Module};
 use crate::whole_pages::WholePages;
 
 /// Freed blocks are kept ready if they are shorter than 16 KiB.
@@ -14,10 +14,10 @@ const READY: usize = 72;
 
 /// The fast heap: blocks that are freed are ready for the next request of about their size.
 #[cfg(not(threads))]
-pub type Coreheap = ModuleHeap<DenseHeap<WholePages<Module>, Unshared, READY>>;
+pub type Coreheap<M = Module> = ModuleHeap<DenseHeap<WholePages<M>, Unshared, READY>>;
 
 /// The heap of little code, for modules that allocate little.
-pub type SmallCoreheap = ModuleHeap<DenseHeap<WholePages<Module>, Unshared>>;
+pub type SmallCoreheap<M = Module> = ModuleHeap<DenseHeap<WholePages<M>, Unshared>>;
 
 /// A heap over the module's own memory, made to be a static.
 pub struct ModuleHeap<H> {
@@ -27,15 +27,24 @@ pub struct ModuleHeap<H> {
 impl<const READY: usize> ModuleHeap<DenseHeap<WholePages<Module>, Unshared, READY>> {
     /// An empty heap.
     pub const fn new() -> Self {
-        Self::growing_by(1)
+        // All zero, a static of it takes no bytes in the module.
+        Self::growing_by(0)
     }
 
     /// An empty heap whose memory grows by at least so many pages of 64 KiB at a time.
     pub const fn growing_by(least_pages: usize) -> Self {
+        Self::over(Module, least_pages)
+    }
+}
+
+impl<M: LinearMemory, const READY: usize> ModuleHeap<DenseHeap<WholePages<M>, Unshared, READY>> {
+    /// An empty heap over the module's memory as `memory` sees it, which grows by at least so many pages at a time. For
+    /// [`Discarding`](crate::Discarding).
+    pub const fn over(memory: M, least_pages: usize) -> Self {
         const { assert!(!cfg!(threads), "this heap is for modules of one thread: with workers, use coreheap_wasm::Coreheap") };
         // SAFETY: a module without atomics has one thread, and nothing interrupts it.
         let unshared = unsafe { Unshared::new() };
-        ModuleHeap { heap: DenseHeap::new(WholePages::new(Module, least_pages), unshared) }
+        ModuleHeap { heap: DenseHeap::new(WholePages::new(memory, least_pages), unshared) }
     }
 }
 

@@ -1,12 +1,17 @@
 //! What JavaScript can see of a heap, in objects of its own: they take nothing from the heap that they describe, and can be posted from a
 //! worker to its page.
 
-use coreheap::{Content, CoreLocal, Geometry, Heap, PageSource, Run, SmallStats, Stats};
+use core::ops::Range;
+
+use coreheap::{BlockState, Content, CoreLocal, DenseHeap, Exclusion, Geometry, Heap, PageSource, Run, SmallStats, Stats};
 use js_sys::{Array, Float64Array, Object, Reflect};
 use wasm_bindgen::JsValue;
 
-/// Numbers for each run in what [`runs`] returns.
+/// Numbers for each run in what [`runs`] and [`blocks`] return.
 pub const NUMBERS_PER_RUN: u32 = 6;
+
+/// [`blocks`] says of so many bytes together what is in them.
+const PIECE: usize = 2048;
 
 /// A heap report as an object: the fields of [`Stats`], named as JavaScript does (`largestFreeRun`), all in bytes; `largeBlocks` and `largeBytes`
 /// in place of `large`; and `classes`, an array of objects with the fields of [`ClassStats`](coreheap::ClassStats).
@@ -70,6 +75,70 @@ fn numbers_of(run: Run) -> [usize; NUMBERS_PER_RUN as usize] {
             [start, size, block_size, blocks, taken, core.map_or(0, |core| core + 1)]
         }
         _ => [start, size, 0, 0, 0, 0],
+    }
+}
+
+/// What lies where in a heap without pages, piece by piece of 2 KiB, and in one piece where a block is longer. Six numbers as of [`runs`]. Start and
+/// size in bytes; what it is: 1 for free memory, 4 where nothing but blocks lie that are ready, else up to what power of two bytes most of what is used
+/// there is long; and in that case its size once more, and the bytes of it that are in use. The last is 0.
+pub fn blocks<S: PageSource, X: Exclusion, const READY: usize>(heap: &DenseHeap<S, X, READY>) -> Float64Array {
+    let numbers = Array::new();
+    let mut piece = Piece::at(0);
+    heap.each_block(|block, state| {
+        let mut start = block.start;
+        while start < block.end {
+            if start != piece.end || start.is_multiple_of(PIECE) {
+                piece.finish(&numbers);
+                piece = Piece::at(start);
+            }
+            let whole = block.end / PIECE * PIECE;
+            piece.end =
+                if start.is_multiple_of(PIECE) && start < whole { whole } else { block.end.min((start / PIECE + 1) * PIECE) };
+            piece.add(start..piece.end, state, block.len());
+            start = piece.end;
+        }
+    });
+    piece.finish(&numbers);
+    Float64Array::new(&numbers)
+}
+
+/// Memory that is one strip of a picture, and how many of its bytes are what.
+struct Piece {
+    start: usize,
+    end: usize,
+    ready: usize,
+    /// In use, by the logarithm of the block's size.
+    used: [usize; usize::BITS as usize],
+}
+
+impl Piece {
+    fn at(start: usize) -> Self {
+        Piece { start, end: start, ready: 0, used: [0; usize::BITS as usize] }
+    }
+
+    fn add(&mut self, part: Range<usize>, state: BlockState, block_size: usize) {
+        match state {
+            BlockState::Used => self.used[block_size.next_power_of_two().ilog2() as usize] += part.len(),
+            BlockState::Ready => self.ready += part.len(),
+            BlockState::Free => (),
+        }
+    }
+
+    fn finish(&self, numbers: &Array) {
+        let size = self.end - self.start;
+        if size == 0 {
+            return;
+        }
+        let used: usize = self.used.iter().sum();
+        let most = (0..self.used.len()).max_by_key(|&log| self.used[log]).unwrap_or(0);
+        let [code, blocks] = match (used, self.ready) {
+            (0, 0) => [1, 0],
+            (0, _) => [4, 0],
+            _ => [1 << most, size],
+        };
+        [self.start, size, code, blocks, used, 0].iter().for_each(|&number| {
+            numbers.push(&JsValue::from_f64(number as f64));
+        });
     }
 }
 

@@ -11,6 +11,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `linear_memory.rs` | what a module's memory can do: [`LinearMemory`], and `Module`, the one that this program runs in |
+//! | `discarding.rs` | [`Discarding`]: a memory with a function that gives up pages |
 //! | `spare.rs` | memory that was got and is not yet a heap's |
 //! | `growth.rs` | by how much it grows |
 //! | `source.rs` | [`GrowingMemory`], the page source over both, for a [`Heap`](coreheap::Heap) |
@@ -35,6 +36,7 @@ compile_error!(
 
 pub use coreheap;
 
+mod discarding;
 mod geometry;
 mod growth;
 mod linear_memory;
@@ -60,6 +62,7 @@ cfg_if::cfg_if! {
 #[cfg(all(target_family = "wasm", feature = "wasm-bindgen"))]
 pub mod js;
 
+pub use discarding::Discarding;
 pub use geometry::ModuleGeometry;
 pub use linear_memory::{LinearMemory, PAGE_SIZE};
 pub use source::GrowingMemory;

@@ -1,5 +1,7 @@
 //! [`LinearMemory`]: memory that grows by pages of 64 KiB at its end; and `Module`, the memory of this program.
 
+use core::ptr::NonNull;
+
 use coreheap::Region;
 
 /// Bytes in a page of WebAssembly.
@@ -9,8 +11,11 @@ pub const PAGE_SIZE: usize = 64 * 1024;
 ///
 /// # Safety
 /// Pages that [`grow`](Self::grow) got are valid for reads and writes at [`page`](Self::page), hold zeros, and are nobody else's. So is what
-/// [`initial`](Self::initial) answers.
+/// [`initial`](Self::initial) answers, but it may hold anything: a memory that is imported may have been used before.
 pub unsafe trait LinearMemory: Sync {
+    /// [`discard`](Self::discard) does something.
+    const DISCARDS: bool = false;
+
     /// Adds pages at the end; the number of the first of them, or `None` if there cannot be so many.
     fn grow(&self, pages: usize) -> Option<usize>;
 
@@ -21,10 +26,18 @@ pub unsafe trait LinearMemory: Sync {
     fn page(&self, index: usize) -> *mut u8;
 
     /// What the program does not use of the memory that it was started with, at a multiple of 16 bytes: once, to the first who asks for no more than
-    /// that.
+    /// that, and not for nothing.
     fn initial(&self, min_size: usize) -> Option<Region> {
         let _ = min_size;
         None
+    }
+
+    /// Gives up what is in whole pages, which stay usable, and hold anything then.
+    ///
+    /// # Safety
+    /// They came from here, and nobody uses what is in them.
+    unsafe fn discard(&self, start: NonNull<u8>, size: usize) {
+        let _ = (start, size);
     }
 }
 
@@ -89,13 +102,10 @@ mod initial {
         // More than a page may be the standard library's: its own allocator, which it uses whatever the global one is, takes all of it if that is
         // enough for its first request, of a page or more.
         let most = if cfg!(target_os = "unknown") { PAGE_SIZE - 1 } else { isize::MAX as usize };
-        if size == 0 || size < min_size || size > most || IS_TAKEN.swap(true, Ordering::Relaxed) {
+        if size < min_size || size > most || IS_TAKEN.swap(true, Ordering::Relaxed) {
             return None;
         }
         let start = NonNull::new(with_exposed_provenance_mut::<u8>(start))?;
-        // A memory that is imported may have been used before.
-        // SAFETY: the linker leaves these bytes to the heap, of which there is one: they go out once.
-        unsafe { start.write_bytes(0, size) };
         Some(Region { start, size })
     }
 }

@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 use coreheap::{PageSource, Region, RegionRequest};
 
 use crate::growth::Growth;
-use crate::linear_memory::LinearMemory;
+use crate::linear_memory::{LinearMemory, PAGE_SIZE};
 use crate::spare::{ALIGN, Spare};
 
 /// A memory that grows while a heap needs more, and cannot shrink. What the last region has no use for waits for the next request.
@@ -58,16 +58,32 @@ fn end_of(region: Region) -> *mut u8 {
 unsafe impl<M: LinearMemory> PageSource for GrowingMemory<M> {
     const FRESH_IS_ZERO: bool = true;
     const GROWS: bool = true;
+    const DECOMMITS: bool = M::DISCARDS;
 
     fn reserve(&self, request: RegionRequest) -> Option<Region> {
-        if let Some(initial) = self.memory().initial(0) {
-            // SAFETY: nobody else's, and zero.
-            unsafe { self.spare.put(initial) };
+        if let Some(initial) = self.memory().initial(1) {
+            // SAFETY: nobody else's, and zero now.
+            unsafe {
+                initial.start.write_bytes(0, initial.size);
+                self.spare.put(initial);
+            }
         }
         let enough = self.spare.take(|piece| piece.size >= request.min_size);
         enough
             .or_else(|| self.extend(self.spare.take(|piece| self.is_last(piece))?, request.min_size))
             .or_else(|| self.growth.get(request.min_size))
+    }
+
+    /// Needs no [`commit`](PageSource::commit) after that. What lies on the same page as something else stays as it is: pages are too big for a heap
+    /// to deal in whole ones.
+    unsafe fn decommit(&self, start: NonNull<u8>, size: usize) -> bool {
+        let address = start.addr().get();
+        let (first, end) = (address.next_multiple_of(PAGE_SIZE), (address + size) / PAGE_SIZE * PAGE_SIZE);
+        if first < end {
+            // SAFETY: the caller's promise, for whole pages of it.
+            unsafe { self.memory().discard(start.add(first - address), end - first) };
+        }
+        M::DISCARDS
     }
 
     unsafe fn grow(&self, region: Region, min_size: usize, preferred_size: usize) -> usize {

@@ -13,11 +13,11 @@ use coreheap::{Beside, ContextNumber, Heap};
 
 use crate::geometry::ModuleGeometry;
 use crate::heap::ModuleHeap;
-use crate::linear_memory::Module;
+use crate::linear_memory::{LinearMemory, Module};
 use crate::source::GrowingMemory;
 
 /// The heap for workers on one shared memory: magazines for each, pages, large blocks.
-pub type Coreheap = ModuleHeap<Heap<GrowingMemory<Module>, WorkerCores, ModuleGeometry>>;
+pub type Coreheap<M = Module> = ModuleHeap<Heap<GrowingMemory<M>, WorkerCores, ModuleGeometry>>;
 
 /// At most so many core heaps: more than most machines have cores. Those workers share one that are never at work together.
 pub type WorkerCores = Beside<Worker, 32>;
@@ -30,7 +30,15 @@ impl Coreheap {
 
     /// An empty heap whose memory grows by at least so many pages of 64 KiB at a time.
     pub const fn growing_by(least_pages: usize) -> Self {
-        ModuleHeap { heap: Heap::new(GrowingMemory::new(Module, least_pages), Beside::new()) }
+        Self::over(Module, least_pages)
+    }
+}
+
+impl<M: LinearMemory> Coreheap<M> {
+    /// An empty heap over the module's memory as `memory` sees it, which grows by at least so many pages at a time. For
+    /// [`Discarding`](crate::Discarding).
+    pub const fn over(memory: M, least_pages: usize) -> Self {
+        ModuleHeap { heap: Heap::new(GrowingMemory::new(memory, least_pages), Beside::new()) }
     }
 }
 

@@ -5,10 +5,15 @@
 
 use std::arch::wasm32::{memory_grow, memory_size};
 
-use coreheap_wasm::{Coreheap, PAGE_SIZE};
+use coreheap_wasm::{Coreheap, Discarding, Module, PAGE_SIZE};
 
 #[global_allocator]
-static HEAP: Coreheap = Coreheap::new();
+static HEAP: Coreheap<Discarding<Module>> = Coreheap::over(Discarding::new(Module, discard), 1);
+
+/// Does not even look: `purge` says how much it was.
+fn discard(start: *mut u8, size: usize) {
+    assert!(!start.is_null() && size < 20 * PAGE_SIZE);
+}
 
 /// In pages.
 const END: usize = 1 << 16;
@@ -38,6 +43,7 @@ fn a_program_goes_on_when_its_memory_is_used_up() {
         }
     }
     HEAP.heap().assert_valid();
+    assert!(HEAP.heap().purge() > 10 * PAGE_SIZE, "all but the last page, and those that the test is in");
     let words: Vec<String> = (0..1000).map(|number| format!("number {number}")).collect();
     assert_eq!(words.concat().len(), 9890);
 }

@@ -208,6 +208,34 @@ fn a_heap_uses_all_of_its_memory() {
 }
 
 #[test]
+fn a_large_block_at_the_end_grows_with_the_memory() {
+    let heap: Heap<_, SingleCore, ModuleGeometry> = Heap::new(GrowingMemory::new(Simulated::new(200), 1), single_core());
+    let first = Layout::new::<[u8; 5 * PAGE_SIZE]>();
+    let block = heap.allocate(first).expect("room");
+    let end = block.addr().get() + first.size();
+    // SAFETY: a block of this heap, of this size.
+    let longer = unsafe { heap.reallocate(block, first, 9 * PAGE_SIZE) };
+    assert_eq!(longer, Some(block), "nothing is behind it");
+    let pages_before = heap.source().memory().pages();
+    let other = heap.allocate(first).expect("room");
+    assert!(other.addr().get() > end);
+    // SAFETY: as above.
+    unsafe {
+        let moved = heap.reallocate(block, Layout::new::<[u8; 9 * PAGE_SIZE]>(), 12 * PAGE_SIZE).expect("room");
+        assert_ne!(moved, block, "another block is behind it");
+        assert!(
+            heap.reallocate(moved, Layout::new::<[u8; 12 * PAGE_SIZE]>(), 300 * PAGE_SIZE).is_none(),
+            "there are not so many"
+        );
+        heap.deallocate(moved, Layout::new::<[u8; 12 * PAGE_SIZE]>());
+        heap.deallocate(other, first);
+    }
+    assert!(pages_before <= 12, "as many as it needs: {pages_before}");
+    heap.assert_valid();
+    assert_eq!(heap.stats().used, 0);
+}
+
+#[test]
 fn what_was_there_is_used_first_and_grows_in_place() {
     let source = GrowingMemory::new(Simulated::new(100).leaving(20_000), 1);
     let first = source.reserve(request(19_000)).expect("room");

@@ -13,7 +13,19 @@ const hasThreads = WebAssembly.Module.imports(program).some(({ kind }) => kind =
 const wasi = new WASI({ version: 'preview1', args, env: process.env, returnOnExit: !hasThreads });
 
 if (hasThreads) runThread();
-else process.exit(wasi.start(new WebAssembly.Instance(program, wasi.getImportObject())));
+else process.exit(runAlone());
+
+// A program of one thread, which may ask for pages to be discarded: they are written over and counted.
+function runAlone() {
+  let discarded = 0;
+  const discard = (start, size) => {
+    new Uint8Array(instance.exports.memory.buffer, start >>> 0, size).fill(0xdd);
+    discarded += size;
+  };
+  const imports = { ...wasi.getImportObject(), env: { discard, discarded: () => discarded } };
+  const instance = new WebAssembly.Instance(program, imports);
+  return wasi.start(instance);
+}
 
 // The first thread, or one that a thread started: an instance of its own on the memory that they share.
 function runThread() {

@@ -1,40 +1,30 @@
 //! The heap, and what JavaScript can see of it.
 
-use coreheap_wasm::coreheap::Heap;
-use coreheap_wasm::{GrowingMemory, Module, ModuleGeometry, js};
-use js_sys::{Float64Array, Object};
+use coreheap_wasm::{Coreheap, js};
+use js_sys::Float64Array;
 use wasm_bindgen::prelude::wasm_bindgen;
+
+#[global_allocator]
+static HEAP: Coreheap = Coreheap::new();
 
 cfg_if::cfg_if! {
     if #[cfg(target_feature = "atomics")] {
-        use coreheap_wasm::WorkerCores as Cores;
+        /// The heap report.
+        #[wasm_bindgen(js_name = heapReport)]
+        pub fn heap_report() -> js_sys::Object {
+            js::report(&HEAP.heap().stats())
+        }
 
-        // What `coreheap_wasm::Coreheap` is for workers.
-        const fn cores() -> Cores {
-            Cores::new()
+        /// What lies where in the heap: its pages.
+        #[wasm_bindgen(js_name = heapRuns)]
+        pub fn heap_runs() -> Float64Array {
+            js::runs(HEAP.heap())
         }
     } else {
-        use coreheap_wasm::coreheap::SingleCore as Cores;
-
-        // The same for one thread; `coreheap_wasm::Coreheap` is of another kind there, without pages that could be drawn.
-        const fn cores() -> Cores {
-            // SAFETY: a module without atomics has one thread, and nothing interrupts it.
-            unsafe { Cores::new() }
+        /// What lies where in the heap: its blocks.
+        #[wasm_bindgen(js_name = heapBlocks)]
+        pub fn heap_blocks() -> Float64Array {
+            js::blocks(HEAP.heap())
         }
     }
-}
-
-#[global_allocator]
-static HEAP: Heap<GrowingMemory<Module>, Cores, ModuleGeometry> = Heap::new(GrowingMemory::new(Module, 1), cores());
-
-/// The heap report.
-#[wasm_bindgen(js_name = heapReport)]
-pub fn heap_report() -> Object {
-    js::report(&HEAP.stats())
-}
-
-/// What lies where in the heap.
-#[wasm_bindgen(js_name = heapRuns)]
-pub fn heap_runs() -> Float64Array {
-    js::runs(&HEAP)
 }

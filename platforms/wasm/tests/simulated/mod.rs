@@ -11,6 +11,9 @@ use coreheap_wasm::{LinearMemory, PAGE_SIZE};
 /// What strangers write into their pages.
 const STRANGE: u8 = 0xee;
 
+/// What was once written where the program uses nothing now.
+const USED: u8 = 0x5a;
+
 pub struct Simulated {
     start: *mut u8,
     maximum: usize,
@@ -102,10 +105,14 @@ unsafe impl LinearMemory for Simulated {
     }
 
     fn initial(&self, min_size: usize) -> Option<Region> {
-        let is_there = self.unused > 0 && self.unused >= min_size && !self.is_unused_taken.swap(true, Ordering::Relaxed);
+        let is_there = self.unused >= min_size && !self.is_unused_taken.swap(true, Ordering::Relaxed);
         // SAFETY: inside the first page.
-        let start = unsafe { self.start.add(PAGE_SIZE - self.unused) };
-        is_there.then_some(Region { start: NonNull::new(start)?, size: self.unused })
+        let start = unsafe { NonNull::new(self.start.add(PAGE_SIZE - self.unused))? };
+        is_there.then(|| {
+            // SAFETY: so many bytes are there, and nobody has them yet.
+            unsafe { start.write_bytes(USED, self.unused) };
+            Region { start, size: self.unused }
+        })
     }
 }
 
