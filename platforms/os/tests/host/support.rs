@@ -77,9 +77,9 @@ pub fn rounds(full: usize) -> usize {
     full.div_ceil(checked * if emulator().is_some() { 20 } else { 1 })
 }
 
-/// How often something has to happen for a test to have seen it, where that takes a given time: less in emulators.
+/// How often something has to happen for a test to have seen it in a given time: less in emulators.
 pub fn times(full: usize) -> usize {
-    full / if emulator().is_some() { 25 } else { 1 }
+    full.div_ceil(if emulator().is_some() { 100 } else { 1 })
 }
 
 /// What this process was told to use, or what the system offers.
