@@ -155,7 +155,7 @@ fn pops_and_pushes_do_what_a_stack_does() {
     let number = std::boxed::Box::new(0);
     pretend(cores, &number);
     // SAFETY: the geometry that `opened` used.
-    let magazine = unsafe { cores.slot(0).heap::<Server>() }.expect("opened").magazine(CLASS);
+    let magazine = unsafe { cores.slot(0).heap::<Server>().expect("opened").magazine(CLASS) };
     magazine.set_limit(LIMIT);
     let (mut stack, mut random) = (std::vec::Vec::new(), 1u64);
     for round in 1..20_000 {
