@@ -95,6 +95,11 @@ pub fn in_child(work: impl FnOnce() -> bool) -> bool {
     }
 }
 
+/// Whether this runs in an emulator: who starts it says so.
+pub fn is_emulated() -> bool {
+    std::env::var_os("COREHEAP_TEST_EMULATOR").is_some()
+}
+
 /// Says that a test cannot show here what it is for.
 pub fn skip(why: &str) {
     println!("skipped: {why}");

@@ -170,7 +170,7 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         name: "loom",
-        shows: "every interleaving of small models",
+        shows: "every interleaving of models",
         env: &[("RUSTFLAGS", "--cfg loom")],
         command: "cargo test -p coreheap --lib --release --target-dir {target}/loom model",
         proof: Tests,
@@ -197,6 +197,20 @@ pub const STEPS: &[Step] = &[
         command: "cargo +nightly miri test -p coreheap -p coreheap-tests --lib --test conformance --test dense_heap --test random_actions --test small_heap --test threads --no-fail-fast",
         proof: Tests,
         beside: true,
+        ..STEP
+    },
+    Step {
+        name: "miri-seeds",
+        shows: "Miri: 16 orders of each model, with weak memory, big endian and on 32 bits",
+        needs: &[
+            Nightly,
+            Component("nightly", "rust-src"),
+            Component("nightly", "miri"),
+            Prepared("cargo +nightly miri setup --target s390x-unknown-linux-gnu --target i686-unknown-linux-gnu"),
+        ],
+        env: &[("MIRIFLAGS", "-Zmiri-strict-provenance -Zmiri-many-seeds=0..16"), NO_BACKTRACE],
+        command: "cargo +nightly miri test -p coreheap --lib --target s390x-unknown-linux-gnu --target i686-unknown-linux-gnu model::",
+        proof: Tests,
         ..STEP
     },
     Step {
