@@ -29,7 +29,7 @@ pub struct Step {
     pub folder: &'static str,
     /// What shows that it did what it is for.
     pub proof: Proof,
-    /// Whether it runs at the same time as the step before: both keep one processor busy for minutes, and need the same.
+    /// Whether it runs at the same time as the step before: each leaves a processor idle for a good part of its time.
     pub beside: bool,
 }
 

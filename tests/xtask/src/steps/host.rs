@@ -166,6 +166,7 @@ pub const STEPS: &[Step] = &[
         env: &[("GLIBC_TUNABLES", "glibc.pthread.rseq=0")],
         command: "cargo test -p coreheap-os --no-fail-fast",
         proof: Tests,
+        beside: true,
         ..STEP
     },
     Step {
