@@ -137,6 +137,8 @@
 
 #![no_std]
 #![cfg_attr(feature = "allocator_api", feature(allocator_api))]
+// Models use a part of each file.
+#![cfg_attr(loom, allow(dead_code))]
 
 mod batch;
 mod bitmap;

@@ -52,67 +52,52 @@ fn cores<const HEAPS: usize>() -> (Arc<Cores<HEAPS>>, Vec<Arc<CoreHeap<Model>>>)
     (cores, heaps)
 }
 
-#[test]
-fn lessee_against_drain() {
-    explore(|| {
-        let (cores, heaps) = cores::<1>();
+/// Whatever this thread does while another does something else: every block is in one place, and each lessee has its core heap.
+fn every_block_is_in_one_place<const HEAPS: usize>(
+    mine: fn(&Cores<HEAPS>) -> Vec<usize>,
+    theirs: fn(&Cores<HEAPS>) -> Vec<usize>,
+    blocks: &'static [usize],
+) {
+    explore(move || {
+        let (cores, heaps) = cores::<HEAPS>();
         let other = {
             let cores = cores.clone();
             thread::spawn(move || {
                 NUMBER.with(|number| number.set(2));
-                drain(&*cores, 0)
+                theirs(&cores)
             })
         };
-        let mut all = push_and_pop(&*cores, 128);
+        let mut all = mine(&cores);
         all.extend(other.join().unwrap());
-        all.extend(drain(&*cores, 0));
+        cores.assert_valid();
+        all.extend((0..HEAPS).flat_map(|core| drain(&*cores, core)));
         all.sort();
-        assert_eq!(all, [64, 128]);
+        assert_eq!(all, blocks);
         drop(heaps);
     });
 }
 
 #[test]
+fn lessee_against_drain() {
+    every_block_is_in_one_place::<1>(|cores| push_and_pop(cores, 128), |cores| drain(cores, 0), &[64, 128]);
+}
+
+#[test]
 fn lease_moves_to_another_thread() {
-    explore(|| {
-        let (cores, heaps) = cores::<1>();
-        let other = {
-            let cores = cores.clone();
-            thread::spawn(move || {
-                NUMBER.with(|number| number.set(2));
-                let seat = cores.own_seat().expect("there are two seats");
-                cores.hand_over(0, seat);
-                push_and_pop(&*cores, 192)
-            })
-        };
-        let mut all = push_and_pop(&*cores, 128);
-        all.extend(other.join().unwrap());
-        all.extend(drain(&*cores, 0));
-        all.sort();
-        assert_eq!(all, [64, 128, 192]);
-        drop(heaps);
-    });
+    let take_over = |cores: &Cores<1>| {
+        let seat = cores.own_seat().expect("there are two seats");
+        cores.hand_over(0, seat);
+        push_and_pop(cores, 192)
+    };
+    every_block_is_in_one_place(|cores| push_and_pop(cores, 128), take_over, &[64, 128, 192]);
 }
 
 /// A thread whose core heap is out for another's work may get the second one meanwhile: then the first is nobody's.
 #[test]
 fn lessee_gets_another_while_its_own_is_out() {
-    explore(|| {
-        let (cores, heaps) = cores::<2>();
-        let other = {
-            let cores = cores.clone();
-            thread::spawn(move || {
-                NUMBER.with(|number| number.set(2));
-                drain(&*cores, 0)
-            })
-        };
+    let go_on = |cores: &Cores<2>| {
         cores.core();
-        let mut all = push_and_pop(&*cores, 128);
-        all.extend(other.join().unwrap());
-        cores.assert_valid();
-        all.extend((0..2).flat_map(|core| drain(&*cores, core)));
-        all.sort();
-        assert_eq!(all, [64, 128]);
-        drop(heaps);
-    });
+        push_and_pop(cores, 128)
+    };
+    every_block_is_in_one_place(go_on, |cores| drain(cores, 0), &[64, 128]);
 }
