@@ -7,6 +7,7 @@
 //!   any source, with its calls checked.
 //! - [`recorded`]: a `SmallHeap` as a subject.
 //! - [`blocks`]: blocks that a test allocates, fills, checks and frees by itself.
+//! - [`parcel`]: blocks that contexts pass to each other.
 //! - [`cores`]: core numbers that a test chooses; [`geometries`]: how big its heaps are.
 //! - [`conformance`]: the suite that every port calls with its own page source.
 //!
@@ -26,6 +27,7 @@ pub mod cores;
 pub mod fuzz;
 pub mod geometries;
 mod lock;
+pub mod parcel;
 pub mod recorded;
 pub mod refusals;
 pub mod rng;

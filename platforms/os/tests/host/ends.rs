@@ -3,8 +3,10 @@
 use std::cell::RefCell;
 use std::thread;
 
+use coreheap_tests::rng::Rng;
+
 use crate::HEAP;
-use crate::parcel::{Parcel, Random};
+use crate::parcel::Parcel;
 use crate::support::{cases, rounds};
 
 /// A thread-local value that still allocates and frees while its thread ends.
@@ -12,8 +14,8 @@ struct Late(Vec<Parcel>);
 
 impl Drop for Late {
     fn drop(&mut self) {
-        let mut random = Random::new(self.0.len() as u64);
-        let more: Vec<_> = (0..100).map(|_| Parcel::random(&mut random)).collect();
+        let mut rng = Rng::new(self.0.len() as u64);
+        let more: Vec<_> = (0..100).map(|_| Parcel::random(&mut rng)).collect();
         self.0.drain(..).chain(more).for_each(Parcel::check_and_free);
     }
 }
@@ -25,21 +27,21 @@ thread_local! {
 cases! {
     fn blocks_outlive_their_threads() {
         let mut alive: Vec<Parcel> = Vec::new();
-        let mut random = Random::new(99);
+        let mut rng = Rng::new(99);
         let mut most_committed = 0;
         for round in 0..rounds(600) {
             let makers: Vec<_> = (0..8)
                 .map(|maker| {
                     thread::spawn(move || {
-                        let mut random = Random::new((round * 8 + maker) as u64);
-                        LATE.with_borrow_mut(|late| late.0.extend((0..50).map(|_| Parcel::random(&mut random))));
-                        (0..500).map(|_| Parcel::random(&mut random)).collect::<Vec<_>>()
+                        let mut rng = Rng::new((round * 8 + maker) as u64);
+                        LATE.with_borrow_mut(|late| late.0.extend((0..50).map(|_| Parcel::random(&mut rng))));
+                        (0..500).map(|_| Parcel::random(&mut rng)).collect::<Vec<_>>()
                     })
                 })
                 .collect();
             alive.extend(makers.into_iter().flat_map(|maker| maker.join().expect("a thread that ends well")));
             while alive.len() > 8000 {
-                alive.swap_remove(random.below(alive.len())).check_and_free();
+                alive.swap_remove(rng.below(alive.len())).check_and_free();
             }
             if round == 10 {
                 most_committed = 2 * HEAP.stats().committed;

@@ -2,8 +2,10 @@
 
 use std::thread;
 
+use coreheap_tests::rng::Rng;
+
 use crate::HEAP;
-use crate::parcel::{Exchange, Random};
+use crate::parcel::Exchange;
 use crate::support::{cases, rounds};
 
 static EXCHANGE: Exchange<2000> = Exchange::new();
@@ -11,11 +13,12 @@ static EXCHANGE: Exchange<2000> = Exchange::new();
 fn exchange(threads: usize, operations: usize) {
     let workers: Vec<_> = (0..threads)
         .map(|seed| {
-            let work = move || EXCHANGE.work(&mut Random::new(seed as u64 + 1), operations);
+            let work = move || EXCHANGE.work(&mut Rng::new(seed as u64 + 1), operations);
             thread::Builder::new().stack_size(64 * 1024).spawn(work).expect("a thread")
         })
         .collect();
-    workers.into_iter().for_each(|worker| worker.join().expect("every parcel in order"));
+    let found: usize = workers.into_iter().map(|worker| worker.join().expect("every parcel in order")).sum();
+    assert!(found > threads * operations / 2, "parcels went from one to the other");
     EXCHANGE.empty();
     HEAP.purge();
     HEAP.assert_valid();

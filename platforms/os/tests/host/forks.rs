@@ -8,8 +8,10 @@ use std::thread;
 use coreheap_os::HostGeometry;
 use coreheap_os::coreheap::CoreLocal;
 
+use coreheap_tests::rng::Rng;
+
 use crate::HEAP;
-use crate::parcel::{Exchange, Parcel, Random};
+use crate::parcel::{Exchange, Parcel};
 use crate::support::{cases, rounds};
 
 static EXCHANGE: Exchange<500> = Exchange::new();
@@ -35,11 +37,11 @@ fn in_child(work: impl FnOnce() -> bool) {
 /// Works on an exchange of the child's own, as parcels in the parent's may be half moved.
 fn work_in_child(seed: u64) -> bool {
     static OWN: Exchange<200> = Exchange::new();
-    let mut random = Random::new(seed);
-    OWN.work(&mut random, rounds(3000));
+    let mut rng = Rng::new(seed);
+    OWN.work(&mut rng, rounds(3000));
     // All of the parent's parcels are here as well, as far as they were left in the exchange.
     EXCHANGE.empty();
-    OWN.work(&mut random, 100);
+    OWN.work(&mut rng, 100);
     OWN.empty();
     true
 }
@@ -61,13 +63,13 @@ extern "C" fn thread_in_child(seed: *mut libc::c_void) -> *mut libc::c_void {
     null_mut()
 }
 
-fn while_threads(work: impl Fn(&mut Random) + Copy + Send + 'static, then: impl FnOnce()) {
+fn while_threads<R>(work: impl Fn(&mut Rng) -> R + Copy + Send + 'static, then: impl FnOnce()) {
     let workers: Vec<_> = (0..3)
         .map(|seed| {
             thread::spawn(move || {
-                let mut random = Random::new(seed + 5000);
+                let mut rng = Rng::new(seed + 5000);
                 while !DONE.load(Ordering::Relaxed) {
-                    work(&mut random);
+                    work(&mut rng);
                 }
             })
         })
@@ -82,7 +84,7 @@ fn while_threads(work: impl Fn(&mut Random) + Copy + Send + 'static, then: impl 
 
 cases! {
     fn children_of_busy_processes_allocate_and_free() {
-        while_threads(|random| EXCHANGE.work(random, 100), || {
+        while_threads(|rng| EXCHANGE.work(rng, 100), || {
             for round in 0..rounds(300) {
                 in_child(|| work_in_child(round as u64));
             }
@@ -90,7 +92,7 @@ cases! {
     }
 
     fn children_may_have_threads_and_children() {
-        while_threads(|random| EXCHANGE.work(random, 100), || {
+        while_threads(|rng| EXCHANGE.work(rng, 100), || {
             for round in 0..rounds(100) {
                 in_child(|| {
                     let threads = [0, 1, 2].map(|index| {
@@ -112,13 +114,13 @@ cases! {
     fn core_heaps_that_were_out_come_back() {
         let warm: Vec<_> = (0..50).map(|seed| Parcel::new(100, 8, seed)).collect();
         while_threads(
-            |random| {
-                EXCHANGE.work(random, 10);
+            |rng| {
+                EXCHANGE.work(rng, 10);
                 HEAP.purge();
             },
             || {
                 // Before any purge was interrupted, so that all core heaps exist.
-                EXCHANGE.work(&mut Random::new(1), 1000);
+                EXCHANGE.work(&mut Rng::new(1), 1000);
                 for round in 0..rounds(300) {
                     in_child(|| work_in_child(round as u64) && no_core_heap_is_lost() && HEAP.purge() > 0);
                 }

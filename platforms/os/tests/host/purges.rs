@@ -5,18 +5,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use coreheap_tests::rng::Rng;
+
 use crate::HEAP;
-use crate::parcel::{Exchange, Parcel, Random};
+use crate::parcel::{Exchange, Parcel};
 use crate::support::{cases, resident_bytes};
 
 const MIB: usize = 1 << 20;
 
 /// `bytes` of small blocks.
 fn fill(bytes: usize) -> Vec<Parcel> {
-    let mut random = Random::new(3);
+    let mut rng = Rng::new(3);
     let (mut parcels, mut left) = (Vec::new(), bytes);
     while left > 0 {
-        let size = 24 + random.below(600);
+        let size = 24 + rng.below(600);
         parcels.push(Parcel::new(size, 8, left as u64));
         left = left.saturating_sub(size);
     }
@@ -51,9 +53,9 @@ cases! {
         let workers: Vec<_> = (0..4)
             .map(|seed| {
                 thread::spawn(move || {
-                    let mut random = Random::new(seed);
+                    let mut rng = Rng::new(seed);
                     while !DONE.load(Ordering::Relaxed) {
-                        EXCHANGE.work(&mut random, 100);
+                        EXCHANGE.work(&mut rng, 100);
                     }
                 })
             })

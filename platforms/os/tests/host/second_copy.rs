@@ -8,8 +8,10 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use coreheap_tests::rng::Rng;
+
 use crate::HEAP;
-use crate::parcel::{Exchange, Random};
+use crate::parcel::Exchange;
 use crate::support::{cases, expected_kind, rounds};
 
 type Allocate = extern "C" fn(usize) -> *mut u8;
@@ -73,19 +75,19 @@ impl Copy {
 
     /// Takes blocks from this copy and from the program's heap in turn, checks what is in them, and frees them.
     fn work(self, exchange: &Exchange<500>, seed: u64, operations: usize) {
-        let mut random = Random::new(seed);
+        let mut rng = Rng::new(seed);
         let mut held: Vec<(*mut u8, usize, u8)> = Vec::new();
         for operation in 0..operations {
-            let (size, byte) = (1 + random.below(3000), operation as u8);
+            let (size, byte) = (1 + rng.below(3000), operation as u8);
             let block = (self.allocate)(size);
             assert!(!block.is_null());
             assert!(HEAP.usable_size(block).is_none(), "one block in two heaps");
             // SAFETY: a fresh block of that size.
             unsafe { block.write_bytes(byte, size) };
             held.push((block, size, byte));
-            exchange.work(&mut random, 1);
+            exchange.work(&mut rng, 1);
             if held.len() > 100 {
-                let (block, size, byte) = held.swap_remove(random.below(held.len()));
+                let (block, size, byte) = held.swap_remove(rng.below(held.len()));
                 self.check_and_free(block, size, byte);
             }
         }
@@ -131,7 +133,7 @@ cases! {
         let workers: Vec<_> = (0..WORKERS as u64)
             .map(|seed| {
                 thread::spawn(move || {
-                    let mut random = Random::new(seed);
+                    let mut rng = Rng::new(seed);
                     loop {
                         START.wait();
                         let Some(copy) = *COPY.lock().expect("no panic") else { break };
@@ -145,7 +147,7 @@ cases! {
                         while Instant::now() < until {
                             std::hint::spin_loop();
                         }
-                        EXCHANGE.work(&mut random, 100);
+                        EXCHANGE.work(&mut rng, 100);
                     }
                 })
             })

@@ -4,8 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use coreheap_tests::rng::Rng;
+
 use crate::HEAP;
-use crate::parcel::{Exchange, Random};
+use crate::parcel::Exchange;
 use crate::support::{cases, times};
 
 static EXCHANGE: Exchange<300> = Exchange::new();
@@ -14,7 +16,7 @@ static DONE: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn handle(_: libc::c_int) {
     let count = HANDLED.fetch_add(1, Ordering::Relaxed);
-    EXCHANGE.work(&mut Random::new(count as u64), 3);
+    EXCHANGE.work(&mut Rng::new(count as u64), 3);
 }
 
 fn handle_signal(signal: libc::c_int) {
@@ -58,7 +60,7 @@ struct Thread(libc::pthread_t);
 unsafe impl Send for Thread {}
 
 /// Works in `threads` threads, each of which calls `start` first, for `time`, while `disturb` goes on in this one.
-fn storm(threads: usize, time: Duration, start: fn(), mut disturb: impl FnMut(&[Thread])) {
+fn storm<R>(threads: usize, time: Duration, start: fn(), mut disturb: impl FnMut(&[Thread]) -> R) {
     let (sender, receiver) = std::sync::mpsc::channel();
     let workers: Vec<_> = (0..threads)
         .map(|seed| {
@@ -67,9 +69,9 @@ fn storm(threads: usize, time: Duration, start: fn(), mut disturb: impl FnMut(&[
                 start();
                 // SAFETY: takes nothing.
                 sender.send(Thread(unsafe { libc::pthread_self() })).expect("the receiver");
-                let mut random = Random::new(seed as u64 + 1000);
+                let mut rng = Rng::new(seed as u64 + 1000);
                 while !DONE.load(Ordering::Relaxed) {
-                    EXCHANGE.work(&mut random, 100);
+                    EXCHANGE.work(&mut rng, 100);
                 }
             })
         })
@@ -98,7 +100,7 @@ cases! {
         handle_signal(libc::SIGPROF);
         set_timer(libc::ITIMER_REAL as _, 50);
         set_timer(libc::ITIMER_PROF as _, 100);
-        storm(3, Duration::from_secs(3), start_timer_for_this_thread, |_| EXCHANGE.work(&mut Random::new(7), 1000));
+        storm(3, Duration::from_secs(3), start_timer_for_this_thread, |_| EXCHANGE.work(&mut Rng::new(7), 1000));
         set_timer(libc::ITIMER_REAL as _, 0);
         set_timer(libc::ITIMER_PROF as _, 0);
         finish(2000);

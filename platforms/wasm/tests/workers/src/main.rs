@@ -4,15 +4,13 @@
 #![no_std]
 #![no_main]
 
-mod parcel;
-
 use core::alloc::{GlobalAlloc, Layout};
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
+use coreheap_tests::parcel::{Exchange, Home};
+use coreheap_tests::rng::Rng;
 use coreheap_wasm::coreheap::CoreLocal;
 use coreheap_wasm::{Coreheap, ModuleGeometry};
-
-use crate::parcel::{Parcel, Random};
 
 #[global_allocator]
 static HEAP: Coreheap = Coreheap::new();
@@ -20,8 +18,23 @@ static HEAP: Coreheap = Coreheap::new();
 #[cfg(feature = "one-thread")]
 static REFUSED: coreheap_wasm::SmallCoreheap = coreheap_wasm::SmallCoreheap::new();
 
+struct Here;
+
+// SAFETY: the heap is a `GlobalAlloc`.
+unsafe impl Home for Here {
+    fn alloc(layout: Layout) -> *mut u8 {
+        // SAFETY: parcels are not empty.
+        unsafe { HEAP.alloc(layout) }
+    }
+
+    unsafe fn dealloc(block: *mut u8, layout: Layout, _: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { HEAP.dealloc(block, layout) }
+    }
+}
+
 /// Where workers leave parcels for each other.
-static PLACES: [AtomicPtr<u8>; 500] = [const { AtomicPtr::new(core::ptr::null_mut()) }; 500];
+static EXCHANGE: Exchange<Here, 500> = Exchange::new();
 
 /// How many parcels were checked that another call had made, or the same one.
 static CHECKED: AtomicUsize = AtomicUsize::new(0);
@@ -36,26 +49,17 @@ extern "C" fn reserve(size: usize, align: usize) -> *mut u8 {
 /// So many times: a new parcel in, an old one out, checked and freed.
 #[unsafe(no_mangle)]
 extern "C" fn exchange(seed: u32, operations: usize) {
-    let mut random = Random::new(seed.into());
+    let mut rng = Rng::new(seed.into());
     for _ in 0..operations {
-        let parcel = Parcel::random(&mut random);
-        swap(random.below(PLACES.len()), Some(parcel));
+        // One by one: a worker that is terminated has counted what it checked.
+        CHECKED.fetch_add(EXCHANGE.work(&mut rng, 1), Ordering::Relaxed);
     }
 }
 
 /// Takes out, checks and frees all that is left.
 #[unsafe(no_mangle)]
 extern "C" fn empty() {
-    (0..PLACES.len()).for_each(|place| swap(place, None));
-}
-
-fn swap(place: usize, parcel: Option<Parcel>) {
-    let found = PLACES[place].swap(parcel.map_or(core::ptr::null_mut(), Parcel::into_raw), Ordering::AcqRel);
-    if !found.is_null() {
-        // SAFETY: a parcel that was left here, and that nobody else found.
-        unsafe { Parcel::from_raw(found) }.check_and_free();
-        CHECKED.fetch_add(1, Ordering::Relaxed);
-    }
+    CHECKED.fetch_add(EXCHANGE.empty(), Ordering::Relaxed);
 }
 
 #[unsafe(no_mangle)]
