@@ -22,7 +22,7 @@ pub type MaskedHeap<const BYTES: usize> = BareHeap<DenseHeap<StaticMemory<BYTES>
 
 /// A heap for one core.
 pub struct BareHeap<H> {
-    heap: H,
+    pub(crate) heap: H,
 }
 
 impl<const BYTES: usize> Coreheap<BYTES> {

@@ -29,6 +29,7 @@
 //! |---|---|---|
 //! | [`Coreheap`] | any context: the main program, and interrupts at any moment | nothing is masked where the target has compare-and-swap |
 //! | [`ExclusiveHeap`] | the main program; an interrupt that comes in between panics | a flag |
+//! | `ListHeap`, with the feature `linked_list_allocator` | the same; for less than 2 KiB | a flag |
 //! | `MaskedHeap`, with the feature `critical-section` | any context | a call is masked: some hundred instructions |
 //! | [`MixedHeap`] | any context; several [`Kind`]s of memory | as [`Coreheap`] |
 //! | [`CoresHeap`] | any context on any core | magazines for each core, by your [`Cores`] |
@@ -45,6 +46,8 @@ extern crate std;
 pub use coreheap;
 
 mod heap;
+#[cfg(feature = "linked_list_allocator")]
+mod list;
 mod memory;
 mod regions;
 mod window;
@@ -63,6 +66,8 @@ pub use heap::{BareHeap, Coreheap, ExclusiveHeap};
 pub use heap::{Masked, MaskedHeap};
 #[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
 pub use kinds::{Kind, Memory, MixedHeap};
+#[cfg(feature = "linked_list_allocator")]
+pub use list::{List, ListHeap};
 pub use memory::StaticMemory;
 pub use regions::AddedRegions;
 pub use window::{Frames, Window};

@@ -162,6 +162,32 @@ fn a_static_is_all_that_it_takes() {
     assert_eq!(OPEN.heap().stats().used, 0);
 }
 
+#[test]
+#[cfg(feature = "linked_list_allocator")]
+fn a_list_is_for_the_least_memory() {
+    // SAFETY: one test uses it, in one thread.
+    static LIST: coreheap_bare::ListHeap<512> = unsafe { coreheap_bare::ListHeap::new() };
+    // SAFETY: as above.
+    static NONE: coreheap_bare::ListHeap<8> = unsafe { coreheap_bare::ListHeap::new() };
+    let layout = Layout::new::<[u64; 3]>();
+    // SAFETY: blocks of these heaps, with their layouts.
+    unsafe {
+        assert!(NONE.alloc(layout).is_null(), "there is no room for a free block");
+        for _ in 0..3 {
+            let blocks: Vec<_> = std::iter::repeat_with(|| LIST.alloc(layout)).take_while(|block| !block.is_null()).collect();
+            assert!(blocks.len() * layout.size() >= 480, "{} blocks", blocks.len());
+            blocks.iter().for_each(|block| block.cast::<[u64; 3]>().write([7; 3]));
+            assert!(LIST.alloc_zeroed(Layout::new::<[u64; 9]>()).is_null(), "it is full");
+            assert!(blocks.iter().all(|block| block.cast::<[u64; 3]>().read() == [7; 3]));
+            blocks[1..].iter().rev().for_each(|block| LIST.dealloc(*block, layout));
+            let grown = LIST.realloc(blocks[0], layout, 300);
+            assert_eq!(grown.cast::<[u64; 3]>().read(), [7; 3]);
+            LIST.dealloc(grown, Layout::from_size_align(300, 8).unwrap());
+            assert_eq!(LIST.heap().free(), 512);
+        }
+    }
+}
+
 /// A source during whose calls an interrupt comes, which allocates.
 struct Interrupted(FixedRegion);
 

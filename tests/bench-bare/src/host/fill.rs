@@ -12,7 +12,7 @@ const SIZES: [usize; 7] = [4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 256 <
 
 /// Where the metadata of a region is a good part of it, and those of the allocators that are for such.
 const SMALLEST: [usize; 4] = [256, 512, 1024, 2048];
-const SMALL: [&str; 2] = ["Coreheap", "linked_list_allocator"];
+const SMALL: [&str; 3] = ["Coreheap", "ExclusiveHeap", "linked_list_allocator"];
 
 /// Fills, and prints.
 pub fn run(peers: &[Peer]) -> io::Result<()> {

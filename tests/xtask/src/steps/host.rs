@@ -70,7 +70,7 @@ pub const STEPS: &[Step] = &[
         name: "masked",
         shows: "the same with interrupts masked instead, and a log",
         needs: &[Target("stable", THUMB_V6), Component("stable", "clippy")],
-        command: "cargo clippy -p coreheap-bare --features critical-section,defmt --target thumbv6m-none-eabi -- -D warnings",
+        command: "cargo clippy -p coreheap-bare --features critical-section,defmt,linked_list_allocator --target thumbv6m-none-eabi -- -D warnings",
         ..STEP
     },
     Step {
