@@ -30,7 +30,7 @@ const CPU_ID: isize = 4;
 const MM_CID: isize = 24;
 /// The length of the area's part that the kernel uses, if it keeps `mm_cid` there.
 const FEATURES_WITH_MM_CID: u64 = 28;
-const AT_RSEQ_FEATURE_SIZE: u64 = 27;
+pub(super) const AT_RSEQ_FEATURE_SIZE: u64 = 27;
 
 /// The areas, if glibc registers them, the kernel can restart sequences on other cores, and there are slots for all cores.
 pub fn probe() -> Option<Area> {
