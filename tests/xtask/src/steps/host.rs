@@ -155,7 +155,7 @@ pub const STEPS: &[Step] = &[
         name: "portable",
         shows: "the hosted port without restartable sequences, chosen by the user",
         env: &[("COREHEAP_CORES", "portable")],
-        command: "cargo test -p coreheap-os --no-fail-fast",
+        command: "cargo test -p coreheap-os --lib --test conformance --test host --no-fail-fast",
         proof: Tests,
         ..STEP
     },
@@ -164,7 +164,7 @@ pub const STEPS: &[Step] = &[
         shows: "the hosted port where glibc registers no restartable sequences",
         needs: &[LINUX],
         env: &[("GLIBC_TUNABLES", "glibc.pthread.rseq=0")],
-        command: "cargo test -p coreheap-os --no-fail-fast",
+        command: "cargo test -p coreheap-os --lib --test conformance --test host --no-fail-fast",
         proof: Tests,
         beside: true,
         ..STEP
