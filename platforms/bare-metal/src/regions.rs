@@ -25,15 +25,15 @@ impl<const N: usize> AddedRegions<N> {
         AddedRegions { regions: [const { Added { start: AtomicPtr::new(null_mut()), size: AtomicUsize::new(0) } }; N] }
     }
 
-    /// Adds the `size` bytes from `start` on. False if `start` is null, or there are `N` regions already: then nothing happened. For any context;
-    /// the heap comes for the region when it needs memory.
+    /// Adds the `size` bytes from `start` on. False if `start` is null, `size` is 0, or there are `N` regions already: then nothing happened.
+    /// For any context; the heap comes for the region when it needs memory.
     ///
     /// # Safety
     /// The bytes are valid for reads and writes, lie in no other region, and are used by nobody else as long as the heap and its blocks are.
     pub unsafe fn add(&self, start: *mut u8, size: usize) -> bool {
         let claim =
             |region: &&Added| region.start.compare_exchange(null_mut(), start, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        if start.is_null() {
+        if start.is_null() || size == 0 {
             return false;
         }
         let Some(region) = self.regions.iter().find(claim) else { return false };

@@ -31,7 +31,7 @@ fn regions_may_be_added_at_any_time() {
         let regions = AddedRegions::<3>::new();
         // SAFETY: parts of the memory, which nobody else uses; the heap before is gone.
         unsafe {
-            assert!(!regions.add(std::ptr::null_mut(), 100));
+            assert!(!regions.add(std::ptr::null_mut(), 100) && !regions.add(start, 0));
             assert!(
                 regions.add(start.add(7), 99)
                     && regions.add(start.add(1003), 2000 * KIB + 1)
