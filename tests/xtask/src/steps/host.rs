@@ -166,7 +166,6 @@ pub const STEPS: &[Step] = &[
         env: &[("GLIBC_TUNABLES", "glibc.pthread.rseq=0")],
         command: "cargo test -p coreheap-os --lib --test conformance --test host --no-fail-fast",
         proof: Tests,
-        beside: true,
         ..STEP
     },
     Step {
