@@ -35,7 +35,7 @@ use ready::Ready;
 /// Blocks of more than this part of the memory are never ready, so that what waits for its own size is little.
 const READY_PART: usize = 128;
 /// After memory was short no blocks are ready for so many frees, so that free granules come together.
-const SHORTAGE: usize = 64;
+const SHORTAGE: usize = 32;
 
 /// A heap without size classes, for regions of some KiB, with memory from `S`: plain memory, which needs no commit.
 ///
