@@ -3,7 +3,8 @@
 use core::alloc::Layout;
 use core::marker::PhantomData;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, Ordering};
+
+use coreheap::atomic::{AtomicPtr, Ordering};
 
 use crate::rng::Rng;
 
