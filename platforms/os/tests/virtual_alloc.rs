@@ -2,10 +2,13 @@
 
 #![cfg(windows)]
 
+mod regions;
+
 use std::ptr::NonNull;
 
 use coreheap_os::coreheap::{PageSource, Region, RegionRequest};
 use coreheap_os::{Coreheap, LargePages, VirtualAlloc};
+use regions::{at, fill, holds_only};
 use windows_sys::Win32::Foundation::{GetLastError, SetLastError};
 use windows_sys::Win32::System::Memory::{
     MEM_COMMIT, MEM_FREE, MEM_RESERVE, MEMORY_BASIC_INFORMATION, VIRTUAL_ALLOCATION_TYPE, VirtualQuery,
@@ -26,23 +29,6 @@ fn reserve(size: usize) -> Region {
     let region = VirtualAlloc.reserve(request(size)).expect("address space");
     assert!(region.size >= size);
     region
-}
-
-fn at(region: Region, offset: usize) -> NonNull<u8> {
-    assert!(offset < region.size);
-    // SAFETY: inside the region.
-    unsafe { region.start.add(offset) }
-}
-
-/// Fills a range with `byte`.
-fn fill(start: NonNull<u8>, size: usize, byte: u8) {
-    // SAFETY: the caller's committed memory.
-    unsafe { start.write_bytes(byte, size) }
-}
-
-fn holds_only(start: NonNull<u8>, size: usize, byte: u8) -> bool {
-    // SAFETY: the caller's committed memory.
-    unsafe { std::slice::from_raw_parts(start.as_ptr(), size) }.iter().all(|found| *found == byte)
 }
 
 /// Whether all of a range is free, reserved or committed, as the system says.

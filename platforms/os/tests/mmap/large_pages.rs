@@ -10,7 +10,8 @@ use coreheap_os::coreheap::{PageSource, Region, RegionRequest};
 use coreheap_os::{LargePage, Mmap, OsHeap, Reserved};
 use coreheap_tests::conformance::conformance;
 
-use crate::support::{MIB, PAGE, at, fill, holds_only, in_child, is_emulated, request, resident_pages, skip, smaps};
+use crate::regions::{at, fill, holds_only};
+use crate::support::{MIB, PAGE, in_child, is_emulated, request, resident_pages, skip, smaps};
 
 /// More large pages than the machine has set apart, while this lives. One test at a time, in all processes.
 struct Pool {

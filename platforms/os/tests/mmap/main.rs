@@ -4,6 +4,8 @@
 
 mod large_pages;
 mod nodes;
+#[path = "../regions/mod.rs"]
+mod regions;
 mod support;
 
 use std::alloc::Layout;
@@ -12,7 +14,8 @@ use std::ptr::NonNull;
 use coreheap_os::coreheap::{PageSource, RegionRequest};
 use coreheap_os::{Coreheap, Mmap};
 
-use support::{MIB, PAGE, at, fill, holds_only, in_child, is_accessible, minor_faults, reserve, resident_pages, smaps};
+use regions::{at, fill, holds_only};
+use support::{MIB, PAGE, in_child, is_accessible, minor_faults, reserve, resident_pages, smaps};
 
 #[test]
 fn reserves_what_is_preferred_at_the_preferred_alignment() {

@@ -7,7 +7,8 @@ use std::ptr::{NonNull, null_mut};
 use coreheap_os::coreheap::{PageSource, Region};
 use coreheap_os::{Mmap, NodeError, OsHeap};
 
-use crate::support::{MIB, PAGE, at, fill, in_child, is_emulated, request, reserve, skip};
+use crate::regions::{at, fill};
+use crate::support::{MIB, PAGE, in_child, is_emulated, request, reserve, skip};
 
 const MPOL_F_NODE: libc::c_int = 1;
 const MPOL_F_ADDR: libc::c_int = 2;

@@ -19,23 +19,6 @@ pub fn reserve(source: &Mmap, size: usize) -> Region {
     region
 }
 
-pub fn at(region: Region, offset: usize) -> NonNull<u8> {
-    assert!(offset < region.size);
-    // SAFETY: inside the region.
-    unsafe { region.start.add(offset) }
-}
-
-/// Fills a range with `byte`.
-pub fn fill(start: NonNull<u8>, size: usize, byte: u8) {
-    // SAFETY: the caller's committed memory.
-    unsafe { start.write_bytes(byte, size) }
-}
-
-pub fn holds_only(start: NonNull<u8>, size: usize, byte: u8) -> bool {
-    // SAFETY: the caller's committed memory.
-    unsafe { std::slice::from_raw_parts(start.as_ptr(), size) }.iter().all(|found| *found == byte)
-}
-
 /// How many pages of a range are in RAM, or `None` if a part of it is not mapped at all.
 pub fn resident_pages(start: NonNull<u8>, size: usize) -> Option<usize> {
     let mut pages = vec![0u8; size / PAGE];
