@@ -30,9 +30,9 @@ pub fn no_unwind<R>(work: impl FnOnce() -> R) -> R {
     if cfg!(debug_assertions) { never_unwind(work) } else { work() }
 }
 
-/// Runs `work`, which may panic in any build. Then that aborts.
+/// [`no_unwind`] for `work` that may panic in any build, as [`OneContext`](crate::OneContext) does.
 #[inline(always)]
-fn never_unwind<R>(work: impl FnOnce() -> R) -> R {
+pub fn never_unwind<R>(work: impl FnOnce() -> R) -> R {
     let guard = NoUnwind;
     let result = work();
     core::mem::forget(guard);

@@ -72,10 +72,10 @@
 //! at most half of them, are grouped by word and given back, one atomic operation each. A page that is empty then is retired at once: its slices are free for
 //! any class. Slices that stay free for a while are decommitted (`reclaim.rs`).
 //!
-//! **Who waits for whom**: there is no lock in this crate, and no wait without a bound. A magazine that is busy (an interrupt, a signal handler, another thread
-//! on the same core) is passed by, and the page bitmaps serve. Who takes a lease away ([`Leased`]) looks a bounded number of times whether
-//! the pop or push that may be running has ended, or goes without. Contexts that run out of memory together look for a bounded time
-//! whether the first of them has returned from the page source.
+//! **Who waits for whom**: there is no lock in this crate, and no wait without a bound. A magazine that is busy (an interrupt, a signal
+//! handler, another thread on the same core) is passed by, and the page bitmaps serve. Who takes a lease away ([`Leased`]) looks a bounded
+//! number of times whether the pop or push that may be running has ended, or goes without. Contexts that run out of memory together look
+//! for a bounded time whether the first of them has returned from the page source.
 //!
 //! **Wrong pointers**: see [`Misuse`]. A debug build checks every free against the page table.
 //!
@@ -155,13 +155,13 @@ mod sync;
 // They need read-modify-writes that no interrupt can come between.
 cfg_if::cfg_if! {
     if #[cfg(any(loom, target_has_atomic = "ptr", feature = "critical-section"))] {
-        mod try_flag;
         mod beside;
         mod lease;
+        mod try_flag;
 
-        pub use try_flag::{CoreNumber, TryFlag};
         pub use beside::{Beside, ContextNumber};
         pub use lease::{Leased, Threads};
+        pub use try_flag::{CoreNumber, TryFlag};
     }
 }
 
@@ -189,7 +189,7 @@ cfg_if::cfg_if! {
 
         pub use dense_heap::{BlockState, DenseHeap};
         pub use exclusion::{Exclusion, OneContext, Unshared};
-        pub use global::no_unwind;
+        pub use global::{never_unwind, no_unwind};
         pub use heap::Heap;
         pub use misuse::Misuse;
         pub use page_source::{PageSource, Region, RegionRequest};

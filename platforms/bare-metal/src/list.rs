@@ -8,7 +8,7 @@ use core::cell::UnsafeCell;
 use core::fmt;
 use core::ptr::{NonNull, null_mut};
 
-use coreheap::{Exclusion, OneContext, PageSource, RegionRequest, no_unwind};
+use coreheap::{Exclusion, OneContext, PageSource, RegionRequest, never_unwind};
 
 use crate::heap::BareHeap;
 use crate::memory::StaticMemory;
@@ -86,14 +86,14 @@ impl<S, X> fmt::Debug for List<S, X> {
     }
 }
 
-// SAFETY: blocks fit their layouts, and overlap no other.
+// SAFETY: blocks fit their layouts, and overlap no other. `OneContext` panics.
 unsafe impl<S: PageSource, X: Exclusion + Sync> GlobalAlloc for List<S, X> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        no_unwind(|| self.allocate(layout)).map_or(null_mut(), NonNull::as_ptr)
+        never_unwind(|| self.allocate(layout)).map_or(null_mut(), NonNull::as_ptr)
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: the caller's promise; a block is never at null.
-        no_unwind(|| unsafe { self.deallocate(NonNull::new_unchecked(pointer), layout) });
+        never_unwind(|| unsafe { self.deallocate(NonNull::new_unchecked(pointer), layout) });
     }
 }
