@@ -25,13 +25,14 @@ use crate::exclusion::Exclusion;
 use crate::misuse::Misuses;
 use crate::page_source::PageSource;
 use crate::small_heap::SmallStats;
+use crate::words::WORD;
 
 mod bins;
 mod open;
 mod tag;
 
 use open::{Open, State};
-use tag::{Tag, WORD, block_of};
+use tag::{Tag, block_of};
 
 /// Whose a block of a [`DenseHeap`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,10 @@
 //! Being alone in a heap that one context at a time may use.
 //!
-//! *Role*: the trait that says how contexts keep off a [`DenseHeap`](crate::DenseHeap), and [`OneContext`], [`Unshared`], for one core.
+//! *Role*: the trait that says how contexts keep off a [`DenseHeap`](crate::DenseHeap), and [`OneContext`], [`NestedContexts`], [`Unshared`].
 //!
 //! *Invariant* X1: what two calls of [`Exclusion::alone`] run never overlaps.
+
+use core::sync::atomic::compiler_fence;
 
 use crate::sync::{AtomicBool, Ordering};
 
@@ -37,45 +39,71 @@ unsafe impl Exclusion for Unshared {
     }
 }
 
-/// One context at a time. A call that comes while another one is under way panics.
+/// One context at a time, of one core. A call that interrupts another one panics. All that the target needs is loads and stores.
 #[derive(Debug)]
-pub struct OneContext {
+pub struct NestedContexts {
     is_inside: AtomicBool,
 }
 
-impl OneContext {
-    /// For all contexts: a second thread or core, or an interrupt, that comes in between panics.
-    #[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
-    pub const fn new() -> Self {
-        OneContext { is_inside: AtomicBool::new(false) }
-    }
-
-    /// For contexts that nest, also where atomics can only load and store.
+impl NestedContexts {
+    /// For contexts that nest.
     ///
     /// # Safety
     /// Calls come from one core, and from contexts that nest: a context that comes in between, as an interrupt does, ends before the
     /// other goes on. So tasks that preempt each other in turns must not use it.
-    pub const unsafe fn nested() -> Self {
+    pub const unsafe fn new() -> Self {
+        NestedContexts { is_inside: AtomicBool::new(false) }
+    }
+}
+
+// SAFETY: X1: who finds somebody inside does not run. An interrupt between the load and the store has come to its end when the store is done.
+unsafe impl Exclusion for NestedContexts {
+    #[inline(always)]
+    fn alone<R>(&self, work: impl FnOnce() -> R) -> R {
+        if self.is_inside.load(Ordering::Relaxed) {
+            used_by_two();
+        }
+        self.is_inside.store(true, Ordering::Relaxed);
+        // One core sees its own loads and stores in their order; only the compiler must keep it.
+        compiler_fence(Ordering::SeqCst);
+        let result = work();
+        compiler_fence(Ordering::SeqCst);
+        self.is_inside.store(false, Ordering::Relaxed);
+        result
+    }
+}
+
+/// One context at a time: a second thread or core, or an interrupt, that comes in between panics.
+#[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
+#[derive(Debug, Default)]
+pub struct OneContext {
+    is_inside: AtomicBool,
+}
+
+#[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
+impl OneContext {
+    /// For all contexts.
+    pub const fn new() -> Self {
         OneContext { is_inside: AtomicBool::new(false) }
     }
 }
 
-#[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
-impl Default for OneContext {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 // SAFETY: X1: who finds somebody inside does not run.
+#[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
 unsafe impl Exclusion for OneContext {
     #[inline]
     fn alone<R>(&self, work: impl FnOnce() -> R) -> R {
-        // Where this is a load and a store, an interrupt between them has come to its end when the store is done.
-        let is_inside = self.is_inside.swap(true, Ordering::Acquire);
-        assert!(!is_inside, "coreheap: a heap for one context at a time was used by two");
+        if self.is_inside.swap(true, Ordering::Acquire) {
+            used_by_two();
+        }
         let result = work();
         self.is_inside.store(false, Ordering::Release);
         result
     }
+}
+
+#[cold]
+#[inline(never)]
+fn used_by_two() -> ! {
+    panic!("coreheap: a heap for one context at a time was used by two")
 }

@@ -10,6 +10,7 @@ use crate::core_local::CoreLocal;
 use crate::dense_heap::DenseHeap;
 use crate::exclusion::Exclusion;
 use crate::geometry::Geometry;
+use crate::headerless_heap::HeaderlessHeap;
 use crate::heap::Heap;
 use crate::page_source::PageSource;
 use crate::small_heap::SmallHeap;
@@ -77,6 +78,7 @@ implement_global_alloc!(no_unwind, [S: PageSource, C: CoreLocal, G: Geometry] He
 implement_global_alloc!(no_unwind, [S: PageSource] SmallHeap<S>);
 // `OneContext` panics.
 implement_global_alloc!(never_unwind, [S: PageSource, X: Exclusion + Sync, const READY: usize] DenseHeap<S, X, READY>);
+implement_global_alloc!(never_unwind, [S: PageSource, X: Exclusion + Sync] HeaderlessHeap<S, X>);
 
 /// `GlobalAlloc` for a type that holds a heap: `forward_global_alloc!([H: GlobalAlloc] BareHeap<H>, heap);`
 #[macro_export]
@@ -184,6 +186,7 @@ macro_rules! implement_for_all_heaps {
         implement_allocator!($($path)::+ for [S: PageSource, C: CoreLocal, G: Geometry] Heap<S, C, G>);
         implement_allocator!($($path)::+ for [S: PageSource] SmallHeap<S>);
         implement_allocator!($($path)::+ for [S: PageSource, X: Exclusion, const READY: usize] DenseHeap<S, X, READY>);
+        implement_allocator!($($path)::+ for [S: PageSource, X: Exclusion] HeaderlessHeap<S, X>);
     };
 }
 

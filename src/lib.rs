@@ -109,7 +109,9 @@
 //! | `sources.rs` | page sources that need no platform |
 //! | `small_heap.rs` | the heap for memory in KiB, for any context |
 //! | `exclusion.rs` | being alone in a heap |
+//! | `words.rs` | what heaps keep in blocks that nobody has |
 //! | `dense_heap.rs` | the heap for contexts that keep off each other |
+//! | `headerless_heap.rs` | the same, which keeps nothing for a block |
 //! | `heap.rs` | the interface and the fast path |
 //! | `refill.rs` | between magazines and pages |
 //! | `large.rs` | large blocks |
@@ -174,6 +176,7 @@ cfg_if::cfg_if! {
         mod events;
         mod exclusion;
         mod global;
+        mod headerless_heap;
         mod heap;
         mod large;
         mod misuse;
@@ -186,10 +189,14 @@ cfg_if::cfg_if! {
         mod small_heap;
         pub mod sources;
         mod stats;
+        mod words;
 
         pub use dense_heap::{BlockState, DenseHeap};
-        pub use exclusion::{Exclusion, OneContext, Unshared};
+        pub use exclusion::{Exclusion, NestedContexts, Unshared};
+        #[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
+        pub use exclusion::OneContext;
         pub use global::{never_unwind, no_unwind};
+        pub use headerless_heap::HeaderlessHeap;
         pub use heap::Heap;
         pub use misuse::Misuse;
         pub use page_source::{PageSource, Region, RegionRequest};

@@ -7,8 +7,9 @@
 
 use core::num::NonZeroUsize;
 
-use super::tag::{GRANULE, WORD, Words};
+use super::tag::GRANULE;
 use crate::page_source::PageSource;
+use crate::words::{WORD, Words};
 
 const COUNT: usize = u64::BITS as usize;
 

@@ -13,10 +13,11 @@ use core::num::NonZeroUsize;
 use core::ptr::NonNull;
 
 use super::bins::{Bins, LINKED, NEXT};
-use super::tag::{GRANULE, LEAST, Tag, WORD, Words, align_up, block_of, room_of};
+use super::tag::{GRANULE, LEAST, Tag, block_of, room_of};
 use crate::events::event;
 use crate::misuse::Misuse;
 use crate::page_source::{PageSource, RegionRequest};
+use crate::words::{WORD, Words, align_up};
 
 /// What is known without looking at the blocks.
 pub struct State<const READY: usize> {

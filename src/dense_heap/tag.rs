@@ -10,19 +10,12 @@
 
 use super::BlockState;
 use crate::page_source::PageSource;
+use crate::words::{WORD, Words};
 
-/// Bytes in a word.
-pub const WORD: usize = size_of::<usize>();
 /// Sizes of blocks, and addresses of their rooms, are multiples of this.
 pub const GRANULE: usize = 2 * WORD;
 /// The smallest block has room for its tag, two links and its size, while it is free.
 pub const LEAST: usize = 2 * GRANULE;
-
-/// The next multiple of a power of two.
-#[inline(always)]
-pub const fn align_up(value: usize, to: usize) -> usize {
-    (value + (to - 1)) & !(to - 1)
-}
 
 /// Where the room of a block begins, behind its tag: the address that the program knows.
 #[inline(always)]
@@ -70,35 +63,7 @@ impl Tag {
     }
 }
 
-/// The words of a heap's regions, by address.
-///
-/// Its functions are safe to call with addresses of words in a region, aligned, that are no part of a block that the program has. All callers
-/// are in this heap, and alone in it (X1).
-pub struct Words<'a, S>(pub &'a S);
-
-impl<S> Clone for Words<'_, S> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<S> Copy for Words<'_, S> {}
-
 impl<S: PageSource> Words<'_, S> {
-    /// Reads the word that lies `index` words behind an address.
-    #[inline(always)]
-    pub fn read(self, address: usize, index: usize) -> usize {
-        // SAFETY: as said above.
-        unsafe { self.0.pointer_at(address).cast::<usize>().add(index).read() }
-    }
-
-    /// Writes it.
-    #[inline(always)]
-    pub fn write(self, address: usize, index: usize, value: usize) {
-        // SAFETY: as said above.
-        unsafe { self.0.pointer_at(address).cast::<usize>().add(index).write(value) }
-    }
-
     /// A block's tag.
     #[inline(always)]
     pub fn tag(self, block: usize) -> Tag {

@@ -5,7 +5,7 @@ use core::fmt;
 
 #[cfg(feature = "critical-section")]
 use coreheap::Exclusion;
-use coreheap::{DenseHeap, OneContext, PageSource, SmallHeap};
+use coreheap::{HeaderlessHeap, NestedContexts, PageSource, SmallHeap};
 
 use crate::memory::StaticMemory;
 
@@ -13,12 +13,12 @@ use crate::memory::StaticMemory;
 pub type Coreheap<const BYTES: usize> = BareHeap<SmallHeap<StaticMemory<BYTES>>>;
 
 /// `BYTES` bytes, for one context at a time. An interrupt that uses the heap while it is in use panics.
-pub type ExclusiveHeap<const BYTES: usize> = BareHeap<DenseHeap<StaticMemory<BYTES>, OneContext>>;
+pub type ExclusiveHeap<const BYTES: usize> = BareHeap<HeaderlessHeap<StaticMemory<BYTES>, NestedContexts>>;
 
 /// `BYTES` bytes, for any context on one core: interrupts wait while the heap is in use, some hundred instructions. Less code than [`Coreheap`], and more
 /// fits into the memory.
 #[cfg(feature = "critical-section")]
-pub type MaskedHeap<const BYTES: usize> = BareHeap<DenseHeap<StaticMemory<BYTES>, Masked>>;
+pub type MaskedHeap<const BYTES: usize> = BareHeap<HeaderlessHeap<StaticMemory<BYTES>, Masked>>;
 
 /// A heap for one core.
 pub struct BareHeap<H> {
@@ -57,14 +57,14 @@ impl<const BYTES: usize> ExclusiveHeap<BYTES> {
     }
 }
 
-impl<S: PageSource> BareHeap<DenseHeap<S, OneContext>> {
+impl<S: PageSource> BareHeap<HeaderlessHeap<S, NestedContexts>> {
     /// An empty heap that takes its memory from `source`, for one context at a time.
     ///
     /// # Safety
     /// As for `ExclusiveHeap::new`.
     pub const unsafe fn exclusive(source: S) -> Self {
         // SAFETY: the caller's promise.
-        BareHeap { heap: DenseHeap::new(source, unsafe { OneContext::nested() }) }
+        BareHeap { heap: HeaderlessHeap::new(source, unsafe { NestedContexts::new() }) }
     }
 }
 
@@ -72,7 +72,7 @@ impl<S: PageSource> BareHeap<DenseHeap<S, OneContext>> {
 impl<const BYTES: usize> MaskedHeap<BYTES> {
     /// An empty heap, for a static, as [`Coreheap::new`].
     pub const fn new() -> Self {
-        BareHeap { heap: DenseHeap::new(StaticMemory::new(), Masked) }
+        BareHeap { heap: HeaderlessHeap::new(StaticMemory::new(), Masked) }
     }
 }
 

@@ -8,13 +8,13 @@ use core::cell::UnsafeCell;
 use core::fmt;
 use core::ptr::{NonNull, null_mut};
 
-use coreheap::{Exclusion, OneContext, PageSource, RegionRequest, never_unwind};
+use coreheap::{Exclusion, NestedContexts, PageSource, RegionRequest, never_unwind};
 
 use crate::heap::BareHeap;
 use crate::memory::StaticMemory;
 
 /// `BYTES` bytes, best below 2 KiB, for one context at a time. An interrupt that uses the heap while it is in use panics.
-pub type ListHeap<const BYTES: usize> = BareHeap<List<StaticMemory<BYTES>, OneContext>>;
+pub type ListHeap<const BYTES: usize> = BareHeap<List<StaticMemory<BYTES>, NestedContexts>>;
 
 impl<const BYTES: usize> ListHeap<BYTES> {
     /// An empty heap, for a static.
@@ -23,7 +23,7 @@ impl<const BYTES: usize> ListHeap<BYTES> {
     /// As for [`ExclusiveHeap::new`](crate::ExclusiveHeap::new).
     pub const unsafe fn new() -> Self {
         // SAFETY: the caller's promise.
-        BareHeap { heap: List::new(StaticMemory::new(), unsafe { OneContext::nested() }) }
+        BareHeap { heap: List::new(StaticMemory::new(), unsafe { NestedContexts::new() }) }
     }
 }
 
@@ -86,7 +86,7 @@ impl<S, X> fmt::Debug for List<S, X> {
     }
 }
 
-// SAFETY: blocks fit their layouts, and overlap no other. `OneContext` panics.
+// SAFETY: blocks fit their layouts, and overlap no other. `NestedContexts` panics.
 unsafe impl<S: PageSource, X: Exclusion + Sync> GlobalAlloc for List<S, X> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         never_unwind(|| self.allocate(layout)).map_or(null_mut(), NonNull::as_ptr)

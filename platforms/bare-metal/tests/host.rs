@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use coreheap_bare::coreheap::sources::FixedRegion;
 use coreheap_bare::coreheap::{
-    DenseHeap, Heap, OneContext, PageSource, Region, RegionRequest, Server, SingleCore, SmallHeap, Tiny,
+    HeaderlessHeap, Heap, NestedContexts, PageSource, Region, RegionRequest, Server, SingleCore, SmallHeap, Tiny,
 };
 use coreheap_bare::{
     AddedRegions, BareHeap, Coreheap, Cores, CoresHeap, ExclusiveHeap, Frames, Kind, Memory, MixedHeap, Pinned, Window,
@@ -191,7 +191,7 @@ fn a_list_is_for_the_least_memory() {
 /// A source during whose calls an interrupt comes, which allocates.
 struct Interrupted(FixedRegion);
 
-static INTERRUPTED: LazyLock<BareHeap<DenseHeap<Interrupted, OneContext>>> = LazyLock::new(|| {
+static INTERRUPTED: LazyLock<BareHeap<HeaderlessHeap<Interrupted, NestedContexts>>> = LazyLock::new(|| {
     let memory = Box::leak(Box::new([0u64; KIB]));
     // SAFETY: memory of the heap's own; one test uses it, in one thread.
     unsafe { BareHeap::exclusive(Interrupted(FixedRegion::over(memory.as_mut_ptr().cast(), 8 * KIB))) }

@@ -3,7 +3,7 @@
 #![no_main]
 
 use coreheap_bare::coreheap::{
-    Compact, CoreLocal, DenseHeap, Geometry, OneContext, Server, SingleCore, SmallHeap, Tiny, TryFlag,
+    Compact, CoreLocal, DenseHeap, Geometry, HeaderlessHeap, NestedContexts, Server, SingleCore, SmallHeap, Tiny, TryFlag,
 };
 use coreheap_tests::actions::{Counts, Driver, Limits};
 use coreheap_tests::cores::Wandering;
@@ -58,7 +58,7 @@ fn small_heap() {
 fn dense_heap<const READY: usize>() {
     odd_regions(|seed, source| {
         // SAFETY: interrupts do not use it.
-        let heap = DenseHeap::<_, _, READY>::new(source, unsafe { OneContext::nested() });
+        let heap = DenseHeap::<_, _, READY>::new(source, unsafe { NestedContexts::new() });
         act(seed, &heap, heap.source())
     });
 }

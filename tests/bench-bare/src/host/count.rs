@@ -10,7 +10,7 @@ use crate::Peer;
 use crate::firmware::{BOARDS, Board, Program, numbers};
 
 /// Twice the live set; and what allocators get that cannot use so little.
-const BYTES: [usize; 2] = [32 << 10, 64 << 10];
+const BYTES: [usize; 2] = [64 << 10, 64 << 10];
 
 /// How the names of those end whose calls are masked.
 const MASKED: &str = ", masked";

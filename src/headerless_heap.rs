@@ -1,0 +1,214 @@
+//! [`HeaderlessHeap`]: blocks side by side, and nothing between them.
+//!
+//! *Role*: the heap for contexts that keep off each other and name a block's layout when they free it: memory for blocks and for nothing else. What
+//! is free is joined with its neighbours, and the run that fits best is taken. While half of the memory is free, small blocks that are freed are
+//! kept ready for the next request of their size: some dozen instructions then.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `exclusion.rs` | how contexts keep off each other |
+//! | `headerless_heap/open.rs` | allocating and freeing, by a context that is alone |
+//! | `headerless_heap/ready.rs` | small blocks that were freed, ready to be allocated again |
+//! | `headerless_heap/bins.rs` | free runs by length |
+//! | `headerless_heap/chunk.rs` | a region, and where its free runs are |
+//!
+//! *Concurrency*: none. Every call is inside [`Exclusion::alone`] (X1), the page source's included.
+//!
+//! *Bounds*: a free looks at the free runs of two windows of 64 granules. So does an allocation, and at 8 runs of each of 16 bins at most; but where no
+//! bin of longer ones is left, at all that are about as long as the request, and before that it sends home what is ready, 64 blocks at most. All of
+//! it once for each region.
+
+use core::alloc::Layout;
+use core::cell::UnsafeCell;
+use core::num::NonZeroUsize;
+use core::ptr::NonNull;
+
+use crate::exclusion::Exclusion;
+use crate::misuse::Misuses;
+use crate::page_source::PageSource;
+use crate::small_heap::SmallStats;
+use crate::words::WORD;
+
+mod bins;
+mod chunk;
+mod open;
+mod ready;
+
+use open::{Open, State, len_for};
+
+/// Blocks' addresses and lengths are multiples of this.
+const GRANULE: usize = 2 * WORD;
+/// The shortest block, in bytes: it has room for a mark at each end, and two links, while it is free.
+const LEAST: usize = 2 * GRANULE;
+
+/// A block of at most so many bytes is moved when its size changes, to where it fits best: that keeps memory denser than to cut or extend it. Bigger ones
+/// stay where they are if they can.
+const MOVED: usize = 4096;
+
+/// A heap that keeps nothing for a block, with memory from `S`, for contexts that `X` keeps off each other: plain memory, which needs no commit.
+///
+/// Every free names the block's layout: there is no `usable_size`. A block has a multiple of two words, two of them at least. For each 64 granules of
+/// two words there is one byte (0.2 % on 32-bit targets), and 16 bytes for each region, of which at most 2^25 granules are used there. Regions stay with
+/// the heap for good. All of a new value is zero but for the source and `X`.
+///
+/// The source is called while the heap is in use: it cannot allocate from the heap that it serves.
+#[repr(C)] // The source may be big: what a fast path reaches is in front.
+pub struct HeaderlessHeap<S: PageSource, X> {
+    state: UnsafeCell<State>,
+    exclusion: X,
+    misuses: Misuses,
+    source: S,
+}
+
+// SAFETY: the state is only reached inside `Exclusion::alone` (X1).
+unsafe impl<S: PageSource, X: Exclusion + Sync> Sync for HeaderlessHeap<S, X> {}
+
+impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
+    /// A heap that takes memory from `source`.
+    pub const fn new(source: S, exclusion: X) -> Self {
+        const { assert!(!S::COMMITS, "`HeaderlessHeap` is for memory that needs no commit") };
+        HeaderlessHeap { source, exclusion, state: UnsafeCell::new(State::new()), misuses: Misuses::new() }
+    }
+
+    /// Allocates `layout.size()` bytes at `layout.align()`; `None` when no free run is long enough and the source refuses. Size 0 is served like 1.
+    #[inline]
+    pub fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+        let ready = if layout.align() <= GRANULE { self.open(|heap| heap.take_ready(layout.size())) } else { None };
+        let block = ready.or_else(|| self.search(layout))?;
+        NonNull::new(self.source.pointer_at(block.get()))
+    }
+
+    /// Like [`allocate`](Self::allocate), all bytes zero.
+    pub fn allocate_zeroed(&self, layout: Layout) -> Option<NonNull<u8>> {
+        let pointer = self.allocate(layout)?;
+        // SAFETY: a fresh block of at least this size.
+        unsafe { pointer.write_bytes(0, layout.size()) };
+        Some(pointer)
+    }
+
+    /// Gives a block back. A block that is free already, and one of no region, is a misuse: a debug build panics; a release build counts it when
+    /// the block is not to be ready, and its free run begins or ends nearby, and leaves the block alone.
+    ///
+    /// # Safety
+    /// `pointer` came from this heap with this alignment and size, or was reallocated to it, and is not used any more.
+    #[inline]
+    pub unsafe fn deallocate(&self, pointer: NonNull<u8>, layout: Layout) {
+        let block = pointer.addr().get();
+        if cfg!(debug_assertions) {
+            self.check(block);
+        }
+        if let Err(misuse) = self.open(|heap| heap.free(block, layout.size())) {
+            self.misuses.report(misuse, block);
+        }
+    }
+
+    /// Changes a block's size, in place or by a copy. A block that shrinks always can. `None` leaves the block as it was.
+    ///
+    /// # Safety
+    /// As for [`deallocate`](Self::deallocate). After success the old pointer is not used any more, and the block has the new size.
+    pub unsafe fn reallocate(&self, pointer: NonNull<u8>, layout: Layout, new_size: usize) -> Option<NonNull<u8>> {
+        let new_layout = Layout::from_size_align(new_size, layout.align()).ok()?;
+        // SAFETY: the caller's promise.
+        unsafe { self.change_layout(pointer, layout, new_layout) }
+    }
+
+    /// [`reallocate`](Self::reallocate) to any layout.
+    ///
+    /// # Safety
+    /// As there.
+    pub unsafe fn change_layout(&self, pointer: NonNull<u8>, layout: Layout, new_layout: Layout) -> Option<NonNull<u8>> {
+        let (block, old_size, new_size) = (pointer.addr().get(), layout.size(), new_layout.size());
+        if cfg!(debug_assertions) {
+            self.check(block);
+        }
+        let is_aligned = block & (new_layout.align() - 1) == 0;
+        if is_aligned && len_for(old_size) == len_for(new_size) {
+            return Some(pointer);
+        }
+        let is_small = old_size.max(new_size) <= MOVED;
+        [is_small, !is_small].into_iter().find_map(|moves| {
+            if moves {
+                // SAFETY: the caller's promise.
+                return unsafe { self.move_block(pointer, layout, new_layout) };
+            }
+            let is_resized = is_aligned && self.open(|heap| heap.resize(block, old_size, new_size)) == Ok(true);
+            if is_resized { NonNull::new(self.source.pointer_at(block)) } else { None }
+        })
+    }
+
+    /// # Safety
+    /// As for [`change_layout`](Self::change_layout).
+    #[inline(never)]
+    unsafe fn move_block(&self, pointer: NonNull<u8>, layout: Layout, new_layout: Layout) -> Option<NonNull<u8>> {
+        let target = self.allocate(new_layout)?;
+        // SAFETY: two blocks that this context owns, each at least so long; then the old one is given up.
+        unsafe {
+            target.copy_from_nonoverlapping(pointer, layout.size().min(new_layout.size()));
+            self.deallocate(pointer, layout);
+        }
+        Some(target)
+    }
+
+    /// Whether this is an address in the heap's memory.
+    pub fn contains(&self, pointer: *const u8) -> bool {
+        self.open(|heap| heap.chunks().any(|chunk| chunk.contains(heap.words, pointer.addr())))
+    }
+
+    /// How the heap is doing. What is ready goes home first. Takes time in proportion to its size.
+    pub fn stats(&self) -> SmallStats {
+        self.open(|heap| {
+            while heap.flush() {}
+            let mut stats = SmallStats { misuses: self.misuses.count(), ..SmallStats::default() };
+            for chunk in heap.chunks() {
+                let free: usize = chunk.runs(heap.words).map(|run| run.len).sum();
+                let capacity = chunk.end(heap.words) - chunk.start(heap.words);
+                stats.capacity += capacity;
+                stats.used += capacity - free;
+                let longest = chunk.runs(heap.words).map(|run| run.len).max();
+                stats.largest_free_run = stats.largest_free_run.max(longest.unwrap_or(0));
+            }
+            stats
+        })
+    }
+
+    /// Panics if the heap's books are wrong: F1 to F4. For tests.
+    pub fn assert_valid(&self) {
+        self.open(|heap| heap.assert_valid());
+    }
+
+    /// The page source.
+    pub fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// Takes a block out of the run that fits best. While there is none, what is ready goes home, some blocks at a time, so that contexts which wait
+    /// for each other do not wait long; then the source is asked for memory.
+    #[cold]
+    #[inline(never)]
+    fn search(&self, layout: Layout) -> Option<NonZeroUsize> {
+        loop {
+            if let Some(block) = self.open(|heap| heap.allocate(layout)) {
+                return Some(block);
+            }
+            if !self.open(|heap| heap.flush() || heap.add_chunk(layout)) {
+                return None;
+            }
+        }
+    }
+
+    /// Reports a block that the program cannot have.
+    fn check(&self, block: usize) {
+        if let Err(misuse) = self.open(|heap| heap.check(block)) {
+            self.misuses.report(misuse, block);
+        }
+    }
+
+    #[inline(always)]
+    fn open<R>(&self, work: impl FnOnce(&mut Open<'_, S>) -> R) -> R {
+        self.exclusion.alone(|| {
+            // SAFETY: X1: nobody else has it now.
+            let state = unsafe { &mut *self.state.get() };
+            work(&mut Open::new(&self.source, state))
+        })
+    }
+}

@@ -1,0 +1,209 @@
+//! A [`HeaderlessHeap`](super::HeaderlessHeap) while a context is alone in it.
+//!
+//! *Role*: allocates, frees and resizes: takes free runs from bins, gives back what is too much, joins what is free with its neighbours.
+
+use core::alloc::Layout;
+use core::num::NonZeroUsize;
+
+use super::bins::Bins;
+use super::chunk::{Chunk, Run, run_of};
+use super::ready::Ready;
+use super::{GRANULE, LEAST};
+use crate::events::event;
+use crate::misuse::Misuse;
+use crate::page_source::{PageSource, RegionRequest};
+use crate::words::{Words, align_up};
+
+/// What is known without looking at the chunks. All zero when new.
+pub struct State {
+    newest: Option<Chunk>,
+    bins: Bins,
+    ready: Ready,
+    /// Bytes in free runs.
+    free: usize,
+    /// Bytes in all chunks' granules.
+    capacity: usize,
+}
+
+impl State {
+    pub const fn new() -> Self {
+        State { newest: None, bins: Bins::new(), ready: Ready::new(), free: 0, capacity: 0 }
+    }
+}
+
+/// The heap.
+pub struct Open<'a, S: PageSource> {
+    pub words: Words<'a, S>,
+    state: &'a mut State,
+}
+
+impl<'a, S: PageSource> Open<'a, S> {
+    #[inline(always)]
+    pub fn new(source: &'a S, state: &'a mut State) -> Self {
+        Open { words: Words(source), state }
+    }
+
+    /// A block for `size` bytes, if one is ready.
+    #[inline(always)]
+    pub fn take_ready(&mut self, size: usize) -> Option<NonZeroUsize> {
+        self.state.ready.take(self.words, size)
+    }
+
+    /// Gives a block back.
+    #[inline(always)]
+    pub fn free(&mut self, block: usize, size: usize) -> Result<(), Misuse> {
+        if self.state.ready.put(self.words, block, size) { Ok(()) } else { self.release(block, len_for(size)) }
+    }
+
+    /// Takes the run that fits best, and gives back what is too much; returns a block's address.
+    pub fn allocate(&mut self, layout: Layout) -> Option<NonZeroUsize> {
+        let (len, align) = (len_for(layout.size()), layout.align());
+        let found = self.state.bins.find(self.words, longest_for(layout))?.get();
+        let chunk = self.find(found).ok()?;
+        let run = run_of(self.words, found);
+        let block = align_up(found, align);
+        self.remove(chunk, run);
+        self.insert(chunk, found, block);
+        self.insert(chunk, block + len, run.end());
+        NonZeroUsize::new(block)
+    }
+
+    /// Changes a block's size where it lies; false if what follows it is not free.
+    #[inline(never)]
+    pub fn resize(&mut self, block: usize, old_size: usize, new_size: usize) -> Result<bool, Misuse> {
+        let (old, new) = (len_for(old_size), len_for(new_size));
+        if new < old {
+            return self.release(block + new, old - new).map(|()| true);
+        }
+        let chunk = self.find(block)?;
+        let (_, behind) = chunk.around(self.words, block + old);
+        let has_room = old + behind.len >= new;
+        if has_room {
+            self.remove(chunk, behind);
+            self.insert(chunk, block + new, behind.end());
+        }
+        Ok(has_room)
+    }
+
+    /// Sends some blocks home that are ready; false if there are none.
+    pub fn flush(&mut self) -> bool {
+        let Some((list, len)) = self.state.ready.any() else { return false };
+        while let Some(block) = self.state.ready.take_from(self.words, list) {
+            // It is no misuse: F4.
+            let _ = self.release(block.get(), len);
+        }
+        true
+    }
+
+    /// All chunks.
+    pub fn chunks(&self) -> impl Iterator<Item = Chunk> + use<'a, S> {
+        let words = self.words;
+        core::iter::successors(self.state.newest, move |chunk| chunk.older(words))
+    }
+
+    /// Panics if F1 to F4 are broken.
+    pub fn assert_valid(&self) {
+        let (mut free, mut in_bins) = (0, 0);
+        for chunk in self.chunks() {
+            chunk.assert_valid(self.words);
+            free += chunk.runs(self.words).map(|run| run.len).sum::<usize>();
+            in_bins += chunk.runs(self.words).filter(|run| run.len >= LEAST).count();
+        }
+        assert_eq!(free, self.state.free, "F3: free bytes");
+        assert_eq!(self.state.bins.assert_valid(self.words), in_bins, "F3: runs that are free, and in bins");
+        for (block, len) in self.state.ready.blocks(self.words) {
+            let chunk = self.find(block).expect("F4: a ready block is of this heap");
+            let is_free = chunk.runs(self.words).any(|run| run.start < block + len && block < run.end());
+            let overlaps = |(other, other_len): &(usize, usize)| block < other + other_len && *other < block + len;
+            let overlapping = self.state.ready.blocks(self.words).filter(overlaps).count();
+            assert!(!is_free && overlapping == 1, "F4: the ready block at {block:#x}");
+        }
+    }
+
+    /// Frees a block, joined with its neighbours.
+    #[inline(never)]
+    fn release(&mut self, block: usize, len: usize) -> Result<(), Misuse> {
+        let chunk = self.find(block)?;
+        let before = chunk.run_before(self.words, block - 1, block);
+        let (last, behind) = chunk.around(self.words, block + len);
+        if last >= block || before.end() > block {
+            return Err(Misuse::DoubleFree);
+        }
+        self.remove(chunk, behind);
+        let end = block + len + behind.len;
+        if before.end() == block {
+            self.remove(chunk, before);
+            self.insert(chunk, before.start, end);
+        } else {
+            self.insert(chunk, block, end);
+        }
+        Ok(())
+    }
+
+    /// Makes free what is between two addresses, if anything is. Its neighbours are not free.
+    #[inline(never)]
+    fn insert(&mut self, chunk: Chunk, start: usize, end: usize) {
+        let run = Run { start, len: end - start };
+        if run.len >= LEAST {
+            self.state.bins.insert(self.words, run);
+        }
+        if run.len > 0 {
+            chunk.insert(self.words, run);
+            self.state.free += run.len;
+            // While half of the memory is free, blocks may be ready: that is fast. Then memory is to be dense.
+            self.state.ready.allow(self.state.free >= self.state.capacity / 2);
+        }
+    }
+
+    /// Takes a free run, if it is one.
+    #[inline(never)]
+    fn remove(&mut self, chunk: Chunk, run: Run) {
+        if run.len >= LEAST {
+            self.state.bins.remove(self.words, run);
+        }
+        if run.len > 0 {
+            chunk.remove(self.words, run);
+            self.state.free -= run.len;
+        }
+    }
+
+    /// The chunk that a block is in.
+    #[inline(never)]
+    fn find(&self, block: usize) -> Result<Chunk, Misuse> {
+        let is_granule = block.is_multiple_of(GRANULE);
+        self.chunks().find(|chunk| is_granule && chunk.contains(self.words, block)).ok_or(Misuse::Foreign)
+    }
+
+    /// Whether the program can have a block here.
+    pub fn check(&self, block: usize) -> Result<(), Misuse> {
+        let is_free = self.find(block)?.is_free(self.words, block);
+        let is_nobodys = is_free || self.state.ready.blocks(self.words).any(|(ready, _)| ready == block);
+        if is_nobodys { Err(Misuse::DoubleFree) } else { Ok(()) }
+    }
+
+    /// Gets memory for a block; false if the source refuses.
+    pub fn add_chunk(&mut self, layout: Layout) -> bool {
+        event!("short of memory: {=usize} bytes at {=usize}", layout.size(), layout.align());
+        let min_size = Chunk::region_for(longest_for(layout));
+        let request = RegionRequest { min_size, preferred_size: min_size, preferred_align: GRANULE };
+        let Some(region) = self.words.0.reserve(request) else { return false };
+        event!("{=usize} bytes from the page source", region.size);
+        let Some(chunk) = Chunk::create(self.words, region, self.state.newest) else { return false };
+        let (start, end) = (chunk.start(self.words), chunk.end(self.words));
+        self.state.newest = Some(chunk);
+        self.state.capacity += end - start;
+        self.insert(chunk, start, end);
+        true
+    }
+}
+
+/// A run of so many bytes has a block of this layout, wherever it lies.
+fn longest_for(layout: Layout) -> usize {
+    len_for(layout.size()) + layout.align().saturating_sub(GRANULE)
+}
+
+/// How many bytes a block for so many has.
+#[inline(always)]
+pub fn len_for(size: usize) -> usize {
+    align_up(size, GRANULE).max(LEAST)
+}
