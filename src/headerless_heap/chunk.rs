@@ -211,7 +211,7 @@ pub fn len_of<S: PageSource>(words: Words<'_, S>, mark: usize) -> usize {
 
 /// The word of a mark.
 fn mark(len: usize, next: u8) -> usize {
-    len / GRANULE << LINK_BITS | usize::from(next)
+    ((len / GRANULE) << LINK_BITS) | usize::from(next)
 }
 
 /// Where the window begins that an address is in.

@@ -20,13 +20,24 @@ pub fn is_inside() -> bool {
 pub struct Watched<'a, H> {
     subject: &'a H,
     calls: Cell<u32>,
-    most_masked: Cell<u32>,
+    masked: Cell<Masked>,
+}
+
+/// How calls masked interrupts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Masked {
+    /// How often.
+    pub times: u32,
+    /// How often one call did it, at most.
+    pub most: u32,
+    /// For how many instructions, at most.
+    pub longest: u32,
 }
 
 impl<'a, H: Subject> Watched<'a, H> {
     /// Before the first call.
     pub const fn new(subject: &'a H) -> Self {
-        Watched { subject, calls: Cell::new(0), most_masked: Cell::new(0) }
+        Watched { subject, calls: Cell::new(0), masked: Cell::new(Masked { times: 0, most: 0, longest: 0 }) }
     }
 
     /// How many calls there were that allocate, free or reallocate.
@@ -34,18 +45,22 @@ impl<'a, H: Subject> Watched<'a, H> {
         self.calls.get()
     }
 
-    /// How often such a call masked interrupts, at most.
-    pub fn most_masked(&self) -> u32 {
-        self.most_masked.get()
+    /// How they masked interrupts.
+    pub fn masked(&self) -> Masked {
+        self.masked.get()
     }
 
     fn watch<R>(&self, call: impl FnOnce(&H) -> R) -> R {
         let before = masking::count();
+        masking::take_longest();
         IS_INSIDE.store(true, Relaxed);
         let result = call(self.subject);
         IS_INSIDE.store(false, Relaxed);
         self.calls.set(self.calls.get() + 1);
-        self.most_masked.set(self.most_masked.get().max(masking::count() - before));
+        let Masked { times, most, longest } = self.masked.get();
+        let now = masking::count() - before;
+        let longest = longest.max(masking::take_longest());
+        self.masked.set(Masked { times: times + now, most: most.max(now), longest });
         result
     }
 }

@@ -34,7 +34,7 @@ fn main() -> ! {
     assert!(inside > INTERRUPTS / 20, "too few to show anything");
     assert_eq!((SMALL.heap().stats().used, SMALL.heap().stats().misuses), (0, 0));
     // Here they wait until the call is nearly over.
-    storm("MaskedHeap", MASKED.heap(), &MASKED, &limits, || MASKED.heap().assert_valid());
+    storm("MaskedHeap", &Recorded::new(MASKED.heap()), &MASKED, &limits, || MASKED.heap().assert_valid());
     assert_eq!((MASKED.heap().stats().used, MASKED.heap().stats().misuses), (0, 0));
     // SAFETY: nobody else uses the memory.
     assert!(unsafe { CORES.source().add(memory(), 40 * 1024) });

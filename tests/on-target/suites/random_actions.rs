@@ -23,6 +23,7 @@ fn main() -> ! {
     part("Compact", both::<Compact>);
     part("Server", both::<Server>);
     part("SmallHeap", small_heap);
+    part("HeaderlessHeap", headerless_heap);
     part("DenseHeap", dense_heap::<0>);
     part("DenseHeap with ready blocks", dense_heap::<48>);
     done()
@@ -51,6 +52,14 @@ fn all_sources<C: CoreLocal, G: Geometry>(cores: impl Fn() -> C) {
 fn small_heap() {
     odd_regions(|seed, source| {
         let heap = SmallHeap::new(source);
+        act(seed, &Recorded::new(&heap), heap.source())
+    });
+}
+
+fn headerless_heap() {
+    odd_regions(|seed, source| {
+        // SAFETY: interrupts do not use it.
+        let heap = HeaderlessHeap::new(source, unsafe { NestedContexts::new() });
         act(seed, &Recorded::new(&heap), heap.source())
     });
 }

@@ -48,11 +48,11 @@ fn fill(peers: &[&Peer], sizes: &[usize], csv: &mut Vec<String>) -> io::Result<[
                 let [live, requests, refused] = outcome[..] else { return Err(io::Error::other("three numbers were expected")) };
                 csv.push(format!("{bytes},\"{}\",{seed},{live},{requests},{refused}", peer.name));
             }
-            let median_of = |value: fn(&[f64], f64) -> f64| {
-                median(&mut outcomes.iter().map(|outcome| value(outcome, bytes as f64)).collect::<Vec<f64>>())
-            };
-            shares.push(format!("{:.1}", median_of(|outcome, bytes| 100.0 * outcome[0] / bytes)));
-            refusals.push(format!("{:.2}", median_of(|outcome, _| 100.0 * outcome[2] / outcome[1])));
+            let mut live: Vec<f64> = outcomes.iter().map(|outcome| 100.0 * outcome[0] / bytes as f64).collect();
+            shares.push(format!("{:.1}", median(&mut live)));
+            let long_runs = outcomes.iter().filter(|outcome| outcome[1] > 0.0);
+            let mut refused: Vec<f64> = long_runs.map(|outcome| 100.0 * outcome[2] / outcome[1]).collect();
+            refusals.push(format!("{:.2}", median(&mut refused)));
         }
     }
     for (peer, (share, refusal)) in peers.iter().zip(cells) {

@@ -194,7 +194,7 @@ pub const STEPS: &[Step] = &[
             ("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-strict-provenance -Zmiri-tree-borrows -Zmiri-provenance-gc=1000"),
             NO_BACKTRACE,
         ],
-        command: "cargo +nightly miri test -p coreheap -p coreheap-tests --lib --test conformance --test dense_heap --test random_actions --test small_heap --test threads --no-fail-fast",
+        command: "cargo +nightly miri test -p coreheap -p coreheap-tests --lib --test conformance --test dense_heap --test random_actions --test sized_heaps --test threads --no-fail-fast",
         proof: Tests,
         beside: true,
         ..STEP

@@ -23,7 +23,7 @@ static NOTHING: Nothing = Nothing;
 static MEMORY: Memory<BYTES> = Memory::new();
 
 /// Seeds of `fill`, one after the other in the same heap.
-const SEEDS: u64 = 5;
+const SEEDS: u64 = 25;
 
 #[board::entry]
 fn main() -> ! {
