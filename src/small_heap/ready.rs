@@ -7,6 +7,7 @@
 //! *Concurrency*: each operation is one atomic swap, so any context may interrupt any other.
 
 use core::num::NonZeroUsize;
+use core::sync::atomic::fence;
 
 use crate::size_class::GRANULE;
 use crate::sync::{AtomicUsize, Ordering};
@@ -14,16 +15,19 @@ use crate::sync::{AtomicUsize, Ordering};
 /// Bytes of the biggest blocks that can be ready.
 pub const MAX_READY: usize = 256;
 
+/// How many sizes there are.
+const SLOTS: usize = MAX_READY / GRANULE;
+
 /// The slots. All zero: no block is ready, and none may be.
 pub struct Ready {
-    slots: [[AtomicUsize; 2]; MAX_READY / GRANULE],
+    slots: [[AtomicUsize; 2]; SLOTS],
     /// Bigger blocks go home.
     limit: AtomicUsize,
 }
 
 impl Ready {
     pub const fn new() -> Self {
-        Ready { slots: [const { [const { AtomicUsize::new(0) }; 2] }; MAX_READY / GRANULE], limit: AtomicUsize::new(0) }
+        Ready { slots: [const { [const { AtomicUsize::new(0) }; 2] }; SLOTS], limit: AtomicUsize::new(0) }
     }
 
     /// A block for `size` bytes, if one is ready.
@@ -36,12 +40,17 @@ impl Ready {
     /// Makes an owned block of `size` bytes ready. Returns the one that goes home instead: this, or one that was ready before.
     #[inline(always)]
     pub fn put(&self, size: usize, block: NonZeroUsize) -> Option<NonZeroUsize> {
-        if size > self.limit.load(Ordering::Relaxed) {
+        let last = size.wrapping_sub(1);
+        if last >= self.limit.load(Ordering::Relaxed) {
             return Some(block);
         }
-        let Some([first, second]) = self.slots_for(size) else { return Some(block) };
+        // The limit is at most `MAX_READY`, so the remainder changes nothing; it is cheaper than a check.
+        let [first, second] = &self.slots[last / GRANULE % SLOTS];
         let slot = if first.load(Ordering::Relaxed) == 0 { first } else { second };
-        NonZeroUsize::new(slot.swap(block.get(), Ordering::AcqRel))
+        let before = NonZeroUsize::new(slot.swap(block.get(), Ordering::Release))?;
+        // What its last owner wrote was before.
+        fence(Ordering::Acquire);
+        Some(before)
     }
 
     /// Sets how many bytes the biggest blocks have that may be ready.
