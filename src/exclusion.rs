@@ -1,6 +1,7 @@
 //! Being alone in a heap that one context at a time may use.
 //!
-//! *Role*: the trait that says how contexts keep off a [`DenseHeap`](crate::DenseHeap), and [`OneContext`], [`NestedContexts`], [`Unshared`].
+//! *Role*: the trait that says how contexts keep off a [`HeaderlessHeap`](crate::HeaderlessHeap) or a [`DenseHeap`](crate::DenseHeap), and three that do:
+//! [`OneContext`], [`NestedContexts`], [`Unshared`].
 //!
 //! *Invariant* X1: what two calls of [`Exclusion::alone`] run never overlaps.
 

@@ -14,9 +14,10 @@
 //!
 //! *Concurrency*: none. Every call is inside [`Exclusion::alone`] (X1), the page source's included.
 //!
-//! *Bounds*: a free looks at the free runs of two windows of 64 granules. So does an allocation, and at 8 runs of each of 16 bins at most; but where no
-//! bin of longer ones is left, at all that are about as long as the request, and before that it sends home what is ready, 64 blocks at most. All of
-//! it once for each region.
+//! *Bounds*: where a block is ready, or may be, some 35 or 20 instructions. A free looks at the marks of a few windows, at most 64 in each. So does an
+//! allocation, and at the bins, and at 16 long runs of each at most; but where no bin of longer ones has any, at all that are about as long as the
+//! request. Before the source is asked for memory what is ready goes home, three blocks at a time: contexts that wait for each other wait for
+//! one such step. A block's region is looked for among all.
 
 use core::alloc::Layout;
 use core::cell::UnsafeCell;
@@ -48,7 +49,7 @@ const MOVED: usize = 4096;
 /// A heap that keeps nothing for a block, with memory from `S`, for contexts that `X` keeps off each other: plain memory, which needs no commit.
 ///
 /// Every free names the block's layout: there is no `usable_size`. A block has a multiple of two words, two of them at least. For each 64 granules of
-/// two words there is one byte (0.2 % on 32-bit targets), and 16 bytes for each region, of which at most 2^25 granules are used there. Regions stay with
+/// two words there is one byte (0.2 % on 32-bit targets), and three words for each region, of which at most 128 MiB are used there. Regions stay with
 /// the heap for good. All of a new value is zero but for the source and `X`.
 ///
 /// The source is called while the heap is in use: it cannot allocate from the heap that it serves.

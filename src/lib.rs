@@ -31,8 +31,9 @@
 //! | which core is this, and how is a context alone on its magazines | [`CoreLocal`] | [`SingleCore`], [`TryFlag`], [`Beside`], [`Leased`]; ports |
 //! | how big slices, pages, classes and magazines are | [`Geometry`] | [`Server`], [`Compact`], [`Tiny`], [`geometry!`] |
 //!
-//! Where pages are too much there are two other heaps, without size classes, pages and cores: a [`SmallHeap`], runs of granules in a bitmap, for
-//! any context; and a [`DenseHeap`], blocks side by side behind a word each, for one context at a time.
+//! Where pages are too much there are three other heaps, without size classes, pages and cores: a [`SmallHeap`], runs of granules in a bitmap, for
+//! any context; and for one context at a time a [`HeaderlessHeap`], which keeps nothing for a block, and a [`DenseHeap`], blocks side by side behind a
+//! word each.
 //!
 //! # How it works
 //!
