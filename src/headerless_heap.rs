@@ -44,7 +44,7 @@ const LEAST: usize = 2 * GRANULE;
 
 /// A block of at most so many bytes is moved when its size changes, to where it fits best: that keeps memory denser than to cut or extend it. Bigger ones
 /// stay where they are if they can.
-const MOVED: usize = 4096;
+const MOVED: usize = 16 * 1024;
 
 /// A heap that keeps nothing for a block, with memory from `S`, for contexts that `X` keeps off each other: plain memory, which needs no commit.
 ///
