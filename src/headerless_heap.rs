@@ -182,8 +182,7 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
         &self.source
     }
 
-    /// Takes a block out of the run that fits best. While there is none, what is ready goes home, some blocks at a time, so that contexts which wait
-    /// for each other do not wait long; then the source is asked for memory.
+    /// Takes a block out of the run that fits best.
     #[cold]
     #[inline(never)]
     fn search(&self, layout: Layout) -> Option<NonZeroUsize> {
@@ -191,10 +190,18 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
             if let Some(block) = self.open(|heap| heap.allocate(layout)) {
                 return Some(block);
             }
-            if !self.open(|heap| heap.flush() || heap.add_chunk(layout)) {
+            if !self.find_more(layout) {
                 return None;
             }
         }
+    }
+
+    /// Sends some blocks home that are ready, or, if none are, gets memory; false if there is none. Not all of them at once: contexts that wait for
+    /// each other do not wait long.
+    #[cold]
+    #[inline(never)]
+    fn find_more(&self, layout: Layout) -> bool {
+        self.open(|heap| heap.flush() || heap.add_chunk(layout))
     }
 
     /// Reports a block that the program cannot have.

@@ -43,22 +43,10 @@ impl Bins {
     fn look<S: PageSource>(&self, words: Words<'_, S>, len: usize, candidates: usize) -> Option<NonZeroUsize> {
         let mut bin = bin_of(len);
         loop {
-            while *self.0.get(bin)? == 0 {
-                bin += 1;
-            }
-            let mut run = self.0[bin];
-            let mut candidates = if bin < EXACT { 1 } else { candidates };
-            let (mut best, mut best_len) = (0, usize::MAX);
-            while run != 0 && candidates > 0 {
-                let run_len = len_of(words, run);
-                if run_len >= len && run_len < best_len {
-                    (best, best_len) = (run, run_len);
-                }
-                run = words.read(run, NEXT);
-                candidates -= 1;
-            }
-            if best != 0 {
-                return NonZeroUsize::new(best);
+            let first = *self.0.get(bin)?;
+            let found = if bin < EXACT { first } else { shortest(words, first, len, candidates) };
+            if found != 0 {
+                return NonZeroUsize::new(found);
             }
             bin += 1;
         }
@@ -102,6 +90,20 @@ impl Bins {
         }
         count
     }
+}
+
+/// The shortest run of at least `len` bytes among so many of a list, or 0.
+fn shortest<S: PageSource>(words: Words<'_, S>, first: usize, len: usize, candidates: usize) -> usize {
+    let (mut run, mut seen, mut best, mut best_len) = (first, 0, 0, usize::MAX);
+    while run != 0 && seen < candidates {
+        let run_len = len_of(words, run);
+        if run_len >= len && run_len < best_len {
+            (best, best_len) = (run, run_len);
+        }
+        run = words.read(run, NEXT);
+        seen += 1;
+    }
+    best
 }
 
 /// Which bin has the runs of so many bytes, which are at least [`LEAST`]. The last one has all that are longer as well.

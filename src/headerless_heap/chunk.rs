@@ -125,11 +125,11 @@ impl Chunk {
         }
     }
 
-    /// The address of the last mark before `end`, in its window (or one before all blocks), and the free run that begins there.
-    pub fn around<S: PageSource>(self, words: Words<'_, S>, end: usize) -> (usize, Run) {
+    /// The address of the last mark before `end`, in its window (or one before all granules), and the length of the free run that begins there, or 0.
+    pub fn around<S: PageSource>(self, words: Words<'_, S>, end: usize) -> (usize, usize) {
         // The tables lie before the granules.
         let (from, link) = self.seek(words, end, end);
-        (from, if link == link_to(end) { run_of(words, end) } else { Run::NONE })
+        (from, if link == link_to(end) { len_of(words, end) } else { 0 })
     }
 
     /// Where the link is, in the window of an address, that leads behind all marks before `limit`; and that link.
@@ -149,7 +149,8 @@ impl Chunk {
     /// The last free run that has a mark in the window of `address` before `limit`.
     pub fn run_before<S: PageSource>(self, words: Words<'_, S>, address: usize, limit: usize) -> Run {
         let (from, _) = self.seek(words, address, limit);
-        if from == self.byte_of(words, address) { Run::NONE } else { run_of(words, from - LOWEST_BYTE) }
+        // The tables lie before the granules.
+        if from < self.start(words) { Run::NONE } else { run_of(words, from - LOWEST_BYTE) }
     }
 
     /// Whether a free run has this address.

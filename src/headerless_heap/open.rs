@@ -6,7 +6,7 @@ use core::alloc::Layout;
 use core::num::NonZeroUsize;
 
 use super::bins::Bins;
-use super::chunk::{Chunk, Run, run_of};
+use super::chunk::{Chunk, Run, len_of};
 use super::ready::Ready;
 use super::{GRANULE, LEAST};
 use crate::events::event;
@@ -59,8 +59,8 @@ impl<'a, S: PageSource> Open<'a, S> {
     pub fn allocate(&mut self, layout: Layout) -> Option<NonZeroUsize> {
         let (len, align) = (len_for(layout.size()), layout.align());
         let found = self.state.bins.find(self.words, longest_for(layout))?.get();
-        let chunk = self.find(found).ok()?;
-        let run = run_of(self.words, found);
+        let chunk = self.find(found)?;
+        let run = Run { start: found, len: len_of(self.words, found) };
         let block = align_up(found, align);
         self.remove(chunk, run);
         self.insert(chunk, found, block);
@@ -75,12 +75,13 @@ impl<'a, S: PageSource> Open<'a, S> {
         if new < old {
             return self.release(block + new, old - new).map(|()| true);
         }
-        let chunk = self.find(block)?;
-        let (_, behind) = chunk.around(self.words, block + old);
-        let has_room = old + behind.len >= new;
+        let chunk = self.find(block).ok_or(Misuse::Foreign)?;
+        let end = block + old;
+        let (_, behind) = chunk.around(self.words, end);
+        let has_room = old + behind >= new;
         if has_room {
-            self.remove(chunk, behind);
-            self.insert(chunk, block + new, behind.end());
+            self.remove(chunk, Run { start: end, len: behind });
+            self.insert(chunk, block + new, end + behind);
         }
         Ok(has_room)
     }
@@ -123,60 +124,67 @@ impl<'a, S: PageSource> Open<'a, S> {
     /// Frees a block, joined with its neighbours.
     #[inline(never)]
     fn release(&mut self, block: usize, len: usize) -> Result<(), Misuse> {
-        let chunk = self.find(block)?;
+        let chunk = self.find(block).ok_or(Misuse::Foreign)?;
+        let end = block + len;
         let before = chunk.run_before(self.words, block - 1, block);
-        let (last, behind) = chunk.around(self.words, block + len);
+        let (last, behind) = chunk.around(self.words, end);
         if last >= block || before.end() > block {
             return Err(Misuse::DoubleFree);
         }
-        self.remove(chunk, behind);
-        let end = block + len + behind.len;
+        self.remove(chunk, Run { start: end, len: behind });
+        let mut start = block;
         if before.end() == block {
             self.remove(chunk, before);
-            self.insert(chunk, before.start, end);
-        } else {
-            self.insert(chunk, block, end);
+            start = before.start;
         }
+        self.insert(chunk, start, end + behind);
         Ok(())
     }
 
     /// Makes free what is between two addresses, if anything is. Its neighbours are not free.
-    #[inline(never)]
     fn insert(&mut self, chunk: Chunk, start: usize, end: usize) {
-        let run = Run { start, len: end - start };
+        if start != end {
+            self.insert_run(chunk, Run { start, len: end - start });
+        }
+    }
+
+    #[inline(never)]
+    fn insert_run(&mut self, chunk: Chunk, run: Run) {
+        chunk.insert(self.words, run);
         if run.len >= LEAST {
             self.state.bins.insert(self.words, run);
         }
-        if run.len > 0 {
-            chunk.insert(self.words, run);
-            self.state.free += run.len;
-            // While half of the memory is free, blocks may be ready: that is fast. Then memory is to be dense.
-            self.state.ready.allow(self.state.free >= self.state.capacity / 2);
-        }
+        self.state.free += run.len;
+        // While half of the memory is free, blocks may be ready: that is fast. Then memory is to be dense.
+        self.state.ready.allow(self.state.free >= self.state.capacity / 2);
     }
 
     /// Takes a free run, if it is one.
-    #[inline(never)]
     fn remove(&mut self, chunk: Chunk, run: Run) {
-        if run.len >= LEAST {
-            self.state.bins.remove(self.words, run);
-        }
         if run.len > 0 {
-            chunk.remove(self.words, run);
-            self.state.free -= run.len;
+            self.remove_run(chunk, run);
         }
     }
 
-    /// The chunk that a block is in.
     #[inline(never)]
-    fn find(&self, block: usize) -> Result<Chunk, Misuse> {
+    fn remove_run(&mut self, chunk: Chunk, run: Run) {
+        chunk.remove(self.words, run);
+        if run.len >= LEAST {
+            self.state.bins.remove(self.words, run);
+        }
+        self.state.free -= run.len;
+    }
+
+    /// The chunk that a block is in; none if it is foreign.
+    #[inline(never)]
+    fn find(&self, block: usize) -> Option<Chunk> {
         let is_granule = block.is_multiple_of(GRANULE);
-        self.chunks().find(|chunk| is_granule && chunk.contains(self.words, block)).ok_or(Misuse::Foreign)
+        self.chunks().find(|chunk| is_granule && chunk.contains(self.words, block))
     }
 
     /// Whether the program can have a block here.
     pub fn check(&self, block: usize) -> Result<(), Misuse> {
-        let is_free = self.find(block)?.is_free(self.words, block);
+        let is_free = self.find(block).ok_or(Misuse::Foreign)?.is_free(self.words, block);
         let is_nobodys = is_free || self.state.ready.blocks(self.words).any(|(ready, _)| ready == block);
         if is_nobodys { Err(Misuse::DoubleFree) } else { Ok(()) }
     }
