@@ -12,7 +12,8 @@ use crate::sync::{AtomicBool, Ordering};
 /// How contexts keep off each other.
 ///
 /// # Safety
-/// X1: `work` never runs while other work of the same value does. Who finds that it would panics, or waits until the other is done.
+/// X1: `work` never runs while other work of the same value does. Who finds that it would panics, or waits until the other is done. After a panic of
+/// `work` nobody may run any more.
 pub unsafe trait Exclusion {
     /// Runs `work`.
     fn alone<R>(&self, work: impl FnOnce() -> R) -> R;

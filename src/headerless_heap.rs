@@ -48,7 +48,7 @@ const MOVED: usize = 16 * 1024;
 
 /// A heap that keeps nothing for a block, with memory from `S`, for contexts that `X` keeps off each other: plain memory, which needs no commit.
 ///
-/// Every free names the block's layout: there is no `usable_size`. A block has a multiple of two words, two of them at least. For each 64 granules of
+/// Every free names the block's layout: there is no `usable_size`. A block has a multiple of two words, and four words at least. For each 64 granules of
 /// two words there is one byte (0.2 % on 32-bit targets), and three words for each region, of which at most 128 MiB are used there. Regions stay with
 /// the heap for good. All of a new value is zero but for the source and `X`.
 ///
@@ -72,10 +72,10 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
     }
 
     /// Allocates `layout.size()` bytes at `layout.align()`; `None` when no free run is long enough and the source refuses. Size 0 is served like 1.
+    /// A region is only asked for that is long enough wherever it begins: a request for nearly all of one may be refused as the first.
     #[inline]
     pub fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
-        let ready = if layout.align() <= GRANULE { self.open(|heap| heap.take_ready(layout.size())) } else { None };
-        let block = ready.or_else(|| self.search(layout))?;
+        let block = self.take_ready(layout).or_else(|| self.search(layout))?;
         NonNull::new(self.source.pointer_at(block.get()))
     }
 
@@ -87,8 +87,8 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
         Some(pointer)
     }
 
-    /// Gives a block back. A block that is free already, and one of no region, is a misuse: a debug build panics; a release build counts it when
-    /// the block is not to be ready, and its free run begins or ends nearby, and leaves the block alone.
+    /// Gives a block back. A block that is free already, and one of no region, is a misuse: a debug build panics. A release build counts it, and leaves
+    /// the block alone, if that is not to be ready, and its free run begins or ends nearby; else it does not see it. A wrong size is never seen.
     ///
     /// # Safety
     /// `pointer` came from this heap with this alignment and size, or was reallocated to it, and is not used any more.
@@ -103,7 +103,8 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
         }
     }
 
-    /// Changes a block's size, in place or by a copy. A block that shrinks always can. `None` leaves the block as it was.
+    /// Changes a block's size. Up to 16 KiB it is copied to where it fits, if that is free, and else changed in place; bigger blocks the other way round.
+    /// A block that shrinks always can. `None` leaves the block as it was.
     ///
     /// # Safety
     /// As for [`deallocate`](Self::deallocate). After success the old pointer is not used any more, and the block has the new size.
@@ -127,24 +128,17 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
             return Some(pointer);
         }
         let is_small = old_size.max(new_size) <= MOVED;
-        [is_small, !is_small].into_iter().find_map(|moves| {
-            if moves {
-                // SAFETY: the caller's promise.
-                return unsafe { self.move_block(pointer, layout, new_layout) };
-            }
-            let is_resized = is_aligned && self.open(|heap| heap.resize(block, old_size, new_size)) == Ok(true);
-            if is_resized { NonNull::new(self.source.pointer_at(block)) } else { None }
-        })
-    }
-
-    /// # Safety
-    /// As for [`change_layout`](Self::change_layout).
-    #[inline(never)]
-    unsafe fn move_block(&self, pointer: NonNull<u8>, layout: Layout, new_layout: Layout) -> Option<NonNull<u8>> {
-        let target = self.allocate(new_layout)?;
+        let elsewhere = || self.take_ready(new_layout).or_else(|| self.open(|heap| heap.allocate(new_layout)));
+        let in_place = || is_aligned && self.open(|heap| heap.resize(block, old_size, new_size)) == Ok(true);
+        let target = match if is_small { elsewhere() } else { None } {
+            Some(target) => target,
+            None if in_place() => return NonNull::new(self.source.pointer_at(block)),
+            None => self.search(new_layout)?,
+        };
+        let target = NonNull::new(self.source.pointer_at(target.get()))?;
         // SAFETY: two blocks that this context owns, each at least so long; then the old one is given up.
         unsafe {
-            target.copy_from_nonoverlapping(pointer, layout.size().min(new_layout.size()));
+            target.copy_from_nonoverlapping(pointer, old_size.min(new_size));
             self.deallocate(pointer, layout);
         }
         Some(target)
@@ -158,7 +152,8 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
     /// How the heap is doing. What is ready goes home first. Takes time in proportion to its size.
     pub fn stats(&self) -> SmallStats {
         self.open(|heap| {
-            while heap.flush() {}
+            let mut list = 0;
+            while heap.flush(&mut list) {}
             let mut stats = SmallStats { misuses: self.misuses.count(), ..SmallStats::default() };
             for chunk in heap.chunks() {
                 let free: usize = chunk.runs(heap.words).map(|run| run.len).sum();
@@ -182,26 +177,32 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
         &self.source
     }
 
-    /// Takes a block out of the run that fits best.
+    /// A block that is ready, if one is.
+    #[inline(always)]
+    fn take_ready(&self, layout: Layout) -> Option<NonZeroUsize> {
+        if layout.align() <= GRANULE { self.open(|heap| heap.take_ready(layout.size())) } else { None }
+    }
+
+    /// Takes a block out of the run that fits best. While there is none, sends home what is ready, list by list: contexts that wait for each other do
+    /// not wait long. Then asks for memory.
     #[cold]
     #[inline(never)]
     fn search(&self, layout: Layout) -> Option<NonZeroUsize> {
+        let mut list = 0;
         loop {
             if let Some(block) = self.open(|heap| heap.allocate(layout)) {
                 return Some(block);
             }
-            if !self.find_more(layout) {
+            if !self.find_more(layout, &mut list) {
                 return None;
             }
         }
     }
 
-    /// Sends some blocks home that are ready, or, if none are, gets memory; false if there is none. Not all of them at once: contexts that wait for
-    /// each other do not wait long.
     #[cold]
     #[inline(never)]
-    fn find_more(&self, layout: Layout) -> bool {
-        self.open(|heap| heap.flush() || heap.add_chunk(layout))
+    fn find_more(&self, layout: Layout, list: &mut usize) -> bool {
+        self.open(|heap| heap.flush(list) || heap.add_chunk(layout))
     }
 
     /// Reports a block that the program cannot have.

@@ -33,18 +33,20 @@ impl Bins {
         Bins([0; COUNT])
     }
 
-    /// The address of a run of at least `len` bytes, which stays where it is: the shortest, but for long ones.
-    pub fn find<S: PageSource>(&self, words: Words<'_, S>, len: usize) -> Option<NonZeroUsize> {
-        // All runs that are looked at in the first bin may be too short, and no other bin have any.
-        self.look(words, len, CANDIDATES).or_else(|| self.look(words, len, usize::MAX))
+    /// The address of a run that has `len` bytes at `align`, and stays where it is: of the shortest, but among long ones not for sure.
+    pub fn find<S: PageSource>(&self, words: Words<'_, S>, len: usize, align: usize) -> Option<NonZeroUsize> {
+        // First those that are long enough wherever they lie, and not all; then all that may be.
+        let longest = len + align.saturating_sub(GRANULE);
+        self.look(words, longest, GRANULE, CANDIDATES).or_else(|| self.look(words, len, align, usize::MAX))
     }
 
     #[inline(never)]
-    fn look<S: PageSource>(&self, words: Words<'_, S>, len: usize, candidates: usize) -> Option<NonZeroUsize> {
+    fn look<S: PageSource>(&self, words: Words<'_, S>, len: usize, align: usize, candidates: usize) -> Option<NonZeroUsize> {
         let mut bin = bin_of(len);
         loop {
             let first = *self.0.get(bin)?;
-            let found = if bin < EXACT { first } else { shortest(words, first, len, candidates) };
+            let all_fit = bin < EXACT && candidates == CANDIDATES;
+            let found = if all_fit { first } else { shortest(words, first, len, align, candidates) };
             if found != 0 {
                 return NonZeroUsize::new(found);
             }
@@ -92,12 +94,12 @@ impl Bins {
     }
 }
 
-/// The shortest run of at least `len` bytes among so many of a list, or 0.
-fn shortest<S: PageSource>(words: Words<'_, S>, first: usize, len: usize, candidates: usize) -> usize {
+/// The shortest run that has `len` bytes at `align`, among so many of a list, or 0.
+fn shortest<S: PageSource>(words: Words<'_, S>, first: usize, len: usize, align: usize, candidates: usize) -> usize {
     let (mut run, mut seen, mut best, mut best_len) = (first, 0, 0, usize::MAX);
     while run != 0 && seen < candidates {
         let run_len = len_of(words, run);
-        if run_len >= len && run_len < best_len {
+        if run_len >= (run.wrapping_neg() & (align - 1)) + len && run_len < best_len {
             (best, best_len) = (run, run_len);
         }
         run = words.read(run, NEXT);

@@ -57,9 +57,11 @@ impl Run {
 pub struct Chunk(pub NonZeroUsize);
 
 impl Chunk {
-    /// How many bytes a region must have, so that wherever it lies a run of `len` bytes is in it.
-    pub fn region_for(len: usize) -> usize {
-        len.saturating_add(len / WINDOW + 3 + (HEAD + 1) * WORD + 3 * GRANULE)
+    /// How many bytes a region must have, so that wherever it lies a run of `len` bytes is in it; `None` for longer runs than there are.
+    pub fn region_for(len: usize) -> Option<usize> {
+        let windows = len / WINDOW;
+        // The windows' bytes have windows, too.
+        (len <= LONGEST).then(|| len + windows + windows / 256 + 4 + (HEAD + 1) * WORD + 3 * GRANULE)
     }
 
     /// Lays tables into a region, in which nothing is free yet; `None` if it is too small.

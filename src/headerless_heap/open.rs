@@ -7,7 +7,7 @@ use core::num::NonZeroUsize;
 
 use super::bins::Bins;
 use super::chunk::{Chunk, Run, len_of};
-use super::ready::Ready;
+use super::ready::{LISTS, Ready};
 use super::{GRANULE, LEAST};
 use crate::events::event;
 use crate::misuse::Misuse;
@@ -58,7 +58,7 @@ impl<'a, S: PageSource> Open<'a, S> {
     /// Takes the run that fits best, and gives back what is too much; returns a block's address.
     pub fn allocate(&mut self, layout: Layout) -> Option<NonZeroUsize> {
         let (len, align) = (len_for(layout.size()), layout.align());
-        let found = self.state.bins.find(self.words, longest_for(layout))?.get();
+        let found = self.state.bins.find(self.words, len, align)?.get();
         let chunk = self.find(found)?;
         let run = Run { start: found, len: len_of(self.words, found) };
         let block = align_up(found, align);
@@ -86,14 +86,17 @@ impl<'a, S: PageSource> Open<'a, S> {
         Ok(has_room)
     }
 
-    /// Sends some blocks home that are ready; false if there are none.
-    pub fn flush(&mut self) -> bool {
-        let Some((list, len)) = self.state.ready.any() else { return false };
-        while let Some(block) = self.state.ready.take_from(self.words, list) {
-            // It is no misuse: F4.
-            let _ = self.release(block.get(), len);
+    /// Sends the ready blocks of one list home, of `list` or the next that has any, and moves on to the one behind; false if there is none.
+    pub fn flush(&mut self, list: &mut usize) -> bool {
+        let mut has_flushed = false;
+        while *list < LISTS && !has_flushed {
+            while let Some(block) = self.state.ready.take_from(self.words, *list) {
+                // It is no misuse: F4.
+                has_flushed |= self.release(block.get(), LEAST.max((*list + 1) * GRANULE)).is_ok();
+            }
+            *list += 1;
         }
-        true
+        has_flushed
     }
 
     /// All chunks.
@@ -154,9 +157,7 @@ impl<'a, S: PageSource> Open<'a, S> {
         if run.len >= LEAST {
             self.state.bins.insert(self.words, run);
         }
-        self.state.free += run.len;
-        // While half of the memory is free, blocks may be ready: that is fast. Then memory is to be dense.
-        self.state.ready.allow(self.state.free >= self.state.capacity / 2);
+        self.set_free(self.state.free + run.len);
     }
 
     /// Takes a free run, if it is one.
@@ -172,7 +173,13 @@ impl<'a, S: PageSource> Open<'a, S> {
         if run.len >= LEAST {
             self.state.bins.remove(self.words, run);
         }
-        self.state.free -= run.len;
+        self.set_free(self.state.free - run.len);
+    }
+
+    /// While half of the memory is free, blocks may be ready: that is fast. Then memory is to be dense.
+    fn set_free(&mut self, free: usize) {
+        self.state.free = free;
+        self.state.ready.allow(free >= self.state.capacity / 2);
     }
 
     /// The chunk that a block is in; none if it is foreign.
@@ -192,7 +199,7 @@ impl<'a, S: PageSource> Open<'a, S> {
     /// Gets memory for a block; false if the source refuses.
     pub fn add_chunk(&mut self, layout: Layout) -> bool {
         event!("short of memory: {=usize} bytes at {=usize}", layout.size(), layout.align());
-        let min_size = Chunk::region_for(longest_for(layout));
+        let Some(min_size) = Chunk::region_for(longest_for(layout)) else { return false };
         let request = RegionRequest { min_size, preferred_size: min_size, preferred_align: GRANULE };
         let Some(region) = self.words.0.reserve(request) else { return false };
         event!("{=usize} bytes from the page source", region.size);

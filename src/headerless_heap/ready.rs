@@ -12,7 +12,7 @@ use crate::page_source::PageSource;
 use crate::words::Words;
 
 /// One for each number of granules from 1 on.
-const LISTS: usize = 32;
+pub const LISTS: usize = 32;
 /// The longest list: that bounds how long it takes to send all blocks home.
 const LONGEST: usize = 3;
 
@@ -61,12 +61,6 @@ impl Ready {
     /// Whether blocks may become ready.
     pub fn allow(&mut self, is_allowed: bool) {
         self.limit = if is_allowed { LONGEST } else { 0 };
-    }
-
-    /// A list in which there is a block, and the length of its blocks.
-    pub fn any(&self) -> Option<(usize, usize)> {
-        let list = self.first.iter().position(|first| *first != 0)?;
-        Some((list, LEAST.max((list + 1) * GRANULE)))
     }
 
     /// All blocks, with their lengths.

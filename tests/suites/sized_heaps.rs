@@ -6,8 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Mutex;
 
+use coreheap::atomic::{AtomicUsize, Ordering};
 use coreheap::sources::{FixedRegion, NoPages};
-use coreheap::{HeaderlessHeap, OneContext, PageSource, SmallHeap};
+use coreheap::{HeaderlessHeap, OneContext, PageSource, Region, RegionRequest, SmallHeap};
 use coreheap_tests::actions::{Counts, Driver, Limits};
 use coreheap_tests::recorded::{Recorded, SizedHeap};
 use coreheap_tests::refusals::Call;
@@ -232,6 +233,81 @@ fn a_small_block_moves_to_where_it_fits_and_stays_where_nothing_else_is() {
         heap.deallocate(filler, layout(rest, 8));
     }
     heap.assert_valid();
+}
+
+#[test]
+fn a_small_block_that_does_not_fit_elsewhere_is_resized_before_memory_is_asked_for() {
+    let source = TestSource::<0>::new(&[4 * KIB, 6 * KIB]);
+    let heap = headerless(source);
+    let whole = layout(3 * KIB, 8);
+    let block = heap.allocate(whole).expect("room");
+    // SAFETY: a block of this heap.
+    unsafe {
+        assert_eq!(heap.reallocate(block, whole, 2 * KIB), Some(block), "it shrinks");
+        assert_eq!(heap.reallocate(block, layout(2 * KIB, 8), 3 * KIB), Some(block), "it grows");
+        assert_eq!(heap.source().regions_out(), 1);
+        assert_ne!(heap.reallocate(block, whole, 5 * KIB), Some(block), "it moves");
+        assert_eq!(heap.source().regions_out(), 2);
+    }
+}
+
+#[test]
+fn a_source_that_gives_no_byte_too_many_is_asked_once() {
+    /// Regions of just the size that is asked for.
+    struct Exact(AtomicUsize);
+
+    // SAFETY: fresh memory, for good.
+    unsafe impl PageSource for Exact {
+        fn reserve(&self, request: RegionRequest) -> Option<Region> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            let start = NonNull::from(vec![0u8; request.min_size].leak()).cast();
+            Some(Region { start, size: request.min_size })
+        }
+    }
+
+    let sizes: &[usize] = if cfg!(miri) { &[1, 4000] } else { &[1, 4000, 500_000, 8 << 20, 40 << 20] };
+    for &size in sizes {
+        let heap = headerless(Exact(AtomicUsize::new(0)));
+        for align in [1, 64, 4096] {
+            assert!(heap.allocate(layout(size, align)).is_some(), "{size} at {align}");
+        }
+        assert!(heap.source().0.load(Ordering::Relaxed) <= 3);
+        if cfg!(target_pointer_width = "32") {
+            assert_eq!(heap.allocate(layout(130 << 20, 8)), None, "longer than a run can be");
+            assert!(heap.source().0.load(Ordering::Relaxed) <= 3);
+        }
+    }
+}
+
+#[test]
+fn what_was_aligned_can_be_had_again() {
+    let mut memory = vec![0u64; KIB];
+    let heap = headerless(over(&mut memory));
+    let aligned = layout(40 * GRANULE, 32 * GRANULE);
+    let block = heap.allocate(aligned).expect("room");
+    while heap.allocate(layout(1, 1)).is_some() {}
+    for _ in 0..3 {
+        // SAFETY: a block of this heap.
+        unsafe { heap.deallocate(block, aligned) };
+        assert_eq!(heap.allocate(aligned), Some(block), "nothing else is free");
+    }
+}
+
+#[test]
+fn no_block_is_ready_where_memory_is_short() {
+    let mut memory = vec![0u64; KIB];
+    let heap = headerless(over(&mut memory));
+    let small = layout(4 * GRANULE, 8);
+    let blocks = [(); 3].map(|()| heap.allocate(small).expect("room"));
+    let rest = layout(heap.stats().largest_free_run, 8);
+    heap.allocate(rest).expect("the rest, to the last byte");
+    // SAFETY: blocks of this heap.
+    unsafe {
+        heap.deallocate(blocks[0], small);
+        heap.deallocate(blocks[1], small);
+    }
+    let both = layout(2 * small.size(), 8);
+    assert_eq!(heap.allocate(both), Some(blocks[0].min(blocks[1])), "they are one run at once");
 }
 
 #[test]
