@@ -55,11 +55,13 @@ fn count_on(board: &Board, opt_level: &str, peers: &[Peer], csv: &mut Vec<String
             csv.push(format!("{start},{call},{median},{nearly_all},{most}"));
         }
         // A mask is the same few instructions in each call: a column, and no row.
-        let has_row = |other: &Counts| peer.name.strip_suffix(MASKED).is_some_and(|name| name == other.peer.name);
-        if all.iter().any(has_row) {
+        let is_masked_of = |masked: &Counts, other: &Counts| {
+            masked.bytes == other.bytes && masked.peer.name.strip_suffix(MASKED).is_some_and(|name| name == other.peer.name)
+        };
+        if all.iter().any(|other| is_masked_of(counts, other)) {
             continue;
         }
-        let masked = all.iter().find(|other| other.peer.name.strip_suffix(MASKED).is_some_and(|name| name == peer.name));
+        let masked = all.iter().find(|other| is_masked_of(other, counts));
         let mask = masked.map_or("-".into(), |masked| grouped(masked.calls[0][0] - calls[0][0]));
         let cells = calls.iter().map(|counts| counts.map(grouped).join(" / "));
         let note = if *bytes == BYTES[0] { String::new() } else { format!(", in {} KiB", bytes >> 10) };
