@@ -44,7 +44,7 @@ const LEAST: usize = 2 * GRANULE;
 
 /// A block of at most so many bytes is moved when its size changes, to where it fits best: that keeps memory denser than to cut or extend it. Bigger ones
 /// stay where they are if they can.
-const MOVED: usize = 16 * 1024;
+const MOVED: usize = 64 * 1024;
 
 /// A heap that keeps nothing for a block, with memory from `S`, for contexts that `X` keeps off each other: plain memory, which needs no commit.
 ///
@@ -103,7 +103,7 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
         }
     }
 
-    /// Changes a block's size. Up to 16 KiB it is copied to where it fits, if that is free, and else changed in place; bigger blocks the other way round.
+    /// Changes a block's size. Up to 64 KiB it is copied to where it fits, if that is free, and else changed in place; bigger blocks the other way round.
     /// A block that shrinks always can. `None` leaves the block as it was.
     ///
     /// # Safety
