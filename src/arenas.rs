@@ -6,24 +6,23 @@
 //! may miss an arena (two that fall on one entry), the list never does.
 //!
 //! *Concurrency*: no lock. Contexts that run dry together wait a short time for the first of them to come back with a region, then ask the
-//! source themselves. If it refuses, they wait longer: the first may have all there is. One on the core of the first, because it interrupted
-//! it or was called by the source, does not wait at all; so nobody is ever stuck.
+//! source themselves. If it refuses, they wait longer for those that are still asking: one of them may have all there is. One on the core of
+//! another, because it interrupted it or was called by the source, does not wait for that; so nobody is ever stuck.
 
 use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::fence;
 
 use crate::arena::Arena;
 use crate::events::event;
 use crate::geometry::Geometry;
 use crate::page_source::{PageSource, Region, RegionRequest};
 use crate::size_class::SizeClass;
-use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, WORD_BITS};
 
 /// How long a context waits for another core that is asking the source before it asks too, in spins.
 const SHORT_WAIT: usize = if cfg!(miri) { 10 } else { 20_000 };
 /// How long when the source has refused. Tables are committed meanwhile, on slow machines in milliseconds.
 const LONG_WAIT: usize = if cfg!(miri) { 100 } else { 5_000_000 };
-/// Nobody is asking the source; else 1 more than the core that is.
-const NOBODY: usize = 0;
 
 /// After this many arenas the next ones are twice as big.
 const ARENAS_PER_DOUBLING: usize = 4;
@@ -36,7 +35,7 @@ pub struct Arenas<G: Geometry> {
     count: AtomicUsize,
     /// How often memory came in.
     generation: AtomicUsize,
-    /// The core that is asking the source, a hint, or [`NOBODY`].
+    /// Bit `n`: core `n`, or one by a multiple of the bits beyond, is asking the source.
     asking: AtomicUsize,
     /// A region that could not be made an arena, because its tables were not committed, and that the source cannot take back.
     spare: AtomicPtr<u8>,
@@ -49,7 +48,7 @@ impl<G: Geometry> Arenas<G> {
     pub const fn new() -> Self {
         let (count, generation) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let (spare, spare_size) = (AtomicPtr::new(null_mut()), AtomicUsize::new(0));
-        let (newest, asking) = (AtomicPtr::new(null_mut()), AtomicUsize::new(NOBODY));
+        let (newest, asking) = (AtomicPtr::new(null_mut()), AtomicUsize::new(0));
         Arenas { newest, count, generation, asking, spare, spare_size, map: G::EMPTY_MAP }
     }
 
@@ -104,35 +103,39 @@ impl<G: Geometry> Arenas<G> {
     /// which runs on `core` and is about to search, saw `generation`.
     pub fn grow<S: PageSource>(&self, source: &S, core: usize, generation: usize, needed: usize) -> bool {
         let Some(min_size) = Arena::<G>::min_region_size::<S>(needed) else { return false };
-        self.wait_for_other(core, SHORT_WAIT);
-        let is_first = self.asking.compare_exchange(NOBODY, core + 1, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        let this = 1 << (core % WORD_BITS);
+        self.wait_for_others(this, generation, SHORT_WAIT);
+        let is_nested = self.asking.fetch_or(this, Ordering::Relaxed) & this != 0;
+        // Whoever the source refuses because of this one sees the bit.
+        fence(Ordering::SeqCst);
         let mut grown = self.generation() != generation;
         if !grown {
             grown = S::GROWS && self.iter().any(|arena| arena.grow(source, needed)) || self.add(source, min_size);
             if grown {
                 self.generation.fetch_add(1, Ordering::Release);
-            } else {
-                if let Some(other) = self.wait_for_other(core, LONG_WAIT) {
-                    // It ended while it asked, as a worker that is terminated does: nobody waits for it again.
-                    let _ = self.asking.compare_exchange(other, NOBODY, Ordering::Relaxed, Ordering::Relaxed);
-                }
-                grown = self.generation() != generation;
             }
         }
-        if is_first {
-            self.asking.store(NOBODY, Ordering::Release);
+        if !is_nested {
+            self.asking.fetch_and(!this, Ordering::Release);
+        }
+        if !grown {
+            fence(Ordering::SeqCst);
+            let others = self.wait_for_others(this, generation, LONG_WAIT);
+            // They ended while they asked, as a worker that is terminated does: nobody waits for them again.
+            self.asking.fetch_and(!others, Ordering::Relaxed);
+            grown = self.generation() != generation;
         }
         grown
     }
 
-    /// Waits for the core that is asking the source now, if it is another; returns what is in `asking` if that was in vain.
-    fn wait_for_other(&self, this: usize, spins: usize) -> Option<usize> {
-        let other = self.asking.load(Ordering::Acquire);
+    /// Waits while other cores are asking the source, until memory comes in; returns those for which that was in vain.
+    fn wait_for_others(&self, this: usize, generation: usize, spins: usize) -> usize {
+        let others = || if self.generation() == generation { self.asking.load(Ordering::Acquire) & !this } else { 0 };
         let is_asking = |_| {
             core::hint::spin_loop();
-            self.asking.load(Ordering::Acquire) == other
+            others() != 0
         };
-        (other != NOBODY && other != this + 1 && (0..spins).all(is_asking)).then_some(other)
+        if others() != 0 && (0..spins).all(is_asking) { others() } else { 0 }
     }
 
     fn add<S: PageSource>(&self, source: &S, min_size: usize) -> bool {

@@ -36,8 +36,7 @@ impl Bins {
     /// The address of a run that has `len` bytes at `align`, and stays where it is: of the shortest, but among long ones not for sure.
     pub fn find<S: PageSource>(&self, words: Words<'_, S>, len: usize, align: usize) -> Option<NonZeroUsize> {
         // First those that are long enough wherever they lie, and not all; then all that may be.
-        let longest = len + align.saturating_sub(GRANULE);
-        self.look(words, longest, GRANULE, CANDIDATES).or_else(|| self.look(words, len, align, usize::MAX))
+        self.look(words, longest_for(len, align), GRANULE, CANDIDATES).or_else(|| self.look(words, len, align, usize::MAX))
     }
 
     #[inline(never)]
@@ -92,6 +91,11 @@ impl Bins {
         }
         count
     }
+}
+
+/// Wherever a run of so many bytes lies, it has `len` bytes at `align`.
+pub fn longest_for(len: usize, align: usize) -> usize {
+    len + align.saturating_sub(GRANULE)
 }
 
 /// The shortest run that has `len` bytes at `align`, among so many of a list, or 0.

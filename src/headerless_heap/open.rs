@@ -5,7 +5,7 @@
 use core::alloc::Layout;
 use core::num::NonZeroUsize;
 
-use super::bins::Bins;
+use super::bins::{Bins, longest_for};
 use super::chunk::{Chunk, Run, len_of};
 use super::ready::{LISTS, Ready};
 use super::{GRANULE, LEAST};
@@ -199,7 +199,8 @@ impl<'a, S: PageSource> Open<'a, S> {
     /// Gets memory for a block; false if the source refuses.
     pub fn add_chunk(&mut self, layout: Layout) -> bool {
         event!("short of memory: {=usize} bytes at {=usize}", layout.size(), layout.align());
-        let Some(min_size) = Chunk::region_for(longest_for(layout)) else { return false };
+        let longest = longest_for(len_for(layout.size()), layout.align());
+        let Some(min_size) = Chunk::region_for(longest) else { return false };
         let request = RegionRequest { min_size, preferred_size: min_size, preferred_align: GRANULE };
         let Some(region) = self.words.0.reserve(request) else { return false };
         event!("{=usize} bytes from the page source", region.size);
@@ -210,11 +211,6 @@ impl<'a, S: PageSource> Open<'a, S> {
         self.insert(chunk, start, end);
         true
     }
-}
-
-/// A run of so many bytes has a block of this layout, wherever it lies.
-fn longest_for(layout: Layout) -> usize {
-    len_for(layout.size()) + layout.align().saturating_sub(GRANULE)
 }
 
 /// How many bytes a block for so many has.
