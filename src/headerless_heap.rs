@@ -14,7 +14,7 @@
 //!
 //! *Concurrency*: none. Every call is inside [`Exclusion::alone`] (X1), the page source's included.
 //!
-//! *Bounds*: where a block is ready, or may be, some 35 or 20 instructions. A free looks at the marks of a few windows, at most 64 in each. So does an
+//! *Bounds*: where a block is ready, or may be, some 35 or 20 instructions. A free looks at the marks of a few cards, at most 64 in each. So does an
 //! allocation, and at the bins, and at 16 long runs of each at most; but where no bin of longer ones has any, at all that are about as long as the
 //! request. Before the source is asked for memory what is ready goes home, three blocks at a time: contexts that wait for each other wait for
 //! one such step. A block's region is looked for among all.

@@ -1,12 +1,12 @@
 //! A region of a [`HeaderlessHeap`](super::HeaderlessHeap), and where its free runs begin and end.
 //!
 //! *Role*: nothing is kept for a block that the program has. A free run says in words of its own how long it is; and so that its neighbours find it,
-//! there is one byte for each window of 64 granules (0.2 %), which leads to the window's first mark. A mark is the first word of a free run, or the last
-//! word of one that begins in another window. It holds the run's length, and leads to the next mark of its window.
+//! there is a card table: one byte for each card, 64 granules (0.2 %), which leads to the card's first mark. A mark is the first word of a free run, or the
+//! last word of one that begins in another card. It holds the run's length, and leads to the next mark of its card.
 //!
 //! *Invariants*
-//! - F1: no two free runs touch. Whoever takes a run out of its windows owns its memory.
-//! - F2: a free run has a mark where it begins, and one where it ends, if that is in another window. The marks of a window lead from one to the next,
+//! - F1: no two free runs touch. Whoever takes a run out of its cards owns its memory.
+//! - F2: a free run has a mark where it begins, and one where it ends, if that is in another card. The marks of a card lead from one to the next,
 //!   by address, and the last one to none.
 
 use core::num::NonZeroUsize;
@@ -15,17 +15,17 @@ use super::GRANULE;
 use crate::page_source::{PageSource, Region};
 use crate::words::{WORD, Words, align_up};
 
-/// Bytes of a window.
-const WINDOW: usize = 64 * GRANULE;
+/// Bytes of a card.
+const CARD: usize = 64 * GRANULE;
 
-/// What leads to a mark is its place in the window, in words, and 1; or 0 for none. It is the lowest byte of a mark's word, and the length is above it.
+/// What leads to a mark is its place in the card, in words, and 1; or 0 for none. It is the lowest byte of a mark's word, and the length is above it.
 const LINK_BITS: u32 = 8;
 const LOWEST_BYTE: usize = if cfg!(target_endian = "big") { WORD - 1 } else { 0 };
 
 /// The longest run, in bytes: so much fits beside a link.
 const LONGEST: usize = (usize::MAX >> LINK_BITS) * GRANULE;
 
-/// Words of a chunk's head: the head of the chunk before it, and where the granules start and end. The windows' bytes are behind it.
+/// Words of a chunk's head: the head of the chunk before it, and where the granules start and end. The card table is behind it.
 const HEAD: usize = 3;
 
 /// A run of granules.
@@ -48,7 +48,7 @@ impl Run {
     /// Where the mark at its end is, if it has one.
     fn end_mark(self) -> Option<usize> {
         let last = self.end() - WORD;
-        (window_of(last) != window_of(self.start)).then_some(last)
+        (card_of(last) != card_of(self.start)).then_some(last)
     }
 }
 
@@ -59,20 +59,20 @@ pub struct Chunk(pub NonZeroUsize);
 impl Chunk {
     /// How many bytes a region must have, so that wherever it lies a run of `len` bytes is in it; `None` for longer runs than there are.
     pub fn region_for(len: usize) -> Option<usize> {
-        let windows = len / WINDOW;
-        // The windows' bytes have windows, too.
-        (len <= LONGEST).then(|| len + windows + windows / 256 + 4 + (HEAD + 1) * WORD + 3 * GRANULE)
+        let cards = len / CARD;
+        // The table's bytes have cards, too.
+        (len <= LONGEST).then(|| len + cards + cards / 256 + 4 + (HEAD + 1) * WORD + 3 * GRANULE)
     }
 
-    /// Lays tables into a region, in which nothing is free yet; `None` if it is too small.
+    /// Lays head and table into a region, in which nothing is free yet; `None` if it is too small.
     pub fn create<S: PageSource>(words: Words<'_, S>, region: Region, older: Option<Chunk>) -> Option<Self> {
         let address = region.start.expose_provenance().get();
         let head = align_up(address, WORD);
         // Addresses behind a chunk are compared with others, so it does not reach the end of the address space.
         let size = region.size - usize::from(address.wrapping_add(region.size) == 0);
-        let tables = head + HEAD * WORD;
-        let windows = size / WINDOW + 3;
-        let start = align_up(tables + windows, GRANULE);
+        let table = head + HEAD * WORD;
+        let cards = size / CARD + 3;
+        let start = align_up(table + cards, GRANULE);
         let len = (size.checked_sub(start - address)? & !(GRANULE - 1)).min(LONGEST);
         if len == 0 {
             return None;
@@ -81,7 +81,7 @@ impl Chunk {
         words.write(head, 1, start);
         words.write(head, 2, start + len);
         if !S::FRESH_IS_ZERO {
-            (tables..tables + windows).for_each(|byte| words.write_byte(byte, 0));
+            (table..table + cards).for_each(|byte| words.write_byte(byte, 0));
         }
         NonZeroUsize::new(head).map(Chunk)
     }
@@ -127,14 +127,14 @@ impl Chunk {
         }
     }
 
-    /// The address of the last mark before `end`, in its window (or one before all granules), and the length of the free run that begins there, or 0.
+    /// The address of the last mark before `end`, in its card (or one before all granules), and the length of the free run that begins there, or 0.
     pub fn around<S: PageSource>(self, words: Words<'_, S>, end: usize) -> (usize, usize) {
-        // The tables lie before the granules.
+        // The table lies before the granules.
         let (from, link) = self.seek(words, end, end);
         (from, if link == link_to(end) { len_of(words, end) } else { 0 })
     }
 
-    /// Where the link is, in the window of an address, that leads behind all marks before `limit`; and that link.
+    /// Where the link is, in the card of an address, that leads behind all marks before `limit`; and that link.
     #[inline(never)]
     fn seek<S: PageSource>(self, words: Words<'_, S>, address: usize, limit: usize) -> (usize, u8) {
         let mut from = self.byte_of(words, address);
@@ -148,10 +148,10 @@ impl Chunk {
         }
     }
 
-    /// The last free run that has a mark in the window of `address` before `limit`.
+    /// The last free run that has a mark in the card of `address` before `limit`.
     pub fn run_before<S: PageSource>(self, words: Words<'_, S>, address: usize, limit: usize) -> Run {
         let (from, _) = self.seek(words, address, limit);
-        // The tables lie before the granules.
+        // The table lies before the granules.
         if from < self.start(words) { Run::NONE } else { run_of(words, from - LOWEST_BYTE) }
     }
 
@@ -162,8 +162,8 @@ impl Chunk {
 
     /// All free runs, by address.
     pub fn runs<S: PageSource>(self, words: Words<'_, S>) -> impl Iterator<Item = Run> {
-        self.windows(words).flat_map(move |window| {
-            self.marks(words, window).map(move |mark| run_of(words, mark)).filter(move |run| run.start >= window)
+        self.cards(words).flat_map(move |card| {
+            self.marks(words, card).map(move |mark| run_of(words, mark)).filter(move |run| run.start >= card)
         })
     }
 
@@ -177,25 +177,25 @@ impl Chunk {
             marks += 1 + usize::from(run.end_mark().is_some());
             behind = end;
         }
-        assert_eq!(marks, self.windows(words).flat_map(|window| self.marks(words, window)).count(), "F2: marks of no run");
+        assert_eq!(marks, self.cards(words).flat_map(|card| self.marks(words, card)).count(), "F2: marks of no run");
     }
 
-    fn windows<S: PageSource>(self, words: Words<'_, S>) -> impl Iterator<Item = usize> {
-        (window_of(self.start(words))..self.end(words)).step_by(WINDOW)
+    fn cards<S: PageSource>(self, words: Words<'_, S>) -> impl Iterator<Item = usize> {
+        (card_of(self.start(words))..self.end(words)).step_by(CARD)
     }
 
-    /// The marks of a window.
-    fn marks<S: PageSource>(self, words: Words<'_, S>, window: usize) -> impl Iterator<Item = usize> {
+    /// The marks of a card.
+    fn marks<S: PageSource>(self, words: Words<'_, S>, card: usize) -> impl Iterator<Item = usize> {
         let next = move |from| match words.read_byte(from) {
             0 => None,
-            link => Some(mark_of(window, link)),
+            link => Some(mark_of(card, link)),
         };
-        core::iter::successors(next(self.byte_of(words, window)), move |mark| next(*mark + LOWEST_BYTE))
+        core::iter::successors(next(self.byte_of(words, card)), move |mark| next(*mark + LOWEST_BYTE))
     }
 
-    /// Where the byte is of the window of an address; there is one for the window before the first granule, too, and one behind the last.
+    /// Where the byte is of the card of an address; there is one for the card before the first granule, too, and one behind the last.
     fn byte_of<S: PageSource>(self, words: Words<'_, S>, address: usize) -> usize {
-        self.0.get() + HEAD * WORD + 1 + address / WINDOW - self.start(words) / WINDOW
+        self.0.get() + HEAD * WORD + 1 + address / CARD - self.start(words) / CARD
     }
 }
 
@@ -217,17 +217,17 @@ fn mark(len: usize, next: u8) -> usize {
     ((len / GRANULE) << LINK_BITS) | usize::from(next)
 }
 
-/// Where the window begins that an address is in.
-fn window_of(address: usize) -> usize {
-    address & !(WINDOW - 1)
+/// Where the card begins that an address is in.
+fn card_of(address: usize) -> usize {
+    address & !(CARD - 1)
 }
 
 /// What leads to a mark.
 fn link_to(mark: usize) -> u8 {
-    (mark % WINDOW / WORD) as u8 + 1
+    (mark % CARD / WORD) as u8 + 1
 }
 
-/// Where a link leads, in the window of an address; before the window if it leads to no mark.
+/// Where a link leads, in the card of an address; before the card if it leads to no mark.
 fn mark_of(address: usize, link: u8) -> usize {
-    (window_of(address) + usize::from(link) * WORD).wrapping_sub(WORD)
+    (card_of(address) + usize::from(link) * WORD).wrapping_sub(WORD)
 }
