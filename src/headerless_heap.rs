@@ -27,7 +27,7 @@ use core::ptr::NonNull;
 use crate::exclusion::Exclusion;
 use crate::misuse::Misuses;
 use crate::page_source::PageSource;
-use crate::small_heap::SmallStats;
+use crate::small_stats::SmallStats;
 use crate::words::WORD;
 
 mod bins;

@@ -108,6 +108,7 @@
 //! | `arena.rs` | one region: slices and page table together |
 //! | `arenas.rs` | all regions, by address |
 //! | `sources.rs` | page sources that need no platform |
+//! | `small_stats.rs` | the report of the heaps without pages |
 //! | `small_heap.rs` | the heap for memory in KiB, for any context |
 //! | `exclusion.rs` | being alone in a heap |
 //! | `words.rs` | what heaps keep in blocks that nobody has |
@@ -188,6 +189,7 @@ cfg_if::cfg_if! {
         mod runs;
         mod slices;
         mod small_heap;
+        mod small_stats;
         pub mod sources;
         mod stats;
         mod words;
@@ -202,7 +204,8 @@ cfg_if::cfg_if! {
         pub use misuse::Misuse;
         pub use page_source::{PageSource, Region, RegionRequest};
         pub use runs::{Content, Run};
-        pub use small_heap::{SmallHeap, SmallStats};
+        pub use small_heap::SmallHeap;
+        pub use small_stats::SmallStats;
         pub use stats::{ClassStats, Stats};
     }
 }

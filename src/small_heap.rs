@@ -15,7 +15,6 @@
 //! gives up, at all of them; a free, and a resize in place, at those of the block and of 2 KiB around it.
 
 use core::alloc::Layout;
-use core::fmt;
 use core::num::NonZeroUsize;
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
@@ -24,6 +23,7 @@ use crate::events::event;
 use crate::misuse::{Misuse, Misuses};
 use crate::page_source::{PageSource, RegionRequest};
 use crate::size_class::GRANULE;
+use crate::small_stats::SmallStats;
 use crate::sync::{AtomicPtr, AtomicUsize, NeedsCompareAndSwapOrTheFeatureCriticalSection, Ordering};
 
 mod chunk;
@@ -51,28 +51,6 @@ pub struct SmallHeap<S: PageSource> {
     misuses: Misuses,
     #[allow(dead_code)] // It is there for its type.
     shared: NeedsCompareAndSwapOrTheFeatureCriticalSection,
-}
-
-/// How a [`SmallHeap`] is doing, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub struct SmallStats {
-    /// In the heap's regions, but for its metadata.
-    pub capacity: usize,
-    /// In blocks that the program holds.
-    pub used: usize,
-    /// In the longest run of free granules: the biggest block that could be had.
-    pub largest_free_run: usize,
-    /// How many mistakes of the program were seen; see [`Misuse`].
-    pub misuses: usize,
-}
-
-impl fmt::Display for SmallStats {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SmallStats { capacity, used, largest_free_run, misuses } = *self;
-        write!(out, "used {used} of {capacity} B, largest free run {largest_free_run} B, misuses {misuses}")
-    }
 }
 
 impl<S: PageSource> SmallHeap<S> {
