@@ -252,6 +252,7 @@ fn a_small_block_that_does_not_fit_elsewhere_is_resized_before_memory_is_asked_f
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "it finds pointers by address alone")]
 fn a_source_that_gives_no_byte_too_many_is_asked_once() {
     /// Regions of just the size that is asked for.
     struct Exact(AtomicUsize);
@@ -265,8 +266,7 @@ fn a_source_that_gives_no_byte_too_many_is_asked_once() {
         }
     }
 
-    let sizes: &[usize] = if cfg!(miri) { &[1, 4000] } else { &[1, 4000, 500_000, 8 << 20, 40 << 20] };
-    for &size in sizes {
+    for size in [1, 4000, 500_000, 8 << 20, 40 << 20] {
         let heap = headerless(Exact(AtomicUsize::new(0)));
         for align in [1, 64, 4096] {
             assert!(heap.allocate(layout(size, align)).is_some(), "{size} at {align}");
