@@ -9,6 +9,7 @@ use coreheap::atomic::{AtomicUsize, Ordering};
 use coreheap::sources::{FixedRegion, NoPages};
 use coreheap::{BlockState, DenseHeap, Exclusion, OneContext, PageSource, Region, RegionRequest};
 use coreheap_tests::actions::{Counts, Driver, Limits};
+use coreheap_tests::blocks::{fill, free_all, holds};
 use coreheap_tests::refusals::Call;
 use coreheap_tests::rng::Rng;
 use coreheap_tests::seed::each_seed;
@@ -152,28 +153,19 @@ fn fills<const READY: usize>() {
         };
         assert!(whole + 8 * WORD >= kib * KIB, "{whole} of {kib} KiB are for blocks");
         for _ in 0..if cfg!(miri) { 1 } else { 20 } {
-            let mut blocks = Vec::new();
-            let mut bytes = 0;
-            loop {
-                let layout = layout(64 + rng.below(kib * 16), 1 << rng.below(4));
-                let Some(block) = heap.allocate(layout) else { break };
-                bytes += layout.size();
-                blocks.push((block, layout));
-            }
+            let blocks = fill(&heap, || layout(64 + rng.below(kib * 16), 1 << rng.below(4)));
+            let bytes: usize = blocks.iter().map(|(_, layout)| layout.size()).sum();
             heap.assert_valid();
             assert!(bytes * 10 >= whole * if kib == 2 { 6 } else { 8 }, "{bytes} of {whole} bytes");
-            while !blocks.is_empty() {
-                let (block, layout) = blocks.swap_remove(rng.below(blocks.len()));
-                // SAFETY: a block of this heap.
-                unsafe { heap.deallocate(block, layout) };
-            }
+            // SAFETY: blocks of this heap.
+            unsafe { free_all(&heap, &mut rng, blocks) };
             heap.assert_valid();
             assert_eq!((heap.stats().used, heap.stats().largest_free_run), (0, whole));
         }
         let block = heap.allocate_zeroed(layout(whole, 8)).expect("all of it as one block");
         // SAFETY: the block's bytes, of a block of this heap.
         unsafe {
-            assert!(std::slice::from_raw_parts(block.as_ptr(), whole).iter().all(|byte| *byte == 0));
+            assert!(holds(block, whole, 0));
             let shrunk = heap.reallocate(block, layout(whole, 8), 24).expect("it shrinks");
             assert_eq!((shrunk, heap.stats().used), (block, 32));
             assert_eq!(heap.reallocate(shrunk, layout(24, 8), whole), Some(block), "it grows");

@@ -1,9 +1,12 @@
 //! Blocks that a test allocates, fills, checks and frees by itself.
 
-use core::alloc::Layout;
+use alloc::vec::Vec;
+use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 
 use coreheap::{CoreLocal, Geometry, Heap, PageSource};
+
+use crate::rng::Rng;
 
 /// `size` bytes, aligned to 8.
 pub fn layout(size: usize) -> Layout {
@@ -35,5 +38,27 @@ pub fn free<S: PageSource, C: CoreLocal, G: Geometry>(heap: &Heap<S, C, G>, bloc
     unsafe {
         assert!(holds(block, size, byte), "the block was overwritten");
         heap.deallocate(block, layout(size));
+    }
+}
+
+/// Allocates blocks of the layouts that `layout` says, none of size 0, until one is refused.
+pub fn fill(heap: &impl GlobalAlloc, mut layout: impl FnMut() -> Layout) -> Vec<(NonNull<u8>, Layout)> {
+    let block = || {
+        let layout = layout();
+        // SAFETY: no size is 0.
+        Some((NonNull::new(unsafe { heap.alloc(layout) })?, layout))
+    };
+    core::iter::from_fn(block).collect()
+}
+
+/// Frees such blocks in random order.
+///
+/// # Safety
+/// They are live blocks of this heap.
+pub unsafe fn free_all(heap: &impl GlobalAlloc, rng: &mut Rng, mut blocks: Vec<(NonNull<u8>, Layout)>) {
+    while !blocks.is_empty() {
+        let (block, layout) = blocks.swap_remove(rng.below(blocks.len()));
+        // SAFETY: the caller's promise.
+        unsafe { heap.dealloc(block.as_ptr(), layout) };
     }
 }

@@ -5,7 +5,7 @@
 //! - [`shadow`]: the shadow model: what must be true of each block, checked on every action.
 //! - [`sources`]: hostile page sources over memory that the test owns; [`refusals`]: which of their calls say no; [`watched`]:
 //!   any source, with its calls checked.
-//! - [`recorded`]: a `SmallHeap` as a subject.
+//! - [`recorded`]: as subjects, the heaps that keep nothing for a block.
 //! - [`blocks`]: blocks that a test allocates, fills, checks and frees by itself.
 //! - [`parcel`]: blocks that contexts pass to each other.
 //! - [`cores`]: core numbers that a test chooses; [`geometries`]: how big its heaps are.
