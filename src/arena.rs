@@ -4,7 +4,7 @@
 //! metadata. The only file that knows both sides.
 //!
 //! ```text
-//! region: | Arena | slice -> page | slice bitmaps | groups | padding | slice 0 | slice 1 | … | slice n |
+//! region: | Arena | slice -> page | slice bitmaps | groups | map | padding | slice 0 | slice 1 | … | slice n |
 //! ```
 //!
 //! *Invariants*
@@ -17,13 +17,19 @@ use core::ptr::NonNull;
 
 use crate::events::event;
 use crate::geometry::Geometry;
+use crate::inside::Inside;
 use crate::page::{Page, PageGroup};
 use crate::page_entry::PageEntry;
 use crate::page_source::{PageSource, Region};
 use crate::page_table::PageTable;
 use crate::size_class::SizeClass;
-use crate::slices::{Slices, run_for};
-use crate::sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use crate::slices::{ClaimedRun, Slices, run_for};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
+
+mod areas;
+mod plan;
+
+pub use areas::Areas;
 
 /// One region under management.
 pub struct Arena<G: Geometry> {
@@ -31,72 +37,28 @@ pub struct Arena<G: Geometry> {
     pub(crate) next: AtomicPtr<Arena<G>>,
     region_start: NonNull<u8>,
     region_size: AtomicUsize,
-    growing: AtomicBool,
+    /// Whether a context asks the source for more memory at the end of the region.
+    growing: Inside,
     /// Slices that hold metadata: page groups and core heaps.
     metadata_slices: AtomicUsize,
     slices: Slices<G>,
     table: PageTable<G>,
 }
 
-/// Where an arena's tables lie, in bytes from the start of its region.
-struct Plan {
-    capacity: usize,
-    bitmaps: usize,
-    groups: usize,
-    end: usize,
-}
-
 impl<G: Geometry> Arena<G> {
-    /// A region that grows has tables for so many times its first size.
-    const REACH: usize = 8;
-
-    /// Where the page table's entries begin, in bytes from the arena. The same in every arena, for [`class_in`](Self::class_in).
-    const ENTRIES: usize = size_of::<Self>().next_multiple_of(align_of::<G::PageEntry>());
-
-    /// For a region of so many slices, those that lie under the tables included, and a part of one at either end.
-    const fn plan(slices: usize) -> Plan {
-        let bitmaps = (Self::ENTRIES + (slices + 2) * size_of::<G::PageEntry>()).next_multiple_of(align_of::<AtomicUsize>());
-        let groups = bitmaps + Slices::<G>::table_words(slices) * size_of::<AtomicUsize>();
-        let end = groups + PageTable::<G>::group_capacity(slices) * size_of::<AtomicUsize>();
-        Plan { capacity: slices, bitmaps, groups, end }
-    }
-
-    /// Slices that are enough for one run of `slices` at `align` bytes wherever they start, for a group of headers, and for `extra`
-    /// slices of other metadata.
-    pub fn slices_for_run<S: PageSource>(slices: usize, align: usize, extra: usize) -> Option<usize> {
-        slices.checked_add(align / G::SLICE_SIZE)?.checked_add(run_for::<S, G>(size_of::<PageGroup<G>>()) + extra)
-    }
-
-    /// Bytes a region must have, whatever its start, for an arena of so many slices.
-    pub fn min_region_size<S: PageSource>(slices: usize) -> Option<usize> {
-        let bytes = slices.checked_mul(G::SLICE_SIZE)?;
-        // Twice, because the tables describe the slices that they take up as well; and for what a region may grow to.
-        let tables = Self::plan(slices.checked_add(2)?).end.checked_mul(if S::GROWS { 2 * Self::REACH } else { 2 })?;
-        bytes.checked_add(tables)?.checked_add(2 * Self::first_align::<S>()).filter(|size| *size <= isize::MAX as usize)
-    }
-
-    /// What slice 0 is aligned to, in bytes.
-    const fn first_align<S: PageSource>() -> usize {
-        if S::OS_PAGE_SIZE > G::SLICE_SIZE { S::OS_PAGE_SIZE } else { G::SLICE_SIZE }
-    }
-
-    /// What the headers take when so many slices are all in pages of the smallest blocks.
-    fn header_slices<S: PageSource>(slices: usize) -> usize {
-        let pages = slices / Self::page_slices::<S>(SizeClass::from_index(0));
-        pages.div_ceil(size_of::<G::PageGroup<u8>>()) * run_for::<S, G>(size_of::<PageGroup<G>>())
-    }
-
-    /// Makes an arena in `region`; `None` if that is too small for a single slice, or the source refuses to commit the tables.
-    pub fn create<'a, S: PageSource>(source: &S, region: Region) -> Option<&'a Self> {
+    /// Makes an arena in `region`, with `map_bytes` for a table of the arena map, zeroed; `None` if the region is too small for a single slice,
+    /// or the source refuses to commit the tables.
+    pub fn create<'a, S: PageSource>(source: &S, region: Region, map_bytes: usize) -> Option<(&'a Self, NonNull<u8>)> {
         let start = region.start.addr().get();
         let size = Self::usable_size(region);
-        let reach = if S::GROWS { size.max(size.saturating_mul(Self::REACH).min(G::ARENA_SIZE)) } else { size };
-        let inset = start.next_multiple_of(align_of::<Self>()) - start;
-        let plan = Self::plan(reach / G::SLICE_SIZE);
-        let front = start.checked_add(inset + plan.end)?.checked_next_multiple_of(Self::first_align::<S>())? - start;
+        let inset = start.wrapping_neg() % align_of::<Self>();
+        let plan = Self::plan(Self::reach::<S>(region) / G::SLICE_SIZE, map_bytes);
+        let front = Self::front_for::<S>(region, map_bytes)?;
         if front >= size || size - front < Self::first_align::<S>() {
             return None;
         }
+        let before = (start + front) / G::SLICE_SIZE - (start + inset) / G::SLICE_SIZE;
+        let capacity = plan.capacity.checked_sub(before).filter(|capacity| *capacity > 0)?;
         if S::COMMITS {
             // SAFETY: the front of the region, whole OS pages.
             unsafe { source.commit(region.start, front) }.then_some(())?;
@@ -111,8 +73,6 @@ impl<G: Geometry> Arena<G> {
             let arena = base.cast::<Self>().as_ptr();
             (*arena).region_start = region.start;
             (*arena).region_size = AtomicUsize::new(region.size);
-            let before = (start + front) / G::SLICE_SIZE - (start + inset) / G::SLICE_SIZE;
-            let capacity = plan.capacity - before;
             let set_aside = if S::GROWS { 0 } else { Self::header_slices::<S>(capacity) };
             (&raw mut (*arena).slices).write(Slices::new(
                 region.start.add(front),
@@ -123,19 +83,18 @@ impl<G: Geometry> Arena<G> {
             let (entries, groups) = (base.add(Self::ENTRIES).cast(), base.add(plan.groups).cast());
             PageTable::init(&raw mut (*arena).table, entries, groups, capacity, before);
             (*arena).slices.extend_to::<S>((size - front) / G::SLICE_SIZE);
-            Some(&*arena)
+            Some((&*arena, base.add(plan.map_table)))
         }
-    }
-
-    /// Bytes of a region that are used: one that ends at the end of the address space does without its last byte, so that no pointer
-    /// wraps around.
-    fn usable_size(region: Region) -> usize {
-        region.size.min(usize::MAX - region.start.addr().get())
     }
 
     /// The region as it is now.
     pub fn region(&self) -> Region {
         Region { start: self.region_start, size: self.region_size.load(Ordering::Relaxed) }
+    }
+
+    /// The first and the last address that it ever can have, the tables' included.
+    pub fn span(&self) -> (usize, usize) {
+        (self.region_start.addr().get(), self.slices.start() + (self.slices.capacity() * G::SLICE_SIZE - 1))
     }
 
     /// Its slices.
@@ -184,46 +143,47 @@ impl<G: Geometry> Arena<G> {
         }
     }
 
+    /// Whether so many slices could be free, if nobody had blocks in pages: all but those of large blocks. Metadata counts as if it were free, since a
+    /// context may have claimed some that it gives back.
+    pub fn could_free(&self, slice_count: usize) -> bool {
+        if slice_count > self.slices.count() {
+            return false;
+        }
+        let pages = self.table.groups().flat_map(|(_, group)| group.pages());
+        let large: usize = pages.filter(|page| page.is_large()).map(Page::slice_count).sum();
+        self.slices.count() >= large + slice_count
+    }
+
     /// Where the arena lies: a pointer that may be used for all of its region.
     pub fn base(&self) -> *mut u8 {
         self.region_start.as_ptr().with_addr(core::ptr::from_ref(self).addr())
-    }
-
-    /// How many slices a page of this class has.
-    pub fn page_slices<S: PageSource>(class: SizeClass) -> usize {
-        run_for::<S, G>(G::page_slices(class) * G::SLICE_SIZE)
     }
 
     /// Opens a page of this class with so many slices, held by the caller.
     pub fn fresh_page<S: PageSource>(&self, source: &S, class: SizeClass, slice_count: usize) -> Option<&Page<G>> {
         // A block is aligned by nature if its page is, to the largest power of two in the block size.
         let align = 1 << class.block_size().trailing_zeros();
-        let (id, page) = self.claim_header(source)?;
-        let Some(claimed) = self.slices.claim(source, slice_count, align) else {
-            self.unclaim_header(id, page);
-            return None;
-        };
+        let (id, page, claimed) = self.claim_run(source, slice_count, align)?;
         let start = self.slices.pointer(claimed.run.start).addr().get();
         self.table.enter(claimed.run, id, Some(class));
         page.open(class, start, slice_count);
         Some(page)
     }
 
-    /// Returns the slices of an empty page of this class that the caller holds; false if a block of it is out.
-    pub fn retire(&self, page: &Page<G>, class: SizeClass) -> bool {
-        page.claim_all(class) && {
-            self.return_slices(page);
+    /// Returns the slices of a page that the caller holds; false if it is not empty.
+    pub fn retire(&self, page: &Page<G>) -> bool {
+        page.claim_all() && {
+            self.return_slices(page, page.slice_count());
             true
         }
     }
 
     /// Hands out a large block; with whether its memory is known to be zero.
     pub fn claim_large<S: PageSource>(&self, source: &S, slice_count: usize, align: usize) -> Option<(usize, bool)> {
-        let (id, page) = self.claim_header(source)?;
-        let Some(claimed) = self.slices.claim(source, slice_count, align) else {
-            self.unclaim_header(id, page);
+        if slice_count > self.slices.count() {
             return None;
-        };
+        }
+        let (id, page, claimed) = self.claim_run(source, slice_count, align)?;
         let (first, start) = (claimed.run.start, self.slices.pointer(claimed.run.start).addr().get());
         page.open_large(start, slice_count);
         self.table.enter(first..first + 1, id, None);
@@ -233,7 +193,7 @@ impl<G: Geometry> Arena<G> {
     /// Takes a large block back; false if none starts at `start`.
     pub fn return_large(&self, page: &Page<G>, start: usize) -> bool {
         page.claim_large(start) && {
-            self.return_slices(page);
+            self.return_slices(page, 1);
             true
         }
     }
@@ -282,56 +242,72 @@ impl<G: Geometry> Arena<G> {
         if let Some(first) = self.slices.index_of(pointer.addr().get()) {
             self.metadata_slices.fetch_sub(slice_count, Ordering::Relaxed);
             self.slices.release(first..first + slice_count);
+            self.slices.undone().note();
         }
     }
 
     /// Asks the source for more memory at the end of the region, for at least `slice_count` slices.
     pub fn grow<S: PageSource>(&self, source: &S, slice_count: usize) -> bool {
-        if !S::GROWS || self.slices.count() + slice_count > self.slices.capacity() || self.growing.swap(true, Ordering::Acquire) {
+        if !S::GROWS || !self.growing.enter() {
             return false;
         }
         let region = self.region();
         let front = self.front_bytes();
-        // What is left over behind the last slice counts as well.
-        let wanted = front + (self.slices.count() + slice_count) * G::SLICE_SIZE - region.size;
-        // The tables have no room for more.
-        let most = front + self.slices.capacity() * G::SLICE_SIZE - region.size;
-        // SAFETY: this arena's region, as grown; `growing` keeps others out.
-        let added = unsafe { source.grow(region, wanted, wanted.max(G::GROW_SIZE).min(most)) };
-        if added > 0 {
-            event!("{=usize} bytes more from the page source", added);
-            self.region_size.store(region.size + added, Ordering::Relaxed);
-            self.slices.extend_to::<S>((Self::usable_size(self.region()) - front) / G::SLICE_SIZE);
-        }
-        self.growing.store(false, Ordering::Release);
-        added >= wanted
+        let end = self.slices.count().saturating_add(slice_count);
+        // The tables have no room for more than their capacity. Others may have grown the region before this context was alone.
+        let is_grown = end <= self.slices.capacity() && {
+            // What is left over behind the last slice counts as well.
+            let wanted = front + end * G::SLICE_SIZE - region.size;
+            let most = front + self.slices.capacity() * G::SLICE_SIZE - region.size;
+            // SAFETY: this arena's region, as grown; `growing` keeps others out.
+            let added = unsafe { source.grow(region, wanted, wanted.max(G::GROW_SIZE).min(most)) };
+            if added > 0 {
+                event!("{=usize} bytes more from the page source", added);
+                self.region_size.store(region.size + added, Ordering::Relaxed);
+                self.slices.extend_to::<S>((Self::usable_size(self.region()) - front) / G::SLICE_SIZE);
+            }
+            added >= wanted
+        };
+        self.growing.leave();
+        is_grown
     }
 
-    fn claim_header<S: PageSource>(&self, source: &S) -> Option<(usize, &Page<G>)> {
+    /// A run of slices and a header for it, or neither: a request that is refused leaves no headers behind.
+    fn claim_run<S: PageSource>(&self, source: &S, slice_count: usize, align: usize) -> Option<(usize, &Page<G>, ClaimedRun)> {
         loop {
-            if let Some(found) = self.table.claim_unused() {
-                return Some(found);
+            // Before the run, so that free slices are not cut in two. Others get to see it once there is a run.
+            let group = if self.table.has_unused() { None } else { Some(self.claim_metadata::<S, PageGroup<G>>(source)?) };
+            let Some(claimed) = self.slices.claim(source, slice_count, align) else {
+                group.inspect(|memory| self.return_metadata::<S, _>(*memory));
+                return None;
+            };
+            let is_full = group.is_some_and(|memory| {
+                // SAFETY: zeroed memory of this context, and metadata stays (R1), or is given back.
+                let is_full = !self.table.add_group(unsafe { PageGroup::init(memory.as_ptr()) });
+                if is_full {
+                    self.return_metadata::<S, _>(memory);
+                }
+                is_full
+            });
+            // Last, so that nobody has a header without slices.
+            if let Some((id, page)) = self.table.claim_unused() {
+                return Some((id, page, claimed));
             }
-            let memory = self.claim_metadata::<S, PageGroup<G>>(source)?;
-            // SAFETY: zeroed memory of this context, and metadata stays (R1).
-            if !self.table.add_group(unsafe { PageGroup::init(memory.as_ptr()) }) {
-                self.return_metadata::<S, _>(memory);
+            self.slices.release(claimed.run);
+            self.slices.undone().note();
+            // Else others were faster to take all headers.
+            if is_full {
                 return None;
             }
         }
     }
 
-    fn unclaim_header(&self, id: usize, page: &Page<G>) {
-        page.close();
-        self.table.note_unused(id);
-    }
-
-    /// Gives the slices and the header of a page or large block back, of which the caller owns everything.
-    fn return_slices(&self, page: &Page<G>) {
+    /// Gives the slices of a page or large block back, and its header, which the caller claimed; the first `entered` slices have entries.
+    fn return_slices(&self, page: &Page<G>, entered: usize) {
         let Some(first) = self.slices.index_of(page.start()) else { return };
         let run: Range<usize> = first..first + page.slice_count();
-        // R2: entries first, slices last. A large block has but one entry.
-        self.table.remove(if page.class().is_some() { run.clone() } else { first..first + 1 });
+        // R2: entries first, slices last.
+        self.table.remove(first..first + entered);
         page.close();
         self.slices.release(run);
     }
@@ -360,3 +336,6 @@ impl<G: Geometry> Arena<G> {
         assert_eq!(free.count() + used, self.slices.count(), "A1: slices that nobody owns");
     }
 }
+
+#[cfg(test)]
+mod tests;

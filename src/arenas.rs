@@ -2,65 +2,59 @@
 //!
 //! *Role*: [`heap`](crate::heap) asks here for pages and large blocks; new regions come in here and nowhere else.
 //!
-//! *Invariant* N1: an arena that was published is on the list for good; the map holds arenas of the list, or nothing. The map
-//! may miss an arena (two that fall on one entry), the list never does.
+//! *Invariant* N1: an arena that was published is on the list for good. If there is a map, the arena is in it for all of its addresses; only the
+//! first one may still be on its way there, which `entering` says.
 //!
-//! *Concurrency*: no lock. Contexts that run dry together wait a short time for the first of them to come back with a region, then ask the
-//! source themselves. If it refuses, they wait longer for those that are still asking: one of them may have all there is. One on the core of
-//! another, because it interrupted it or was called by the source, does not wait for that; so nobody is ever stuck.
+//! *Concurrency*: no lock. Contexts that run dry together ask the source beside each other; see [`asking`](crate::asking).
 
-use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::fence;
-
-use crate::arena::Arena;
+use crate::arena::{Areas, Arena};
+use crate::arena_map::ArenaMap;
+use crate::asking::{Asking, LONG_WAIT};
 use crate::events::event;
 use crate::geometry::Geometry;
+use crate::newest::{Newest, Overtaken};
 use crate::page_source::{PageSource, Region, RegionRequest};
 use crate::size_class::SizeClass;
-use crate::sync::{AtomicPtr, AtomicUsize, Ordering, WORD_BITS};
-
-/// How long a context waits for another core that is asking the source before it asks too, in spins.
-const SHORT_WAIT: usize = if cfg!(miri) { 10 } else { 20_000 };
-/// How long when the source has refused. Tables are committed meanwhile, on slow machines in milliseconds.
-const LONG_WAIT: usize = if cfg!(miri) { 100 } else { 5_000_000 };
-
-/// After this many arenas the next ones are twice as big.
-const ARENAS_PER_DOUBLING: usize = 4;
-const MOST_DOUBLINGS: usize = 6;
+use crate::spare::Spare;
+use crate::sync::{AtomicBool, AtomicUsize, Ordering};
 
 /// The arenas of a heap.
 pub struct Arenas<G: Geometry> {
     /// The newest arena; each leads to the one before.
-    newest: AtomicPtr<Arena<G>>,
-    count: AtomicUsize,
-    /// How often memory came in.
-    generation: AtomicUsize,
-    /// Bit `n`: core `n`, or one by a multiple of the bits beyond, is asking the source.
-    asking: AtomicUsize,
+    newest: Newest<Arena<G>>,
+    /// How many arenas may be on the list already, and not yet in the map: attempts to make the first one.
+    entering: AtomicUsize,
+    asking: Asking,
+    /// How often the source refused to commit what is no arena's slices.
+    other_refusals: AtomicUsize,
+    /// Whether the source gave less than it was asked for, or nothing, when it was asked last.
+    scarce: AtomicBool,
+    /// Whether the source has ever given less than it was asked for, or refused to give or to commit memory.
+    short: AtomicBool,
     /// A region that could not be made an arena, because its tables were not committed, and that the source cannot take back.
-    spare: AtomicPtr<u8>,
-    spare_size: AtomicUsize,
-    map: G::ArenaMap,
+    spare: Spare,
+    map: ArenaMap<G>,
 }
 
 impl<G: Geometry> Arenas<G> {
     /// No arenas.
     pub const fn new() -> Self {
-        let (count, generation) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let (spare, spare_size) = (AtomicPtr::new(null_mut()), AtomicUsize::new(0));
-        let (newest, asking) = (AtomicPtr::new(null_mut()), AtomicUsize::new(0));
-        Arenas { newest, count, generation, asking, spare, spare_size, map: G::EMPTY_MAP }
+        let (newest, entering, asking) = (Newest::new(), AtomicUsize::new(0), Asking::new());
+        let (other_refusals, scarce, short) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicBool::new(false));
+        Arenas { newest, entering, asking, other_refusals, scarce, short, spare: Spare::new(), map: ArenaMap::new() }
     }
 
     /// The arena that has this address among its slices.
     #[inline]
     pub fn of(&self, address: usize) -> Option<&Arena<G>> {
-        // SAFETY: N1 and R1: arenas stay.
-        let arena = unsafe { self.entry(address).load(Ordering::Acquire).cast::<Arena<G>>().as_ref() };
-        match arena {
-            Some(arena) if arena.slices().index_of(address).is_some() => Some(arena),
-            _ => self.iter().find(|arena| arena.slices().index_of(address).is_some()),
+        let on_list = || self.iter().find(|arena| arena.slices().index_of(address).is_some());
+        if !ArenaMap::<G>::IS_USED {
+            return on_list();
         }
+        // First: who is no longer entering an arena by now has entered it. Acquire pairs with the end in `add_first`. That it began comes before all
+        // that is known of the arena.
+        let are_entering = self.entering.load(Ordering::Acquire) != 0;
+        self.map.find(address).or_else(|| if are_entering { on_list() } else { None })
     }
 
     /// The class of the page that this address lies in; `None` for a large block, and for what is no arena's.
@@ -69,10 +63,14 @@ impl<G: Geometry> Arenas<G> {
         self.class_of_mapped(address).or_else(|| self.of(address)?.class_of(address))
     }
 
-    /// [`class_of`](Self::class_of), as far as the map knows, for arenas that lie at a multiple of [`Geometry::ARENA_SIZE`].
+    /// [`class_of`](Self::class_of), for what lies in the first [`Geometry::ARENA_SIZE`] of an arena that lies at a multiple of it; `None` as well
+    /// where another arena was entered there.
     #[inline(always)]
     pub fn class_of_mapped(&self, address: usize) -> Option<SizeClass> {
-        let arena = self.entry(address).load(Ordering::Acquire);
+        if !ArenaMap::<G>::IS_USED {
+            return None;
+        }
+        let arena = self.map.home(address).load(Ordering::Acquire);
         let (base, offset) = (arena.addr(), address % G::ARENA_SIZE);
         if base == 0 || base % G::ARENA_SIZE != 0 || base / G::ARENA_SIZE != address / G::ARENA_SIZE {
             return None;
@@ -82,117 +80,210 @@ impl<G: Geometry> Arenas<G> {
         unsafe { Arena::<G>::class_in(arena.with_addr(address - offset), offset) }
     }
 
+    /// The map, for tests of it.
+    #[cfg(test)]
+    pub fn map(&self) -> &ArenaMap<G> {
+        &self.map
+    }
+
     /// All arenas, the newest first.
     pub fn iter(&self) -> impl Iterator<Item = &Arena<G>> {
-        // SAFETY: N1 and R1: arenas stay.
-        let follow = |link: &AtomicPtr<Arena<G>>| unsafe { link.load(Ordering::Acquire).as_ref() };
-        core::iter::successors(follow(&self.newest), move |arena| follow(&arena.next))
+        // SAFETY: N1 and R1: arenas stay; `get` shows all that lead on from the newest.
+        let follow = |arena: *mut Arena<G>| unsafe { arena.as_ref() };
+        core::iter::successors(follow(self.newest.get()), move |arena| follow(arena.next.load(Ordering::Relaxed)))
     }
 
     /// Changes whenever memory comes in.
     pub fn generation(&self) -> usize {
-        self.generation.load(Ordering::Acquire)
+        self.asking.generation()
     }
 
-    /// How often the source refused to commit free slices.
+    /// Whether the source seems to have no more.
+    fn is_scarce(&self) -> bool {
+        self.scarce.load(Ordering::Relaxed)
+    }
+
+    /// Whether memory has been short: from then on contexts say what they have in hand.
+    #[inline]
+    pub fn is_short(&self) -> bool {
+        self.short.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the source has refused to give or to commit memory.
+    pub fn note_shortage(&self) {
+        self.short.store(true, Ordering::Relaxed);
+    }
+
+    fn note_given(&self, is_less: bool) {
+        self.scarce.store(is_less, Ordering::Relaxed);
+        if is_less {
+            self.note_shortage();
+        }
+    }
+
+    /// How many slices there can be, as far as is known: no limit until the source seems to have no more.
+    pub fn slices_at_most(&self) -> usize {
+        if self.is_scarce() { self.iter().map(|arena| arena.slices().count()).sum() } else { usize::MAX }
+    }
+
+    /// How often the source refused to commit memory.
     pub fn refusals(&self) -> usize {
-        self.iter().map(|arena| arena.slices().refusals()).sum()
+        self.other_refusals.load(Ordering::Relaxed) + self.iter().map(|arena| arena.slices().refusals()).sum::<usize>()
     }
 
-    /// Gets memory for `needed` slices ([`Arena::slices_for_run`]). True if there may be some now: also if others got some since the caller,
+    /// Notes that the source refused to commit what is no arena's slices.
+    pub fn note_refusal(&self) {
+        self.other_refusals.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Gets memory for `needed` slices ([`Arena::slices_for_run`]), or for `least`, which may be enough where the source has no more.
+    /// True if there may be some now: also if others got some since the caller,
     /// which runs on `core` and is about to search, saw `generation`.
-    pub fn grow<S: PageSource>(&self, source: &S, core: usize, generation: usize, needed: usize) -> bool {
+    pub fn grow<S: PageSource>(&self, source: &S, core: usize, generation: usize, least: usize, needed: usize) -> bool {
         let Some(min_size) = Arena::<G>::min_region_size::<S>(needed) else { return false };
-        let this = 1 << (core % WORD_BITS);
-        self.wait_for_others(this, generation, SHORT_WAIT);
-        let is_nested = self.asking.fetch_or(this, Ordering::Relaxed) & this != 0;
-        // Whoever the source refuses because of this one sees the bit.
-        fence(Ordering::SeqCst);
-        let mut grown = self.generation() != generation;
-        if !grown {
-            grown = S::GROWS && self.iter().any(|arena| arena.grow(source, needed)) || self.add(source, min_size);
-            if grown {
-                self.generation.fetch_add(1, Ordering::Release);
-            }
-        }
-        if !is_nested {
-            self.asking.fetch_and(!this, Ordering::Release);
-        }
-        if !grown {
-            fence(Ordering::SeqCst);
-            let others = self.wait_for_others(this, generation, LONG_WAIT);
-            // They ended while they asked, as a worker that is terminated does: nobody waits for them again.
-            self.asking.fetch_and(!others, Ordering::Relaxed);
-            grown = self.generation() != generation;
-        }
-        grown
+        let Some(least_size) = Arena::<G>::least_region_size(least) else { return false };
+        self.asking.ask(core, generation, |is_nested| {
+            S::GROWS && self.iter().any(|arena| arena.grow(source, needed)) || self.add(source, [min_size, least_size], is_nested)
+        })
     }
 
-    /// Waits while other cores are asking the source, until memory comes in; returns those for which that was in vain.
-    fn wait_for_others(&self, this: usize, generation: usize, spins: usize) -> usize {
-        let others = || if self.generation() == generation { self.asking.load(Ordering::Acquire) & !this } else { 0 };
-        let is_asking = |_| {
-            core::hint::spin_loop();
-            others() != 0
-        };
-        if others() != 0 && (0..spins).all(is_asking) { others() } else { 0 }
-    }
-
-    fn add<S: PageSource>(&self, source: &S, min_size: usize) -> bool {
-        let doublings = (self.count.load(Ordering::Relaxed) / ARENAS_PER_DOUBLING).min(MOST_DOUBLINGS);
-        let preferred_size = G::ARENA_SIZE.saturating_mul(1 << doublings).min(isize::MAX as usize).max(min_size);
-        let request = RegionRequest { min_size, preferred_size, preferred_align: G::ARENA_SIZE.max(G::SLICE_SIZE) };
-        let Some(region) = self.take_spare().or_else(|| source.reserve(request)) else { return false };
-        let arena = Arena::<G>::create(source, region);
-        match arena {
-            Some(arena) => {
-                event!("{=usize} bytes from the page source", region.size);
-                self.publish(arena);
-            }
-            // SAFETY: just handed out, and used by nobody.
-            None if S::RELEASES => unsafe { source.release(region) },
-            None => self.keep_spare(region),
-        }
-        arena.is_some()
-    }
-
-    fn take_spare(&self) -> Option<Region> {
-        let start = NonNull::new(self.spare.swap(null_mut(), Ordering::Acquire))?;
-        Some(Region { start, size: self.spare_size.swap(0, Ordering::AcqRel) })
-    }
-
-    /// Keeps a region for the next try; there is room for one.
-    fn keep_spare(&self, region: Region) {
-        if self.spare_size.compare_exchange(0, region.size, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            self.spare.store(region.start.as_ptr(), Ordering::Release);
-        }
-    }
-
-    fn publish(&self, arena: &Arena<G>) {
-        let (pointer, base) = (core::ptr::from_ref(arena).cast_mut(), arena.base());
-        let mut newest = self.newest.load(Ordering::Relaxed);
+    fn add<S: PageSource>(&self, source: &S, min_sizes: [usize; 2], is_nested: bool) -> bool {
         loop {
-            arena.next.store(newest, Ordering::Relaxed);
-            match self.newest.compare_exchange_weak(newest, pointer, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => break,
-                Err(now) => newest = now,
+            if self.newest.get().is_null()
+                && let Some(areas) = Areas::<G>::of_first(source, |span| self.map.table_bytes(span))
+            {
+                return self.add_first(source, &areas, is_nested);
             }
-        }
-        self.count.fetch_add(1, Ordering::Relaxed);
-        let region = arena.region();
-        let entries = self.map.as_ref().len().min(region.size.div_ceil(G::ARENA_SIZE) + 1);
-        for index in 0..entries {
-            let address = region.start.addr().get().saturating_add((index * G::ARENA_SIZE).min(region.size - 1));
-            let _ = self.entry(address).compare_exchange(null_mut(), base, Ordering::Release, Ordering::Relaxed);
+            let reserve = |min_size: usize| {
+                // The table may span the region, and what it can grow to.
+                let min_size = min_size.checked_add(2 * self.map.table_bytes(min_size))?;
+                let preferred_size = self.preferred_size().max(min_size);
+                let request = RegionRequest { min_size, preferred_size, preferred_align: G::ARENA_SIZE.max(G::SLICE_SIZE) };
+                let region = source.reserve(request);
+                self.note_given(region.is_none_or(|region| !S::GROWS && region.size < preferred_size));
+                region
+            };
+            if self.spare.take().is_some_and(|spare| self.make_arena(source, spare)) {
+                return true;
+            }
+            let Some(region) = min_sizes.into_iter().find_map(reserve) else { return false };
+            // The source is only asked for its first region while the heap has none: what it answers with, it keeps for the heap.
+            if self.newest.get().is_null()
+                && let Some(areas) = Areas::<G>::of_first(source, |span| self.map.table_bytes(span))
+            {
+                // It came meanwhile.
+                if areas.are_of(region) {
+                    continue;
+                }
+                self.add_first(source, &areas, is_nested);
+            }
+            // It is the heap's already, unless the heap began before there was one.
+            if self.iter().any(|arena| region.holds(arena.region().start.addr().get())) {
+                continue;
+            }
+            return self.make_arena(source, region);
         }
     }
 
-    #[inline(always)]
-    fn entry(&self, address: usize) -> &AtomicPtr<u8> {
-        let map = self.map.as_ref();
-        &map[address / G::ARENA_SIZE % map.len()]
+    /// Makes the first arena, beside other contexts that do: those that interrupt each other. Others wait for it, a bounded time.
+    fn add_first<S: PageSource>(&self, source: &S, areas: &Areas<G>, is_nested: bool) -> bool {
+        let begin = |most| self.newest.begin(most);
+        let attempt = if is_nested { None } else { begin(1) }.or_else(|| {
+            let is_missing = |_| {
+                core::hint::spin_loop();
+                self.newest.get().is_null()
+            };
+            // One that interrupted another attempt would wait in vain.
+            if is_nested || (0..LONG_WAIT).all(is_missing) { begin(areas.most_attempts()) } else { None }
+        });
+        let Some(attempt) = attempt else { return !self.newest.get().is_null() };
+        self.entering.fetch_add(1, Ordering::Relaxed);
+        let is_made = self.attempt_first(source, areas, attempt);
+        self.entering.fetch_sub(1, Ordering::Release);
+        is_made
+    }
+
+    fn attempt_first<S: PageSource>(&self, source: &S, areas: &Areas<G>, attempt: usize) -> bool {
+        let (part, area) = (areas.part(attempt), areas.area(attempt));
+        let map_bytes = areas.map_bytes();
+        let Some((arena, map_table)) = Arena::<G>::create(source, part, map_bytes) else {
+            self.newest.give_up(attempt);
+            return false;
+        };
+        let (mut attempts, mut aside) = (attempt + 1, attempt + 1);
+        loop {
+            match self.newest.publish(core::ptr::from_ref(arena).cast_mut(), attempts) {
+                Ok(()) => {
+                    // Of attempts that gave up.
+                    (attempts..aside).for_each(|later| _ = arena.take_back(areas.area(later)));
+                    event!("{=usize} bytes from the page source", part.size);
+                    self.note_given(part.size < self.preferred_size());
+                    // SAFETY: the arena's own memory, R1.
+                    unsafe { self.map.enter(arena, map_table, map_bytes) };
+                    return true;
+                }
+                // Later attempts write in areas that are slices of this arena.
+                Err(Overtaken::By(now)) => {
+                    (aside..now).for_each(|later| arena.set_aside(source, areas.area(later)));
+                    (attempts, aside) = (now, aside.max(now));
+                }
+                Err(Overtaken::Lost) => break,
+            }
+        }
+        // The area of this attempt comes home: into the arena, or as one of its own in front of it.
+        let front = arena.front_bytes();
+        // SAFETY: committed by `create`, and used by nobody.
+        let is_home = !S::COMMITS || S::DECOMMITS && unsafe { source.decommit(area.start, front) };
+        if let Some(first) = self.iter().last().filter(|_| is_home)
+            && !first.take_back(area)
+            && !S::COMMITS
+        {
+            // SAFETY: the area is this context's, which wrote its tables there.
+            unsafe { area.start.write_bytes(0, area.size) };
+            self.make_arena(source, area);
+        }
+        true
+    }
+
+    /// Makes an arena of a region that was asked for something else.
+    pub fn adopt<S: PageSource>(&self, source: &S, region: Region) {
+        if self.make_arena(source, region) {
+            self.asking.note_memory();
+        }
+    }
+
+    fn make_arena<S: PageSource>(&self, source: &S, region: Region) -> bool {
+        let map_bytes = self.map.table_bytes(Arena::<G>::reach::<S>(region));
+        let Some((arena, map_table)) = Arena::<G>::create(source, region, map_bytes) else {
+            if S::COMMITS {
+                self.note_refusal();
+            }
+            if S::RELEASES {
+                // SAFETY: just handed out, and used by nobody.
+                unsafe { source.release(region) };
+            } else if S::COMMITS {
+                self.spare.keep(region);
+            }
+            return false;
+        };
+        event!("{=usize} bytes from the page source", region.size);
+        // SAFETY: the arena's own memory, R1.
+        unsafe { self.map.enter(arena, map_table, map_bytes) };
+        let link = |before| arena.next.store(before, Ordering::Relaxed);
+        self.newest.push(core::ptr::from_ref(arena).cast_mut(), link);
+        true
+    }
+
+    /// How much to ask the source for: in proportion to what there is, so that arenas are few.
+    fn preferred_size(&self) -> usize {
+        let reserved = self.iter().fold(0_usize, |sum, arena| sum.saturating_add(arena.region().size));
+        let part = (reserved / 4).checked_ilog2().map_or(0, |bits| 1 << bits);
+        G::ARENA_SIZE.max(part).min(isize::MAX as usize)
     }
 }
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(all(test, miri))]
+mod model;

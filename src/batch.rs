@@ -48,6 +48,7 @@ pub fn divide(offset: usize, reciprocal: u32) -> usize {
 
 /// Blocks claimed from one word of a page.
 #[must_use]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Batch {
     start: usize,
     size: usize,
@@ -85,3 +86,6 @@ impl Batch {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -86,5 +86,8 @@ unsafe impl<N: ContextNumber, const CORES: usize> CoreLocal for Beside<N, CORES>
     }
 }
 
+#[cfg(all(test, not(loom)))]
+mod tests;
+
 #[cfg(all(test, any(loom, miri)))]
 mod model;

@@ -74,18 +74,44 @@ pub fn claim_exactly(word: &AtomicUsize, bits: usize) -> bool {
     false
 }
 
+/// How often bits were claimed for nothing, and released again.
+pub struct Undone(AtomicUsize);
+
+impl Undone {
+    /// Never.
+    pub fn new() -> Self {
+        Undone(AtomicUsize::new(0))
+    }
+
+    /// Notes that bits which were claimed for nothing are set again.
+    pub fn note(&self) {
+        self.0.fetch_add(1, Ordering::Release);
+    }
+
+    /// How often that was. Who sees another number finds the bits set.
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 /// A view of `len` bits over borrowed words.
 #[derive(Clone, Copy)]
 pub struct Bitmap<'a> {
     words: &'a [AtomicUsize],
     len: usize,
+    undone: Option<&'a Undone>,
 }
 
 impl<'a> Bitmap<'a> {
     /// A view of the first `len` bits of `words`, which are enough for them.
     pub fn new(words: &'a [AtomicUsize], len: usize) -> Self {
         assert!(len <= words.len() * WORD_BITS);
-        Bitmap { words, len }
+        Bitmap { words, len, undone: None }
+    }
+
+    /// Counts there how often a claim gives back what it has claimed already, because the rest of it is not free.
+    pub fn counting(self, undone: &'a Undone) -> Self {
+        Bitmap { undone: Some(undone), ..self }
     }
 
     /// The first `len` bits.
@@ -114,7 +140,11 @@ impl<'a> Bitmap<'a> {
         for (index, bits) in word_masks(run.clone()) {
             if !claim_exactly(&self.words[index], bits) {
                 // B2: what was claimed of the words before goes back.
-                self.release(run.start..(index * WORD_BITS).max(run.start));
+                let claimed = run.start..index * WORD_BITS;
+                if !claimed.is_empty() {
+                    self.release(claimed);
+                    self.undone.inspect(|undone| undone.note());
+                }
                 return false;
             }
         }
@@ -311,7 +341,7 @@ fn run_at(start: usize, most: usize, word: &impl Fn(usize) -> usize) -> usize {
     let mut run = 0;
     while run < most {
         let (index, shift) = ((start + run) / WORD_BITS, (start + run) % WORD_BITS);
-        let ones = ((word(index) >> shift).trailing_ones() as usize).min(WORD_BITS - shift);
+        let ones = (word(index) >> shift).trailing_ones() as usize;
         run += ones;
         if ones < WORD_BITS - shift {
             break;
@@ -327,7 +357,7 @@ fn run_before(end: usize, most: usize, word: &impl Fn(usize) -> usize) -> usize 
     while run < most {
         let last = end - run - 1;
         let (index, shift) = (last / WORD_BITS, WORD_BITS - 1 - last % WORD_BITS);
-        let ones = ((word(index) << shift).leading_ones() as usize).min(WORD_BITS - shift);
+        let ones = (word(index) << shift).leading_ones() as usize;
         run += ones;
         if ones < WORD_BITS - shift {
             break;

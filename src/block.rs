@@ -107,3 +107,6 @@ impl Default for Blocks {
         Self::new()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

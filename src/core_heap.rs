@@ -11,10 +11,11 @@ use core::ops::Index;
 use core::ptr::null_mut;
 
 use crate::geometry::Geometry;
+use crate::in_hand::InHand;
 use crate::magazine::Magazine;
 use crate::page::Page;
 use crate::size_class::SizeClass;
-use crate::sync::{AtomicPtr, CachePadded, Ordering, array_of, const_but_in_models, publish};
+use crate::sync::{AtomicBool, AtomicPtr, CachePadded, Ordering, array_of, const_but_in_models, publish};
 
 /// The magazines and current pages of one core.
 #[repr(C)]
@@ -61,21 +62,30 @@ impl<G: Geometry> CoreHeap<G> {
     }
 }
 
-/// Where a [`CoreLocal`](crate::CoreLocal) keeps one core's heap. All zero at first.
+/// Where a [`CoreLocal`](crate::CoreLocal) keeps one core's heap. All zero at first. Its size is a power of two, for ports that compute addresses.
 #[derive(Debug)]
-#[repr(C)]
+#[repr(C, align(32))]
 pub struct CoreSlot {
     /// What pop and push use: the core heap, or null while there is none or somebody took it out.
     open: AtomicPtr<()>,
     /// The core heap, once it was made.
     heap: AtomicPtr<()>,
+    /// What contexts on this core have in hand.
+    in_hand: InHand,
+    /// Whether somebody waited in vain for the core heap: who took it out may be gone for good.
+    is_lost: AtomicBool,
 }
 
 impl CoreSlot {
     const_but_in_models! {
         /// A slot without a core heap.
         pub fn new() -> Self {
-            CoreSlot { open: AtomicPtr::new(null_mut()), heap: AtomicPtr::new(null_mut()) }
+            CoreSlot {
+                open: AtomicPtr::new(null_mut()),
+                heap: AtomicPtr::new(null_mut()),
+                in_hand: InHand::new(),
+                is_lost: AtomicBool::new(false),
+            }
         }
     }
 
@@ -86,6 +96,24 @@ impl CoreSlot {
     pub unsafe fn heap<G: Geometry>(&self) -> Option<&CoreHeap<G>> {
         // SAFETY: C1; the Acquire in `address` pairs with `install`.
         unsafe { self.address().cast::<CoreHeap<G>>().as_ref() }
+    }
+
+    /// What contexts on this core have in hand.
+    #[allow(dead_code)] // In models.
+    pub(crate) fn in_hand(&self) -> &InHand {
+        &self.in_hand
+    }
+
+    /// Whether the core heap was waited for in vain, as [`lose`](Self::lose) notes.
+    #[allow(dead_code)] // In models.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::Relaxed)
+    }
+
+    /// Notes that nobody should wait for this core heap again.
+    #[allow(dead_code)] // In models.
+    pub(crate) fn lose(&self) {
+        self.is_lost.store(true, Ordering::Relaxed);
     }
 
     /// Whether no core heap was made yet.
@@ -128,11 +156,13 @@ impl CoreSlot {
         publish(&self.open, core::ptr::from_ref(heap).cast_mut().cast());
     }
 
-    /// Puts whatever core heap there is back, after the context that took it out is gone for good (in the child of a `fork`).
+    /// Puts whatever core heap there is back, after the context that took it out is gone for good (in the child of a `fork`), with what it had in
+    /// hand.
     ///
     /// # Safety
     /// Nobody is using the core heap.
     pub unsafe fn reopen(&self) {
+        self.in_hand.forget();
         publish(&self.open, self.heap.load(Ordering::Acquire));
     }
 
@@ -178,3 +208,9 @@ impl<const CORES: usize> Index<usize> for CoreSlots<CORES> {
         &self.0[core].0
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+#[cfg(all(test, any(loom, miri)))]
+mod model;

@@ -28,6 +28,9 @@ pub unsafe trait CoreLocal: Sync {
     /// Then L1 is no matter, and [`alone_on`](Self::alone_on) runs beside others.
     const SHARED: bool = false;
 
+    /// Whether one context at a time uses the heap, and none in the middle of another's call: nobody else can have memory in hand.
+    const ONE_CONTEXT: bool = false;
+
     /// How many cores there can be.
     fn core_count(&self) -> usize;
 
@@ -97,11 +100,37 @@ pub unsafe trait CoreLocal: Sync {
         }
     }
 
+    /// Called again and again, with how often it was before, while memory is short and a context on core `core` has some of it in hand for a moment.
+    /// Lets that context go on if it can; false when it is not worth waiting any longer. The default spins, for some hundred milliseconds at most.
+    fn wait_for(&self, core: usize, tries: usize) -> bool {
+        let _ = core;
+        core::hint::spin_loop();
+        tries < if cfg!(miri) { 20_000 } else { 5_000_000 }
+    }
+
     /// Runs `work` while nobody else pops or pushes on core `core`'s magazines; `None` if that cannot be had now.
     ///
     /// # Safety
     /// As for [`pop`](Self::pop).
     unsafe fn alone_on<G: Geometry, R>(&self, core: usize, work: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R>;
+
+    /// [`alone_on`](Self::alone_on) each core that has a core heap, one after the other; says which one could not be had. For a `CoreLocal` to
+    /// which being alone is dear, and on many cores not dearer than on one.
+    ///
+    /// # Safety
+    /// As for [`pop`](Self::pop).
+    unsafe fn alone_on_each<G: Geometry>(&self, mut work: impl FnMut(&CoreHeap<G>)) -> Option<usize> {
+        let mut busy = None;
+        for core in 0..self.core_count() {
+            // SAFETY: the caller's promise.
+            unsafe {
+                if self.slot(core).heap::<G>().is_some() && self.alone_on::<G, _>(core, &mut work).is_none() {
+                    busy = Some(core);
+                }
+            }
+        }
+        busy
+    }
 }
 
 /// One core, and no context that interrupts an allocation or free by another one: WebAssembly without threads, firmware that
@@ -126,6 +155,8 @@ impl SingleCore {
 
 // SAFETY: L1: the contract of `new` leaves nobody to overlap with.
 unsafe impl CoreLocal for SingleCore {
+    const ONE_CONTEXT: bool = true;
+
     fn core_count(&self) -> usize {
         1
     }
@@ -160,6 +191,9 @@ unsafe impl CoreLocal for SingleCore {
         unsafe { self.slot.peek::<G>() }.map(work)
     }
 }
+
+#[cfg(all(test, not(loom)))]
+pub(crate) mod tests;
 
 #[cfg(all(test, any(loom, miri)))]
 pub(crate) mod model;

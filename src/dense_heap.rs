@@ -11,19 +11,21 @@
 //! | `dense_heap/tag.rs` | what is known of a block |
 //! | `dense_heap/bins.rs` | free blocks by size |
 //!
-//! *Concurrency*: none. Every call is inside [`Exclusion::alone`] (X1), the page source's included.
+//! *Concurrency*: none. The heap's work is inside [`Exclusion::alone`] (X1); the page source is called outside.
 //!
-//! *Bounds*: a free is constant. An allocation looks at 4 free blocks at most; but where no bigger one is left, at all that are about as long as the
-//! request, and before that sends to the bins what is ready.
+//! *Bounds*: a free is constant. An allocation looks at 4 free blocks of a bin at most; but where no longer one is left, at all that may be long enough,
+//! and before it asks the page source sends to the bins what is ready.
 
 use core::alloc::Layout;
 use core::cell::UnsafeCell;
+use core::num::NonZeroUsize;
 use core::ops::Range;
 use core::ptr::NonNull;
 
+use crate::events::event;
 use crate::exclusion::Exclusion;
 use crate::misuse::Misuses;
-use crate::page_source::PageSource;
+use crate::page_source::{ALIGNED_BY_CHANCE, PageSource, RegionRequest};
 use crate::small_stats::SmallStats;
 use crate::words::WORD;
 
@@ -31,8 +33,8 @@ mod bins;
 mod open;
 mod tag;
 
-use open::{Open, State};
-use tag::{Tag, block_of};
+use open::{Open, Resized, Span, State, longest_for, size_for};
+use tag::{GRANULE, Tag, block_of};
 
 /// Whose a block of a [`DenseHeap`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +53,6 @@ pub enum BlockState {
 /// waste nothing on 32-bit targets. `READY` classes of blocks are kept ready: the first 16 are the smallest sizes, one each, and each eight more double
 /// the size: 72 classes are all blocks below 16 KiB on 32-bit targets, 32 KiB on 64-bit ones. They take a word each. Regions stay with the heap for good.
 /// All of a new value is zero but for the source and `X`.
-///
-/// The source is called while the heap is in use: it cannot allocate from the heap that it serves.
 pub struct DenseHeap<S: PageSource, X, const READY: usize = 0> {
     source: S,
     exclusion: X,
@@ -73,7 +73,8 @@ impl<S: PageSource, X: Exclusion, const READY: usize> DenseHeap<S, X, READY> {
     /// Allocates `layout.size()` bytes at `layout.align()`; `None` when no free block is long enough and the source refuses. Size 0 is served like 1.
     #[inline]
     pub fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
-        let room = self.open(|mut heap| heap.allocate(layout))?;
+        let ready = if READY > 0 { self.open(|mut heap| heap.allocate_ready(layout)) } else { None };
+        let room = ready.or_else(|| self.search(layout))?;
         NonNull::new(self.source.pointer_at(room.get()))
     }
 
@@ -122,10 +123,11 @@ impl<S: PageSource, X: Exclusion, const READY: usize> DenseHeap<S, X, READY> {
     /// As there.
     pub unsafe fn change_layout(&self, pointer: NonNull<u8>, layout: Layout, new_layout: Layout) -> Option<NonNull<u8>> {
         let room = pointer.addr().get();
-        if room & (new_layout.align() - 1) == 0 {
+        while room & (new_layout.align() - 1) == 0 {
             match self.open(|mut heap| heap.resize(block_of(room), layout, new_layout)) {
-                Ok(true) => return NonNull::new(self.source.pointer_at(room)),
-                Ok(false) => (),
+                Ok(Resized::InPlace) => return NonNull::new(self.source.pointer_at(room)),
+                Ok(Resized::AtEnd(lacking)) if self.add_memory(lacking + Span::LEAST_LOST) => (),
+                Ok(_) => break,
                 Err(misuse) => {
                     self.misuses.report(misuse, room);
                     return None;
@@ -174,22 +176,33 @@ impl<S: PageSource, X: Exclusion, const READY: usize> DenseHeap<S, X, READY> {
     }
 
     /// Sends what is ready to the bins, then gives up what is on OS pages where nothing else than free memory lies, if the source can
-    /// [discard](PageSource::discard) it; returns how many bytes that were. Takes time in proportion to the number of blocks.
+    /// [discard](PageSource::discard) it; returns how many bytes that were. Takes time in proportion to the number of blocks. While the source discards
+    /// a part of a free block, nobody else can have that block.
     pub fn purge(&self) -> usize {
-        self.open(|mut heap| {
-            heap.flush();
-            if S::DISCARDS { heap.discard_free() } else { 0 }
-        })
+        self.open(|mut heap| heap.flush());
+        if !S::DISCARDS {
+            return 0;
+        }
+        let (mut bytes, mut taken) = (0, None);
+        loop {
+            taken = self.open(|mut heap| heap.take_out_next(taken));
+            let Some((start, size)) = taken.as_ref().and_then(|taken| taken.pages(S::OS_PAGE_SIZE)) else { return bytes };
+            if let Some(start) = NonNull::new(self.source.pointer_at(start)) {
+                // SAFETY: whole OS pages of a region, inside a block that is this context's for the moment.
+                bytes += if unsafe { self.source.discard(start, size) } { size } else { 0 };
+            }
+        }
     }
 
-    /// Shows every block to `see`, region by region, in the order of their addresses: for a picture of the heap. Changes nothing, and takes time in
-    /// proportion to their number. The heap is in use meanwhile: `see` cannot call it.
-    pub fn each_block(&self, mut see: impl FnMut(Range<usize>, BlockState)) {
+    /// Copies to `blocks` which blocks there are, from number `first` on, region by region in the order of their addresses: for a picture of the
+    /// heap. Returns how many were copied: if fewer than there is room for, these are the last. Changes nothing, and takes time in proportion to the number
+    /// of blocks up to there, as the heap counts them anew each time.
+    pub fn copy_blocks(&self, first: usize, blocks: &mut [(Range<usize>, BlockState)]) -> usize {
         self.open(|heap| {
-            for (block, tag) in heap.regions().flat_map(|region| heap.blocks(region)) {
-                see(block..block + tag.size(), tag.state());
-            }
-        });
+            let all = heap.regions().flat_map(|region| heap.blocks(region));
+            let copied = all.skip(first).zip(blocks).map(|((block, tag), copy)| *copy = (block..block + tag.size(), tag.state()));
+            copied.count()
+        })
     }
 
     /// Panics if the heap's books are wrong: D1 to D4. For tests.
@@ -200,6 +213,36 @@ impl<S: PageSource, X: Exclusion, const READY: usize> DenseHeap<S, X, READY> {
     /// The page source.
     pub fn source(&self) -> &S {
         &self.source
+    }
+
+    /// Takes a block from a bin, and sees to it that there is one.
+    #[inline(never)]
+    fn search(&self, layout: Layout) -> Option<NonZeroUsize> {
+        let (size, align) = (size_for(layout.size()), layout.align());
+        loop {
+            if let Some(room) = self.open(|mut heap| heap.search(size, align)) {
+                return Some(room);
+            }
+            // If there is no region that is long enough wherever it lies, one may be that lies well.
+            let (enough, least) = (longest_for(size, align) + Span::MOST_LOST, size + Span::LEAST_LOST);
+            if !self.add_memory(enough) && (align > ALIGNED_BY_CHANCE || !self.add_memory(least)) {
+                return None;
+            }
+        }
+    }
+
+    /// Gets a region of so many bytes, or more; false if the source refuses, and no other context has got one meanwhile.
+    #[cold]
+    #[inline(never)]
+    fn add_memory(&self, least: usize) -> bool {
+        event!("short of memory: {=usize} bytes", least);
+        let min_size = least.max(Span::SHORTEST);
+        let (end, growth) = self.open(|heap| (heap.end(), heap.growth()));
+        let request = RegionRequest { min_size, preferred_size: min_size.max(growth), preferred_align: GRANULE };
+        let Some(region) = self.source.reserve(request) else { return self.open(|heap| heap.end()) != end };
+        event!("{=usize} bytes from the page source", region.size);
+        self.open(|mut heap| heap.add(region));
+        true
     }
 
     #[inline(always)]
@@ -218,3 +261,6 @@ impl<S: PageSource, X: Exclusion, const READY: usize> DenseHeap<S, X, READY> {
         })
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

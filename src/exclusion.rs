@@ -3,23 +3,31 @@
 //! *Role*: the trait that says how contexts keep off a [`HeaderlessHeap`](crate::HeaderlessHeap) or a [`DenseHeap`](crate::DenseHeap), and three that do:
 //! [`OneContext`], [`NestedContexts`], [`Unshared`].
 //!
-//! *Invariant* X1: what two calls of [`Exclusion::alone`] run never overlaps.
+//! *Invariant* X1: while [`Exclusion::alone`] runs the work of one context, it runs no work of another. The other half is the heaps': what they run there is
+//! their own code, and calls nobody else's, which might come back into the heap: no function of the program's, and of the page source
+//! [`pointer_at`](crate::PageSource::pointer_at) alone.
 
 use core::sync::atomic::compiler_fence;
 
-use crate::sync::{AtomicBool, Ordering};
+#[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
+use crate::inside::Inside;
+use crate::misuse::no_unwind;
+use crate::sync::{AtomicBool, Ordering, StoreAlone};
 
 /// How contexts keep off each other.
 ///
 /// # Safety
-/// X1: `work` never runs while other work of the same value does. Who finds that it would panics, or waits until the other is done. After a panic of
-/// `work` nobody may run any more.
+/// X1: `work` never runs while work of the same value does that another context has begun: a thread, a core, an interrupt. Who finds that it would
+/// panics, or waits until the other is done. After a panic of `work` nobody may run any more.
+///
+/// `work` may come back to the same value only where the implementation allows that: who relies on X1 calls nobody else's code in `work`.
 pub unsafe trait Exclusion {
     /// Runs `work`.
     fn alone<R>(&self, work: impl FnOnce() -> R) -> R;
 }
 
-/// Nobody else is there: WebAssembly without threads, firmware without interrupts that allocate. Costs nothing, and checks nothing.
+/// Nobody else is there: WebAssembly without threads, firmware without interrupts that allocate. Costs nothing, and checks nothing. A panic inside ends the
+/// process.
 #[derive(Debug)]
 pub struct Unshared(());
 
@@ -27,7 +35,7 @@ impl Unshared {
     /// For a heap that only ever one context uses.
     ///
     /// # Safety
-    /// No call into the heap is made while another one is under way: no second thread or core, no interrupt or signal handler.
+    /// No other context calls the heap while a call is under way: no second thread or core, no interrupt or signal handler.
     pub const unsafe fn new() -> Self {
         Unshared(())
     }
@@ -37,7 +45,7 @@ impl Unshared {
 unsafe impl Exclusion for Unshared {
     #[inline(always)]
     fn alone<R>(&self, work: impl FnOnce() -> R) -> R {
-        work()
+        no_unwind(work)
     }
 }
 
@@ -65,12 +73,12 @@ unsafe impl Exclusion for NestedContexts {
         if self.is_inside.load(Ordering::Relaxed) {
             used_by_two();
         }
-        self.is_inside.store(true, Ordering::Relaxed);
+        self.is_inside.store_alone(true);
         // One core sees its own loads and stores in their order; only the compiler must keep it.
         compiler_fence(Ordering::SeqCst);
         let result = work();
         compiler_fence(Ordering::SeqCst);
-        self.is_inside.store(false, Ordering::Relaxed);
+        self.is_inside.store_alone(false);
         result
     }
 }
@@ -79,27 +87,27 @@ unsafe impl Exclusion for NestedContexts {
 #[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
 #[derive(Debug, Default)]
 pub struct OneContext {
-    is_inside: AtomicBool,
+    inside: Inside,
 }
 
 #[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
 impl OneContext {
     /// For all contexts.
     pub const fn new() -> Self {
-        OneContext { is_inside: AtomicBool::new(false) }
+        OneContext { inside: Inside::new() }
     }
 }
 
-// SAFETY: X1: who finds somebody inside does not run.
+// SAFETY: X1: D1: who finds somebody inside does not run.
 #[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
 unsafe impl Exclusion for OneContext {
     #[inline]
     fn alone<R>(&self, work: impl FnOnce() -> R) -> R {
-        if self.is_inside.swap(true, Ordering::Acquire) {
+        if !self.inside.enter() {
             used_by_two();
         }
         let result = work();
-        self.is_inside.store(false, Ordering::Release);
+        self.inside.leave();
         result
     }
 }
@@ -109,3 +117,6 @@ unsafe impl Exclusion for OneContext {
 fn used_by_two() -> ! {
     panic!("coreheap: a heap for one context at a time was used by two")
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -28,6 +28,9 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
     /// Bytes that a growing arena should grow by at a time.
     const GROW_SIZE: usize;
 
+    /// Blocks that with their alignment take more bytes have a region each, where no arena has room and the page source takes regions back.
+    const OWN_REGION_ABOVE: usize = if Self::ARENA_SIZE > BIG { Self::ARENA_SIZE } else { BIG };
+
     /// What blocks of at least so many bytes are aligned to, even if less is asked for: a power of two, for programs that expect it.
     const MIN_ALIGN: usize = 1;
 
@@ -47,7 +50,7 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
     /// What the page table has for each slice. 16 bits save memory where slices are small, serve at most some 60,000 pages and large blocks
     /// in an arena, and are for heaps without magazines; all others take 32.
     type PageEntry: PageEntry;
-    /// The arenas by address, direct-mapped: a power of two many.
+    /// The arenas by address: a power of two many. With one entry there is a list instead, for heaps of few regions.
     type ArenaMap: AsRef<[AtomicPtr<u8>]> + Send + Sync;
     /// A `T` for each size class, by index.
     fn per_class<T: Send + Sync>(make: impl FnMut(usize) -> T) -> Self::PerClass<T>;
@@ -99,12 +102,12 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
         (Self::MAGAZINE_BYTES / class.block_size()).clamp(1, Self::MAGAZINE_SLOTS.max(1)).min(Self::MAGAZINE_SLOTS)
     }
 
-    /// How many slices a page of this class has: near [`PAGE_SIZE`](Self::PAGE_SIZE) but room for 8 blocks, no more blocks than
-    /// its bitmap has bits, and the least waste at its end.
-    fn page_slices(class: SizeClass) -> usize {
+    /// How many slices a page of this class has: near `page_size` bytes but room for `least_blocks` blocks, no more blocks than its bitmap has bits,
+    /// and the least waste at its end.
+    fn page_slices(class: SizeClass, page_size: usize, least_blocks: usize) -> usize {
         let size = class.block_size();
         let most = (size * Self::PAGE_BLOCKS).div_ceil(Self::SLICE_SIZE);
-        let wished = Self::PAGE_SIZE.max(8 * size).div_ceil(Self::SLICE_SIZE);
+        let wished = page_size.max(least_blocks * size).div_ceil(Self::SLICE_SIZE);
         let (first, last) = (wished.min(most), (wished + wished / 4).min(most));
         let waste = |slices: usize| {
             let bytes = slices * Self::SLICE_SIZE;
@@ -117,12 +120,12 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
     }
 }
 
+/// What is big on any host.
+const BIG: usize = if usize::BITS == 64 { 1 << 30 } else { 64 << 20 };
 /// No page has more blocks, in any geometry.
 pub(crate) const MOST_PAGE_BLOCKS: usize = 1 << 12;
-/// The class number of a page header that describes a large block.
+/// The class number of a large block in a page table.
 pub(crate) const LARGE: u8 = 254;
-/// The class number of a page header that describes nothing.
-pub(crate) const NONE: u8 = 255;
 
 /// Makes a [`Geometry`]: `geometry! { pub struct Name { slice_size: 4096, … } }`. All sizes are in bytes.
 #[macro_export]
@@ -131,7 +134,7 @@ macro_rules! geometry {
         slice_size: $slice:expr, fit_candidates: $candidates:expr, max_block: $max:expr, page_size: $page:expr, page_words: $words:expr, pages_per_group: $group:expr, room_words: $rooms:expr,
         page_entry_bits: $entry:tt,
         magazine_slots: $slots:expr, magazine_bytes: $bytes:expr,
-        arena_size: $arena:expr, arena_map: $map:expr, grow_size: $grow:expr $(, min_align: $min_align:expr)? $(,)?
+        arena_size: $arena:expr, arena_map: $map:expr, grow_size: $grow:expr $(, min_align: $min_align:expr)? $(, own_region_above: $above:expr)? $(,)?
     }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy)]
@@ -146,6 +149,7 @@ macro_rules! geometry {
             const ARENA_SIZE: usize = $arena;
             const GROW_SIZE: usize = $grow;
             $(const MIN_ALIGN: usize = $min_align;)?
+            $(const OWN_REGION_ABOVE: usize = $above;)?
             type PerClass<T: Send + Sync> = [T; $crate::SizeClass::count($max)];
             type PerMagazine<T: Send + Sync> = [T; if $slots == 0 { 0 } else { $crate::SizeClass::count($max) }];
             type PageWords = [$crate::atomic::AtomicUsize; $words];

@@ -1,7 +1,6 @@
 //! The standard interfaces: `GlobalAlloc` for a static heap, `Allocator` for a reference to one.
 //!
-//! *Role*: thin: everything is the heaps' own. The only thing added is that a misuse which panics ends the process here: these interfaces
-//! must not unwind.
+//! *Role*: thin: everything is the heaps' own. The only thing added is that a panic ends the process here: out of `GlobalAlloc` nothing may unwind.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
@@ -12,33 +11,9 @@ use crate::exclusion::Exclusion;
 use crate::geometry::Geometry;
 use crate::headerless_heap::HeaderlessHeap;
 use crate::heap::Heap;
+use crate::misuse::{no_unwind, no_unwind_in_debug};
 use crate::page_source::PageSource;
 use crate::small_heap::SmallHeap;
-
-/// Ends the process when it is dropped by a panic: a panic during a panic.
-struct NoUnwind;
-
-impl Drop for NoUnwind {
-    fn drop(&mut self) {
-        panic!("coreheap: the program misused its allocator");
-    }
-}
-
-/// Runs `work` of a heap, which panics in a debug build only: where the program misuses it. Then that aborts. For a port that has its own
-/// `GlobalAlloc`, from which nothing may unwind.
-#[inline(always)]
-pub fn no_unwind<R>(work: impl FnOnce() -> R) -> R {
-    if cfg!(debug_assertions) { never_unwind(work) } else { work() }
-}
-
-/// [`no_unwind`] for `work` that may panic in any build, as [`OneContext`](crate::OneContext) does.
-#[inline(always)]
-pub fn never_unwind<R>(work: impl FnOnce() -> R) -> R {
-    let guard = NoUnwind;
-    let result = work();
-    core::mem::forget(guard);
-    result
-}
 
 /// `GlobalAlloc` for a heap.
 macro_rules! implement_global_alloc {
@@ -74,11 +49,11 @@ macro_rules! implement_global_alloc {
     };
 }
 
-implement_global_alloc!(no_unwind, [S: PageSource, C: CoreLocal, G: Geometry] Heap<S, C, G>);
+// What may panic in a release build is out of line, and guarded there.
+implement_global_alloc!(no_unwind_in_debug, [S: PageSource, C: CoreLocal, G: Geometry] Heap<S, C, G>);
 implement_global_alloc!(no_unwind, [S: PageSource] SmallHeap<S>);
-// `OneContext` panics.
-implement_global_alloc!(never_unwind, [S: PageSource, X: Exclusion + Sync, const READY: usize] DenseHeap<S, X, READY>);
-implement_global_alloc!(never_unwind, [S: PageSource, X: Exclusion + Sync] HeaderlessHeap<S, X>);
+implement_global_alloc!(no_unwind, [S: PageSource, X: Exclusion + Sync, const READY: usize] DenseHeap<S, X, READY>);
+implement_global_alloc!(no_unwind, [S: PageSource, X: Exclusion + Sync] HeaderlessHeap<S, X>);
 
 /// `GlobalAlloc` for a type that holds a heap: `forward_global_alloc!([H: GlobalAlloc] BareHeap<H>, heap);`
 #[macro_export]

@@ -12,29 +12,32 @@
 //! | `headerless_heap/bins.rs` | free runs by length |
 //! | `headerless_heap/chunk.rs` | a region, and where its free runs are |
 //!
-//! *Concurrency*: none. Every call is inside [`Exclusion::alone`] (X1), the page source's included.
+//! *Concurrency*: none. The heap's work is inside [`Exclusion::alone`] (X1), in short steps; the page source is called outside.
 //!
 //! *Bounds*: where a block is ready, or may be, some 35 or 20 instructions. A free looks at the marks of a few cards, at most 64 in each. So does an
-//! allocation, and at the bins, and at 16 long runs of each at most; but where no bin of longer ones has any, at all that are about as long as the
-//! request. Before the source is asked for memory what is ready goes home, three blocks at a time: contexts that wait for each other wait for
-//! one such step. A block's region is looked for among all.
+//! allocation, and at the bins, and at some 64 long runs at most. Before the source is asked for memory what is ready goes home, three blocks at a time, and
+//! where a long or aligned run may have been missed, the cards are looked at, four at a time. So are they for a report. Contexts that wait for each other
+//! wait for one such step: it does not take longer where there is more memory, but for a block's region, which is looked for among all.
 
 use core::alloc::Layout;
 use core::cell::UnsafeCell;
 use core::num::NonZeroUsize;
 use core::ptr::NonNull;
 
+use crate::events::event;
 use crate::exclusion::Exclusion;
 use crate::misuse::Misuses;
-use crate::page_source::PageSource;
+use crate::page_source::{ALIGNED_BY_CHANCE, PageSource, RegionRequest};
 use crate::small_stats::SmallStats;
-use crate::words::WORD;
+use crate::words::{WORD, Words};
 
 mod bins;
 mod chunk;
 mod open;
 mod ready;
 
+use bins::longest_for;
+use chunk::Chunk;
 use open::{Open, State, len_for};
 
 /// Blocks' addresses and lengths are multiples of this.
@@ -51,8 +54,6 @@ const MOVED: usize = 64 * 1024;
 /// Every free names the block's layout: there is no `usable_size`. A block has a multiple of two words, and four words at least. For each 64 granules of
 /// two words there is one byte (0.2 % on 32-bit targets), and three words for each region, of which at most 128 MiB are used there. Regions stay with
 /// the heap for good. All of a new value is zero but for the source and `X`.
-///
-/// The source is called while the heap is in use: it cannot allocate from the heap that it serves.
 #[repr(C)] // The source may be big: what a fast path reaches is in front.
 pub struct HeaderlessHeap<S: PageSource, X> {
     state: UnsafeCell<State>,
@@ -72,7 +73,6 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
     }
 
     /// Allocates `layout.size()` bytes at `layout.align()`; `None` when no free run is long enough and the source refuses. Size 0 is served like 1.
-    /// A region is only asked for that is long enough wherever it begins: a request for nearly all of one may be refused as the first.
     #[inline]
     pub fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
         let block = self.take_ready(layout).or_else(|| self.search(layout))?;
@@ -128,7 +128,7 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
             return Some(pointer);
         }
         let is_small = old_size.max(new_size) <= MOVED;
-        let elsewhere = || self.take_ready(new_layout).or_else(|| self.open(|heap| heap.allocate(new_layout)));
+        let elsewhere = || self.take_ready(new_layout).or_else(|| self.open(|heap| heap.allocate(new_layout, &mut true)));
         let in_place = || is_aligned && self.open(|heap| heap.resize(block, old_size, new_size)) == Ok(true);
         let target = match if is_small { elsewhere() } else { None } {
             Some(target) => target,
@@ -149,22 +149,17 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
         self.open(|heap| heap.chunks().any(|chunk| chunk.contains(heap.words, pointer.addr())))
     }
 
-    /// How the heap is doing. What is ready goes home first. Takes time in proportion to its size.
+    /// How the heap is doing. What is ready goes home first. Takes time in proportion to its size, in short steps: what other contexts do in between is
+    /// seen in part.
     pub fn stats(&self) -> SmallStats {
-        self.open(|heap| {
-            let mut list = 0;
-            while heap.flush(&mut list) {}
-            let mut stats = SmallStats { misuses: self.misuses.count(), ..SmallStats::default() };
-            for chunk in heap.chunks() {
-                let free: usize = chunk.runs(heap.words).map(|run| run.len).sum();
-                let capacity = chunk.end(heap.words) - chunk.start(heap.words);
-                stats.capacity += capacity;
-                stats.used += capacity - free;
-                let longest = chunk.runs(heap.words).map(|run| run.len).max();
-                stats.largest_free_run = stats.largest_free_run.max(longest.unwrap_or(0));
-            }
-            stats
-        })
+        let mut list = 0;
+        while self.open(|heap| heap.flush(&mut list)) {}
+        let (mut largest_free_run, mut place) = (0, self.open(|heap| heap.first_place()));
+        while place.is_some() {
+            largest_free_run = largest_free_run.max(self.open(|heap| heap.longest_from(&mut place)));
+        }
+        let (capacity, free) = self.open(|heap| heap.capacity_and_free());
+        SmallStats { capacity, used: capacity - free, largest_free_run, misuses: self.misuses.count() }
     }
 
     /// Panics if the heap's books are wrong: F1 to F4. For tests.
@@ -183,26 +178,58 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
         if layout.align() <= GRANULE { self.open(|heap| heap.take_ready(layout.size())) } else { None }
     }
 
-    /// Takes a block out of the run that fits best. While there is none, sends home what is ready, list by list: contexts that wait for each other do
-    /// not wait long. Then asks for memory.
+    /// Takes a block out of the run that fits best. While none is found, sends home what is ready, list by list, then looks at all cards if a run may have
+    /// been missed, then asks for memory: step by step, so that contexts that wait for each other do not wait long.
     #[cold]
     #[inline(never)]
     fn search(&self, layout: Layout) -> Option<NonZeroUsize> {
         let mut list = 0;
         loop {
-            if let Some(block) = self.open(|heap| heap.allocate(layout)) {
+            let mut is_sure = true;
+            if let Some(block) = self.open(|heap| heap.allocate(layout, &mut is_sure)) {
                 return Some(block);
             }
-            if !self.find_more(layout, &mut list) {
+            if self.open(|heap| heap.flush(&mut list)) {
+                continue;
+            }
+            if !is_sure && let Some(block) = self.search_cards(layout) {
+                return Some(block);
+            }
+            // If there is no region that is long enough wherever it lies, one may be that lies well.
+            let len = len_for(layout.size());
+            let enough = Chunk::region_for(longest_for(len, layout.align()))?;
+            let is_rare = layout.align() > ALIGNED_BY_CHANCE;
+            if !self.add_chunk(enough) && (is_rare || !self.add_chunk(Chunk::least_region_for(len))) {
                 return None;
             }
         }
     }
 
-    #[cold]
+    /// Takes a block out of any run in which it has room.
     #[inline(never)]
-    fn find_more(&self, layout: Layout, list: &mut usize) -> bool {
-        self.open(|heap| heap.flush(list) || heap.add_chunk(layout))
+    fn search_cards(&self, layout: Layout) -> Option<NonZeroUsize> {
+        let (mut found, mut place) = (None, self.open(|heap| heap.first_place()));
+        while found.is_none() && place.is_some() {
+            found = self.open(|heap| heap.allocate_from(&mut place, layout));
+        }
+        found
+    }
+
+    /// Gets a region of so many bytes, or more; false if the source refuses, and no other context has got one meanwhile.
+    #[inline(never)]
+    fn add_chunk(&self, min_size: usize) -> bool {
+        event!("short of memory: {=usize} bytes", min_size);
+        let capacity = || self.open(|heap| heap.capacity_and_free().0);
+        let before = capacity();
+        // A quarter of what there is, so that regions are few.
+        let request = RegionRequest { min_size, preferred_size: min_size.max(before / 4), preferred_align: GRANULE };
+        let Some(region) = self.source.reserve(request) else { return capacity() != before };
+        event!("{=usize} bytes from the page source", region.size);
+        // One that is too short, as it does not lie well, stays unused.
+        if let Some(chunk) = Chunk::create(Words(&self.source), region) {
+            self.open(|heap| heap.add(chunk));
+        }
+        true
     }
 
     /// Reports a block that the program cannot have.
@@ -221,3 +248,6 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
         })
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -21,6 +21,7 @@ use crate::geometry::Geometry;
 use crate::misuse::{Misuse, Misuses};
 use crate::page::Page;
 use crate::page_source::PageSource;
+use crate::region_blocks::RegionBlocks;
 use crate::size_class::SizeClass;
 use crate::sync::AtomicUsize;
 
@@ -32,6 +33,7 @@ pub struct Heap<S: PageSource, C: CoreLocal, G: Geometry> {
     pub(crate) source: S,
     pub(crate) cores: C,
     pub(crate) arenas: Arenas<G>,
+    pub(crate) region_blocks: RegionBlocks,
     pub(crate) misuses: Misuses,
     /// Slices in use, and the most there ever were.
     pub(crate) slices_used: AtomicUsize,
@@ -46,7 +48,17 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         const { G::VALID };
         let (slices_used, slices_peak) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let next_purge_ms = AtomicUsize::new(0);
-        Heap { source, cores, arenas: Arenas::new(), misuses: Misuses::new(), slices_used, slices_peak, next_purge_ms }
+        let region_blocks = RegionBlocks::new();
+        Heap {
+            source,
+            cores,
+            arenas: Arenas::new(),
+            region_blocks,
+            misuses: Misuses::new(),
+            slices_used,
+            slices_peak,
+            next_purge_ms,
+        }
     }
 
     /// Allocates `layout.size()` bytes at `layout.align()`; `None` when the source refuses and nothing can be reclaimed.
@@ -209,8 +221,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
                 return Some(self.pointer_at(pointer.addr().get()));
             }
             (None, None) if pointer.addr().get().is_multiple_of(new_layout.align()) => {
-                let resized = self.reallocate_large(pointer.addr().get(), layout, new_layout);
-                if resized.is_some() {
+                if let Some(resized) = self.reallocate_large(pointer.addr().get(), layout, new_layout) {
                     return resized;
                 }
             }
@@ -244,11 +255,11 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             return None;
         };
         let (old_layout, is_aligned) = (Layout::from_size_align(old_size, 1).ok()?, address.is_multiple_of(new_layout.align()));
-        if is_aligned && G::class_of(new_layout.size(), new_layout.align()).is_none() {
-            let resized = self.reallocate_large(address, old_layout, new_layout);
-            if resized.is_some() {
-                return resized;
-            }
+        if is_aligned
+            && G::class_of(new_layout.size(), new_layout.align()).is_none()
+            && let Some(resized) = self.reallocate_large(address, old_layout, new_layout)
+        {
+            return resized;
         }
         if is_aligned && (old_size / 2 + 1..=old_size).contains(&new_layout.size()) {
             return Some(self.pointer_at(address));
@@ -264,10 +275,9 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
 
     /// How many bytes the block at `pointer` has; `None` for null and for what is no block of this heap.
     pub fn usable_size(&self, pointer: *const u8) -> Option<usize> {
-        let page = self.page_of(pointer.addr())?;
-        match page.class() {
-            Some(class) => page.locate(pointer.addr()).map(|_| class.block_size()),
-            None => (page.is_large() && page.start() == pointer.addr()).then(|| page.slice_count() * G::SLICE_SIZE),
+        match self.page_of(pointer.addr()).and_then(|page| Some((page, page.class()?))) {
+            Some((page, class)) => page.locate(pointer.addr()).map(|_| class.block_size()),
+            None => self.large_size(pointer.addr()),
         }
     }
 
@@ -291,3 +301,6 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         unsafe { NonNull::new_unchecked(self.source.pointer_at(address)) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,6 +65,8 @@ const PATIENCE: u32 = 16;
 const HEAPS_PER_CORE: usize = 4;
 /// How many others it asks then for theirs: who stands still inside a pop or push keeps its lease.
 const VICTIMS: usize = 4;
+/// For how many core heaps there is one barrier, where all are asked for.
+const TAKEN_AT_ONCE: usize = 64;
 /// How long a taker waits for a pop or push that is running to end.
 const WAITS: usize = if cfg!(any(loom, miri)) { 2 } else { 1000 };
 
@@ -113,6 +115,7 @@ impl<T: Threads, const CORES: usize, const SEATS: usize> Leased<T, CORES, SEATS>
     const_but_in_models! {
         /// All slots empty.
         pub fn new() -> Self {
+            const { assert!(CORES > 0 && CORES < TAKEN && SEATS > 0 && SEATS < TAKEN, "1 to 65,534 core heaps, and so many seats") };
             Leased {
                 seats: array_of!(Seat {
                     thread: AtomicUsize::new(0),
@@ -147,14 +150,14 @@ impl<T: Threads, const CORES: usize, const SEATS: usize> Leased<T, CORES, SEATS>
     #[cold]
     fn other_seat(&self, thread: usize) -> Option<&Seat> {
         let other = |probe| &self.seats[(Self::first_seat(thread) + probe) % SEATS];
-        (1..PROBES.min(SEATS)).map(other).find(|seat| seat.thread.load(Ordering::Relaxed) == thread)
+        (1..PROBES).map(other).find(|seat| seat.thread.load(Ordering::Relaxed) == thread)
     }
 
     /// This thread's seat, made its own if need be (E1).
     fn own_seat(&self) -> Option<&Seat> {
         let thread = T::this();
         self.seat().or_else(|| {
-            let probed = (0..PROBES.min(SEATS)).map(|probe| &self.seats[(Self::first_seat(thread) + probe) % SEATS]);
+            let probed = (0..PROBES).map(|probe| &self.seats[(Self::first_seat(thread) + probe) % SEATS]);
             let mut free = probed.filter(|seat| seat.thread.load(Ordering::Relaxed) == 0);
             free.find(|seat| seat.thread.compare_exchange(0, thread, Ordering::Relaxed, Ordering::Relaxed).is_ok())
         })
@@ -193,16 +196,19 @@ impl<T: Threads, const CORES: usize, const SEATS: usize> Leased<T, CORES, SEATS>
         if let Some(core) = (0..count).filter(is_made).filter(is_free).find(|core| self.hand_over(*core, seat)) {
             return core;
         }
-        if let Some(core) = (0..count).find(|core| !is_made(core)) {
-            // It is made by who asked, and leased when the thread comes again.
+        let unmade = (0..count).find(|core| !is_made(core));
+        if let Some(core) = unmade.filter(|core| seat.core.swap(*core, Ordering::Relaxed) != *core) {
+            // It is made by who asked, and leased when the thread comes again. If it is still not made then, there is no room for it.
             return core;
         }
         let missed = seat.missed.load(Ordering::Relaxed);
         let victims = if missed < PATIENCE { 0 } else { VICTIMS };
         seat.missed.store(if victims == 0 { missed + 1 } else { 0 }, Ordering::Relaxed);
-        let next = || self.next_victim.0.fetch_add(1, Ordering::Relaxed) % count;
-        let taken = (0..victims).map(|_| next()).find(|core| self.hand_over(*core, seat));
-        taken.unwrap_or(Self::first_seat(seat.thread.load(Ordering::Relaxed)) % count)
+        let made = (0..count).filter(is_made);
+        let many = made.clone().count().max(1);
+        let next = |_| made.clone().nth(self.next_victim.0.fetch_add(1, Ordering::Relaxed) % many);
+        let taken = (0..victims).filter_map(next).find(|core| self.hand_over(*core, seat));
+        taken.or(unmade).unwrap_or(Self::first_seat(seat.thread.load(Ordering::Relaxed)) % count)
     }
 
     fn hand_over(&self, core: usize, seat: &Seat) -> bool {
@@ -222,6 +228,13 @@ impl<T: Threads, const CORES: usize, const SEATS: usize> Leased<T, CORES, SEATS>
 
     /// Takes a core heap away from its lessee (E2); `None` if it is taken, or the lessee does not leave it in time.
     fn take(&self, core: usize) -> Option<Taken<'_, T, CORES, SEATS>> {
+        let taken = self.begin_to_take(core)?;
+        // If the lessee does not leave it, it gets it back.
+        ((!taken.needs_barrier() || T::barrier()) && Self::is_left(&taken)).then_some(taken)
+    }
+
+    /// The first half of it: nobody begins a pop or push there any more that sees this.
+    fn begin_to_take(&self, core: usize) -> Option<Taken<'_, T, CORES, SEATS>> {
         let place = &self.places[core];
         let mine = (T::generation() as usize) << TAKEN.count_ones() | TAKEN;
         let lessee = place.lessee.load(Ordering::Relaxed);
@@ -238,19 +251,19 @@ impl<T: Threads, const CORES: usize, const SEATS: usize> Leased<T, CORES, SEATS>
             lessee.map_or(NOBODY, |seat| self.number(seat))
         };
         let taken = Taken { leased: self, place, heap, lessee };
-        // If the lessee does not leave it, it gets it back.
-        taken.seat().is_none_or(Self::vacate).then_some(taken)
+        if let Some(seat) = taken.seat() {
+            seat.heap.store(null_mut(), Ordering::Relaxed);
+        }
+        Some(taken)
     }
 
-    /// Takes the lease from a seat; whether its thread is not inside a pop or push any more (E4).
-    fn vacate(seat: &Seat) -> bool {
-        seat.heap.store(null_mut(), Ordering::Relaxed);
-        if seat.thread.load(Ordering::Relaxed) != T::this() && !T::barrier() {
-            return false;
-        }
+    /// Whether the lessee of a core heap that was taken is not inside a pop or push any more (E4). Call it after a barrier if
+    /// [`needs_barrier`](Taken::needs_barrier).
+    fn is_left(taken: &Taken<'_, T, CORES, SEATS>) -> bool {
+        let Some(seat) = taken.seat() else { return true };
         for _ in 0..WAITS {
-            let busy = seat.busy.load(Ordering::Acquire);
-            if busy == 0 || busy != T::generation() {
+            // 0 is of no process.
+            if seat.busy.load(Ordering::Acquire) != T::generation() {
                 return true;
             }
             core::hint::spin_loop();
@@ -274,6 +287,11 @@ struct Taken<'a, T: Threads, const CORES: usize, const SEATS: usize> {
 impl<'a, T: Threads, const CORES: usize, const SEATS: usize> Taken<'a, T, CORES, SEATS> {
     fn seat(&self) -> Option<&'a Seat> {
         self.leased.seats.get(self.lessee.checked_sub(1)?)
+    }
+
+    /// Whether another thread may be about to begin a pop or push there.
+    fn needs_barrier(&self) -> bool {
+        self.seat().is_some_and(|seat| seat.thread.load(Ordering::Relaxed) != T::this())
     }
 }
 
@@ -352,7 +370,33 @@ unsafe impl<T: Threads, const CORES: usize, const SEATS: usize> CoreLocal for Le
         let _taken = self.take(core)?;
         Some(work(heap))
     }
+
+    /// One barrier for up to 64 core heaps.
+    unsafe fn alone_on_each<G: Geometry>(&self, mut work: impl FnMut(&CoreHeap<G>)) -> Option<usize> {
+        let (mut busy, count) = (None, self.core_count());
+        for first in (0..count).step_by(TAKEN_AT_ONCE) {
+            let cores = (first..count.min(first + TAKEN_AT_ONCE)).filter(|core| !self.places[*core].slot.is_empty());
+            let mut taken = [const { None }; TAKEN_AT_ONCE];
+            for core in cores.clone() {
+                taken[core - first] = self.begin_to_take(core);
+            }
+            let passed = !taken.iter().flatten().any(Taken::needs_barrier) || T::barrier();
+            for core in cores {
+                // Given back one by one: each is missed for as short as can be.
+                let taken = taken[core - first].take().filter(|taken| passed && Self::is_left(taken));
+                // SAFETY: the caller names the geometry.
+                match (taken, unsafe { self.places[core].slot.heap::<G>() }) {
+                    (Some(_taken), Some(heap)) => work(heap),
+                    _ => busy = Some(core),
+                }
+            }
+        }
+        busy
+    }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 #[cfg(all(test, any(loom, miri)))]
 mod model;

@@ -70,13 +70,14 @@
 //!    into the magazine, and the heap turns the [`Block`]'s address into a pointer.
 //!
 //! **The first free**: the layout gives the class, the block is pushed. A full magazine is flushed (`refill.rs`): its newest blocks,
-//! at most half of them, are grouped by word and given back, one atomic operation each. A page that is empty then is retired at once: its slices are free for
-//! any class. Slices that stay free for a while are decommitted (`reclaim.rs`).
+//! at most half of them, are grouped by word and given back, one atomic operation each. A page that is empty then is retired at once, unless a core takes
+//! its blocks from it: its slices are free for any class. Slices that stay free for a while are decommitted (`reclaim.rs`).
 //!
 //! **Who waits for whom**: there is no lock in this crate, and no wait without a bound. A magazine that is busy (an interrupt, a signal
 //! handler, another thread on the same core) is passed by, and the page bitmaps serve. Who takes a lease away ([`Leased`]) looks a bounded
 //! number of times whether the pop or push that may be running has ended, or goes without. Contexts that run out of memory together look
-//! for a bounded time whether the first of them has returned from the page source.
+//! for a bounded time whether the others have returned from the page source. Who finds nothing free while others have free memory in hand, on its way
+//! from one place to another, waits for a bounded time ([`CoreLocal::wait_for`]) until they have put it back.
 //!
 //! **Wrong pointers**: see [`Misuse`]. A debug build checks every free against the page table.
 //!
@@ -87,6 +88,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `sync.rs` | atomics: `core`'s, or loom's |
+//! | `inside.rs` | whether a context is inside, where one at a time may be |
 //! | `events.rs` | the slow paths, for a log |
 //! | `size_class.rs` | which block size serves a request |
 //! | `block.rs` | a block that a context owns |
@@ -94,10 +96,14 @@
 //! | `batch.rs` | between the bits of a word and its blocks |
 //! | `bitmap.rs` | claiming and releasing bits |
 //! | `page_source.rs` | the trait that memory comes through |
+//! | `newest.rs` | the newest of a heap's regions, and who makes the first |
+//! | `asking.rs` | contexts that run out of memory together |
+//! | `spare.rs` | room for one region that is of no use yet |
 //! | `page_entry.rs` | what a page table says of a slice |
 //! | `geometry.rs` | how big everything is |
 //! | `magazine.rs` | a core's ready blocks of one class |
 //! | `page.rs` | page headers: free blocks as bits, listed pages as bits |
+//! | `in_hand.rs` | free memory that a context has out for a moment |
 //! | `core_heap.rs` | the magazines and current pages of one core |
 //! | `core_local.rs` | being alone on a core's magazines |
 //! | `try_flag.rs` | the same where other cores, threads or interrupts come in between |
@@ -106,15 +112,18 @@
 //! | `slices.rs` | free, committed and aged slices of an arena |
 //! | `page_table.rs` | from a slice to its page header |
 //! | `arena.rs` | one region: slices and page table together |
-//! | `arenas.rs` | all regions, by address |
+//! | `arena_map.rs` | from an address to its arena |
+//! | `arenas.rs` | all regions |
+//! | `region_blocks.rs` | large blocks that have a region each |
 //! | `sources.rs` | page sources that need no platform |
 //! | `small_stats.rs` | the report of the heaps without pages |
 //! | `small_heap.rs` | the heap for memory in KiB, for any context |
 //! | `exclusion.rs` | being alone in a heap |
-//! | `words.rs` | what heaps keep in blocks that nobody has |
+//! | `words.rs` | what heaps keep in blocks that nobody has, and their lists |
 //! | `dense_heap.rs` | the heap for contexts that keep off each other |
 //! | `headerless_heap.rs` | the same, which keeps nothing for a block |
 //! | `heap.rs` | the interface and the fast path |
+//! | `shortage.rs` | the last search before null |
 //! | `refill.rs` | between magazines and pages |
 //! | `large.rs` | large blocks |
 //! | `reclaim.rs` | giving memory back |
@@ -126,11 +135,11 @@
 //!
 //! - **block**: what one allocation gets. **size class**: one of the block sizes.
 //! - **page**: a run of slices cut into blocks of one size class; the system's pages are **OS pages**.
-//! - **large block**: a block that is a run of slices of its own.
+//! - **large block**: a block that is a run of slices of its own; the biggest are regions of their own.
 //! - **slice**: the unit in which an arena hands out memory. **arena**: a region under management. **region**: memory that a source gave.
 //! - **core heap**: the magazines and current pages of one core. **magazine**: its ready blocks of one size class.
 //! - **refill** and **flush**: move a batch of blocks from a page to a magazine, and back. A page's blocks are **taken** and **given**.
-//! - **held**: a page that some context works with. **listed**: one that has room and waits to be held. **retire**: return an empty page.
+//! - **held**: a page that one context works with, or that one core takes its blocks from. **listed**: one that has room and waits to be held. **retire**: return an empty page.
 //! - **commit** and **decommit**: make reserved memory usable, and give up its contents. **purge**: decommit what is free.
 //!
 //! # What it costs
@@ -144,16 +153,28 @@
 // Models use a part of each file.
 #![cfg_attr(loom, allow(dead_code))]
 
+mod asking;
 mod batch;
 mod bitmap;
 mod block;
 mod core_heap;
 mod core_local;
+mod events;
 mod geometry;
+mod in_hand;
+mod inside;
 mod magazine;
+mod misuse;
+mod newest;
 mod page;
 mod page_entry;
+mod page_source;
+mod page_table;
+mod region_blocks;
 mod size_class;
+mod small_heap;
+mod small_stats;
+mod spare;
 mod sync;
 
 // They need read-modify-writes that no interrupt can come between.
@@ -173,23 +194,19 @@ cfg_if::cfg_if! {
 cfg_if::cfg_if! {
     if #[cfg(not(loom))] {
         mod arena;
+        mod arena_map;
         mod arenas;
         mod dense_heap;
-        mod events;
         mod exclusion;
         mod global;
         mod headerless_heap;
         mod heap;
         mod large;
-        mod misuse;
-        mod page_source;
-        mod page_table;
         mod reclaim;
         mod refill;
         mod runs;
+        mod shortage;
         mod slices;
-        mod small_heap;
-        mod small_stats;
         pub mod sources;
         mod stats;
         mod words;
@@ -198,14 +215,9 @@ cfg_if::cfg_if! {
         pub use exclusion::{Exclusion, NestedContexts, Unshared};
         #[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
         pub use exclusion::OneContext;
-        pub use global::{never_unwind, no_unwind};
         pub use headerless_heap::HeaderlessHeap;
         pub use heap::Heap;
-        pub use misuse::Misuse;
-        pub use page_source::{PageSource, Region, RegionRequest};
         pub use runs::{Content, Run};
-        pub use small_heap::SmallHeap;
-        pub use small_stats::SmallStats;
         pub use stats::{ClassStats, Stats};
     }
 }
@@ -215,8 +227,12 @@ pub use core_heap::{CoreHeap, CoreSlot};
 pub use core_local::{CoreLocal, SingleCore};
 pub use geometry::{AlignedServer, Compact, Geometry, Server, Tiny};
 pub use magazine::Magazine;
+pub use misuse::{Misuse, no_unwind};
 pub use page_entry::PageEntry;
+pub use page_source::{PageSource, Region, RegionRequest};
 pub use size_class::SizeClass;
+pub use small_heap::SmallHeap;
+pub use small_stats::SmallStats;
 
 /// Atomics that have all operations on every target: `core`'s, or this crate's where those can only load and store. For page sources,
 /// and for what [`geometry!`] writes out.

@@ -17,8 +17,8 @@ use core::num::NonZeroUsize;
 
 use crate::block::{Block, Blocks};
 use crate::geometry::Geometry;
-use crate::sync::AtomicU32;
 use crate::sync::Ordering::{Acquire, Relaxed, Release};
+use crate::sync::{AtomicU32, StoreAlone};
 
 /// A stack of blocks of one size class. The layout is fixed: ports pop and push in assembly.
 #[repr(C)]
@@ -43,7 +43,7 @@ impl<G: Geometry> Magazine<G> {
     pub unsafe fn pop(&self) -> Option<Block> {
         let count = self.count.load(Relaxed).checked_sub(1)?;
         let address = self.slots.as_ref()[count as usize].load(Relaxed);
-        self.count.store(count, Relaxed);
+        self.count.store_alone(count);
         // SAFETY: M1: the slot owned the block; by M2 it does not any more.
         NonZeroUsize::new(address).map(|address| unsafe { Block::from_address(address) })
     }
@@ -58,8 +58,8 @@ impl<G: Geometry> Magazine<G> {
         if count >= self.limit.load(Relaxed) {
             return Err(block);
         }
-        self.slots.as_ref()[count as usize].store(block.address(), Relaxed);
-        self.count.store(count + 1, Relaxed);
+        self.slots.as_ref()[count as usize].store_alone(block.address());
+        self.count.store_alone(count + 1);
         Ok(())
     }
 
@@ -171,3 +171,6 @@ impl<G: Geometry> Magazine<G> {
         Err(block)
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -1,9 +1,10 @@
 //! What a program can do wrong with a pointer, and the one answer to it.
 //!
-//! *Role*: every check in the heap reports here. A debug build panics; a release build leaves the pointer alone and counts.
+//! *Role*: every check in the heap reports here. A debug build panics; a release build leaves the pointer alone and counts. Where nothing may unwind,
+//! a panic ends the process: [`no_unwind`].
 
 use crate::events::event;
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicUsize, Ordering, const_but_in_models};
 
 /// A mistake in a call that frees or resizes a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,12 +18,45 @@ pub enum Misuse {
     DoubleFree,
 }
 
+/// Ends the process when it is dropped by a panic: a panic during a panic.
+struct NoUnwind;
+
+impl Drop for NoUnwind {
+    fn drop(&mut self) {
+        panic!("coreheap: the program misused its allocator");
+    }
+}
+
+/// Runs `work`, out of which nothing unwinds: a panic ends the process, in any build. For a port that has its own `GlobalAlloc`.
+#[inline(always)]
+pub fn no_unwind<R>(work: impl FnOnce() -> R) -> R {
+    let guard = NoUnwind;
+    let result = work();
+    core::mem::forget(guard);
+    result
+}
+
+/// [`no_unwind`] in debug builds, for what can panic there only.
+#[inline(always)]
+pub(crate) fn no_unwind_in_debug<R>(work: impl FnOnce() -> R) -> R {
+    if cfg!(debug_assertions) { no_unwind(work) } else { work() }
+}
+
+/// [`no_unwind`] in release builds, for what `GlobalAlloc` calls in both: in debug builds it has a guard of its own, and whoever calls a heap by
+/// its own functions sees a mistake as a panic.
+#[inline(always)]
+pub(crate) fn no_unwind_in_release<R>(work: impl FnOnce() -> R) -> R {
+    if cfg!(debug_assertions) { work() } else { no_unwind(work) }
+}
+
 /// How many mistakes were seen.
 pub(crate) struct Misuses(AtomicUsize);
 
 impl Misuses {
-    pub const fn new() -> Self {
-        Misuses(AtomicUsize::new(0))
+    const_but_in_models! {
+        pub fn new() -> Self {
+            Misuses(AtomicUsize::new(0))
+        }
     }
 
     pub fn count(&self) -> usize {

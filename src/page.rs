@@ -1,33 +1,49 @@
 //! Pages: runs of slices cut into blocks of one size class. Their free blocks are bitmaps, apart from the blocks.
 //!
-//! *Role*: magazines are refilled from here ([`Page::take`]) and flushed to here ([`Page::give`]). Headers live in groups
-//! that are made once and stay until the whole heap goes, so a stale reference to a header is harmless.
+//! *Role*: magazines are refilled from here ([`Page::take`]) and flushed to here ([`Page::give`]). Headers live in groups that are made once
+//! and stay until the whole heap goes.
 //!
-//! *States* of a page with free blocks: **held** (some context works with it, or it is a core heap's current page) or
-//! **listed** (its bit among its group's `room` words is set, so that any core that runs dry finds it). A page without free
-//! blocks is neither; the first block that comes back lists it. An empty page is **retired** by whoever holds it and
-//! claims each of its blocks; its header then describes nothing until it is opened again.
+//! *States* of a header ([`Phase`]), in one word; nothing else happens to it:
+//!
+//! | from | event | to | by |
+//! |---|---|---|---|
+//! | Unused | its bit in the group's `unused` is claimed | Claimed, next epoch | who claimed the bit |
+//! | Claimed | [`open`](Page::open): fields first, then the words | Held | the claimer |
+//! | Claimed | [`open_large`](Page::open_large): fields first | Large | the claimer |
+//! | Claimed | [`close`](Page::close) | Unused, then the bit in `unused` | the claimer |
+//! | Listed | [`hold_listed`](PageGroup::hold_listed) | Held | who is first |
+//! | Held | [`let_go`](Page::let_go), with a free block | Listed, then its bit in `room` | the holder |
+//! | Held | [`let_go`](Page::let_go), without | Full | the holder |
+//! | Full | [`give`](Page::give) to a word without a free block | Listed, then its bit in `room` | who is first of givers, and of who let go and looks again |
+//! | Listed, Full | the last block has come back: [`hold`](Page::hold) | Held | the same |
+//! | Held | [`claim_all`](Page::claim_all): every block is free, and claimed | Claimed | the holder |
+//! | Large | [`claim_large`](Page::claim_large) | Claimed | who frees the block |
 //!
 //! *Invariants*
 //! - P1: a bit of `words` is set if and only if its block is free; bits beyond `block_count` are never set.
-//! - P2: header fields other than `words`, `held` and `hint` change only while no bit is set and no block is out. So whoever owns
-//!   a block of the page, or has claimed one of its bits, reads them stable.
-//! - P3: a reference to a header may be stale: the page may have been retired and opened for another class. Whoever claims
-//!   bits through such a reference checks the class after and gives them back if it differs.
-//! - P4: a page with free blocks is listed, or somebody who set `held` has yet to [`let_go`](Page::let_go), which looks again. Two
-//!   contexts may by bad luck both hold a page; that costs speed only.
+//! - P2: a page's fields change only while its header is claimed, and then no bit is set and no block is out. So whoever owns a block of the
+//!   page, or has claimed one of its bits, reads them stable, and the page stays what it is. (A large block's owner changes its length.)
+//! - P3: a page has one holder at most. Anybody may take from a page, held or not; who did not hold it looks at the class with the bits in hand,
+//!   and gives them back if it has come to another page ([`Stray`]).
+//! - P4: a page with a free block is held, or listed, with its bit in `room` set; or a context that set the first bit of a word, or let the page
+//!   go, has not looked at the state since. (A bit in `room` says where to look; the state decides.)
+//! - P5: a page whose blocks are all free is held; or a context that set a bit, or let the page go, has not looked at the state since.
 //!
-//! *Concurrency*: giving sets a bit, then reads `held`; letting go clears `held`, then reads the bits. Both pairs are in one
-//! total order, so at least one side sees the other (P4).
+//! *Concurrency*: giving sets a bit, then reads the state; letting go changes the state, then reads the bits. These are in one total order, so
+//! at least one side sees the other (P4, P5).
+
+mod group;
+mod state;
 
 use crate::batch::{Batch, Span, divide, reciprocal};
 use crate::bitmap::{claim_exactly, claim_lowest, mask};
-use crate::geometry::{Geometry, LARGE, NONE};
+use crate::geometry::Geometry;
 use crate::size_class::SizeClass;
 use crate::sync::{
-    AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering, WORD_BITS, load_flag_in_total_order,
-    load_in_total_order, set_in_total_order, store_flag_in_total_order,
+    AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering, WORD_BITS, load_in_total_order, set_in_total_order,
 };
+pub use group::PageGroup;
+use state::{Phase, State, StateWord};
 
 /// A page header.
 #[repr(C)]
@@ -39,79 +55,13 @@ pub struct Page<G: Geometry> {
     /// 2^32 / block size, rounded up: turns an offset into a block number.
     reciprocal: AtomicU32,
     slice_count: AtomicU32,
+    state: StateWord,
     block_count: AtomicU16,
-    /// Index of the size class, or [`LARGE`], or [`NONE`].
-    class: AtomicU8,
     /// Position in the group. Never changes.
     index: AtomicU8,
-    held: AtomicBool,
     /// The word where free blocks were last seen.
     hint: AtomicU8,
     words: G::PageWords,
-}
-
-/// Page headers that are made together, with the bits that say which are unused and which pages have room.
-#[repr(C)]
-pub struct PageGroup<G: Geometry> {
-    pages: G::PageGroup<Page<G>>,
-    /// Pages that are listed: a word for each class, or for several.
-    room: G::RoomWords,
-    /// Headers that describe nothing.
-    unused: AtomicUsize,
-}
-
-impl<G: Geometry> PageGroup<G> {
-    /// Makes the group usable.
-    ///
-    /// # Safety
-    /// `group` points to zeroed memory that is the caller's and stays a group from now on.
-    pub unsafe fn init<'a>(group: *mut Self) -> &'a Self {
-        // SAFETY: all fields are atomics, valid when zero; nobody else has the address yet.
-        let this = unsafe { &*group };
-        let pages = this.pages.as_ref();
-        for (index, page) in pages.iter().enumerate() {
-            page.group.store(group, Ordering::Relaxed);
-            page.index.store(index as u8, Ordering::Relaxed);
-            page.class.store(NONE, Ordering::Relaxed);
-        }
-        this.unused.store(mask(0, pages.len()), Ordering::Release);
-        this
-    }
-
-    /// The header at this position.
-    pub fn page(&self, index: usize) -> &Page<G> {
-        &self.pages.as_ref()[index]
-    }
-
-    /// All headers of the group.
-    pub fn pages(&self) -> &[Page<G>] {
-        self.pages.as_ref()
-    }
-
-    /// Claims an unused header.
-    pub fn claim_unused(&self) -> Option<&Page<G>> {
-        let bit = claim_lowest(&self.unused, 1);
-        (bit != 0).then(|| self.page(bit.trailing_zeros() as usize))
-    }
-
-    /// Holds a listed page of this class, if there is one.
-    pub fn hold_listed(&self, class: SizeClass) -> Option<&Page<G>> {
-        let mut listed = self.room(class).load(Ordering::Relaxed);
-        while listed != 0 {
-            let page = self.page(listed.trailing_zeros() as usize);
-            // Other classes may share the word, and a late giver may have listed what is another page by now (P3).
-            if page.is_of(class) && page.hold_if_listed(class) {
-                return Some(page);
-            }
-            listed &= listed - 1;
-        }
-        None
-    }
-
-    fn room(&self, class: SizeClass) -> &AtomicUsize {
-        let words = self.room.as_ref();
-        &words[class.index() % words.len()]
-    }
 }
 
 impl<G: Geometry> Page<G> {
@@ -121,9 +71,9 @@ impl<G: Geometry> Page<G> {
     }
 
     /// The page's class; `None` for a large block or an unused header.
+    #[inline]
     pub fn class(&self) -> Option<SizeClass> {
-        let class = self.class.load(Ordering::Relaxed) as usize;
-        (class < G::CLASS_COUNT).then(|| SizeClass::from_index(class))
+        self.state.load().class()
     }
 
     /// Address of the first block.
@@ -146,7 +96,7 @@ impl<G: Geometry> Page<G> {
         self.words().iter().map(|word| word.load(Ordering::Relaxed).count_ones() as usize).sum()
     }
 
-    /// Describes a fresh page, held by the caller, who claimed the header and owns the slices from `start` on.
+    /// Describes a fresh page, which the caller holds then. The caller claimed the header and owns the slices from `start` on.
     pub fn open(&self, class: SizeClass, start: usize, slice_count: usize) {
         let size = class.block_size();
         let blocks = (slice_count * G::SLICE_SIZE / size).min(G::PAGE_BLOCKS);
@@ -155,19 +105,16 @@ impl<G: Geometry> Page<G> {
         self.slice_count.store(slice_count as u32, Ordering::Relaxed);
         self.block_count.store(blocks as u16, Ordering::Relaxed);
         self.hint.store(0, Ordering::Relaxed);
-        store_flag_in_total_order(&self.held, true);
-        self.class.store(class.index() as u8, Ordering::Relaxed);
-        for (index, word) in self.words().iter().enumerate() {
-            let full = self.full(index);
-            if full != 0 {
-                // Publishes the fields above to whoever claims a bit (P2).
-                word.store(full, Ordering::Release);
-            }
+        for (index, word) in self.words()[..blocks.div_ceil(WORD_BITS)].iter().enumerate() {
+            // Publishes the fields above, and the claim, to whoever claims a bit (P2).
+            word.store(mask_of(blocks, index), Ordering::Release);
         }
+        self.state.publish(self.state.load().with_class(class));
     }
 
-    /// Claims up to `want` free blocks of a page of this class, all of one word.
-    pub fn take(&self, class: SizeClass, want: usize) -> Option<Batch> {
+    /// Claims up to `want` free blocks of a page of this class, all of one word. If this is a page of another class by now, what was claimed is
+    /// that page's, and the caller gives it back.
+    pub fn take(&self, class: SizeClass, want: usize) -> Option<Result<Batch, Stray>> {
         let words = &self.words()[..self.word_count().min(self.words().len())];
         let hint = self.hint.load(Ordering::Relaxed) as usize;
         for index in (hint..words.len()).chain(0..hint.min(words.len())) {
@@ -178,14 +125,12 @@ impl<G: Geometry> Page<G> {
             if bits == 0 {
                 continue;
             }
-            if !self.is_of(class) {
-                // P3. The page is somebody else's; it may have gone without room in between.
-                self.give_bits(index, bits);
-                return None;
+            if self.class() != Some(class) {
+                return Some(Err(Stray { word: index, bits }));
             }
             self.hint.store(index as u8, Ordering::Relaxed);
             let size = class.block_size();
-            return Some(Batch::new(self.start() + index * WORD_BITS * size, size, bits));
+            return Some(Ok(Batch::new(self.start() + index * WORD_BITS * size, size, bits)));
         }
         None
     }
@@ -208,91 +153,110 @@ impl<G: Geometry> Page<G> {
         Span::new(start, count, size, self.reciprocal.load(Ordering::Relaxed))
     }
 
-    /// Gives blocks that the caller owns back, all of one word of a page of `class`.
-    pub fn give(&self, class: SizeClass, word: usize, bits: usize) -> Given {
-        let full = self.full(word);
+    /// Gives blocks that the caller owns back, all of one word.
+    pub fn give(&self, word: usize, bits: usize) -> Given {
+        // With a block in hand (P2).
+        let (page, full) = (self.state.load(), self.full(word));
         let old = set_in_total_order(&self.words()[word], bits);
-        // From here on the blocks are others' and the page may even be retired; P3 makes what follows harmless.
-        if old == 0 && !load_flag_in_total_order(&self.held) {
-            self.list(class);
+        // From here on the blocks are others', and this may be another page.
+        if old == 0 {
+            self.list_if_full(page);
         }
-        Given { double: old & bits != 0, empty: old | bits == full && self.is_empty() }
+        let is_empty = old | bits == full && self.is_empty();
+        Given { double: old & bits != 0, emptied: is_empty.then_some(Emptied(page)) }
     }
 
     /// Holds this page if it is listed under `class`.
-    pub fn hold_if_listed(&self, class: SizeClass) -> bool {
-        if !claim_exactly(self.room(class), self.listed_bit()) {
-            return false;
+    fn hold_listed(&self, class: SizeClass) -> bool {
+        let state = self.state.load();
+        let held =
+            state.phase() == Phase::Listed && state.class() == Some(class) && self.state.change(state, state.with(Phase::Held));
+        if held {
+            self.leave_room(class);
         }
-        let right = self.is_of(class);
-        if right {
-            store_flag_in_total_order(&self.held, true);
-        } else {
-            // Opened for a class that shares the word since the caller looked: listed again.
-            self.let_go();
-        }
-        right
+        held
     }
 
-    /// Ends what [`open`](Self::open), [`hold_if_listed`](Self::hold_if_listed) or [`PageGroup::hold_listed`] began: lists the page if it has room.
-    pub fn let_go(&self) {
-        store_flag_in_total_order(&self.held, false);
-        let has_room = self.words().iter().any(|word| load_in_total_order(word) != 0);
-        if let (true, Some(class)) = (has_room, self.class()) {
-            self.list(class);
-        }
-    }
-
-    /// Claims every block of the page, if all of them are free and it is of this class. The caller holds the page; after
-    /// success nobody else can reach it, and its slices are the caller's.
-    pub fn claim_all(&self, class: SizeClass) -> bool {
-        let words = self.words();
-        let first = words[0].swap(0, Ordering::Acquire);
-        if first == 0 {
-            return false;
-        }
-        // P2: with a block in hand the fields are stable.
-        if self.is_of(class) && first == self.full(0) {
-            let count = self.word_count();
-            let claimed = (1..count).take_while(|index| claim_exactly(&words[*index], self.full(*index))).count();
-            if claimed + 1 == count {
+    /// Holds a page that a [`give`](Self::give) has emptied, if it still lies here and nobody else holds it: then that is who gives it back.
+    pub fn hold(&self, Emptied(page): Emptied) -> bool {
+        loop {
+            let state = self.state.load_in_total_order();
+            if !state.is_same_claim(page) || !matches!(state.phase(), Phase::Listed | Phase::Full) {
+                return false;
+            }
+            if self.state.change(state, state.with(Phase::Held)) {
+                if let (Phase::Listed, Some(class)) = (state.phase(), state.class()) {
+                    self.leave_room(class);
+                }
                 return true;
             }
-            for index in 1..=claimed {
-                self.give_bits(index, self.full(index));
-            }
         }
-        self.give_bits(0, first);
-        false
     }
 
-    /// Makes the header unused; the caller has claimed every block, or owns the large block.
-    pub fn close(&self) {
-        store_flag_in_total_order(&self.held, false);
-        if let Some(class) = self.class() {
-            self.room(class).fetch_and(!self.listed_bit(), Ordering::AcqRel);
+    /// Ends the caller's hold on a page. False if every block has come back meanwhile: the caller holds the page again, to
+    /// [claim](Self::claim_all) all of it.
+    pub fn let_go(&self) -> bool {
+        let held = self.state.load();
+        let has_room = || self.words().iter().any(|word| load_in_total_order(word) != 0);
+        if has_room() {
+            self.state.replace_in_total_order(held.with(Phase::Listed));
+            self.enter_room(held);
+        } else {
+            self.state.replace_in_total_order(held.with(Phase::Full));
+            // Who gave a block back before it could see this has left the page to this context (P4).
+            if has_room() {
+                self.list_if_full(held);
+            }
         }
-        self.class.store(NONE, Ordering::Relaxed);
-        // Publishes the fields to whoever claims the header next.
-        self.group().unused.fetch_or(self.listed_bit(), Ordering::Release);
+        // The same for who gave the last block back (P5).
+        !(self.is_empty() && self.hold(Emptied(held)))
+    }
+
+    /// Claims every block of a page that the caller holds, and with them the header and the slices; false if one of them is not free.
+    pub fn claim_all(&self) -> bool {
+        let is_claimed = self.is_empty() && self.claim_words();
+        if is_claimed {
+            self.state.publish(self.state.load().without_class(Phase::Claimed));
+        }
+        is_claimed
+    }
+
+    /// Claims all bits, or none: another context may take one meanwhile.
+    fn claim_words(&self) -> bool {
+        let words = &self.words()[..self.word_count()];
+        let claimed = words.iter().enumerate().take_while(|(index, word)| claim_exactly(word, self.full(*index))).count();
+        if claimed < words.len() {
+            // Nobody lists a page that is held.
+            words[..claimed].iter().enumerate().for_each(|(index, word)| {
+                set_in_total_order(word, self.full(index));
+            });
+        }
+        claimed == words.len()
+    }
+
+    /// Makes a header that the caller claimed unused.
+    pub fn close(&self) {
+        self.state.publish(self.state.load().without_class(Phase::Unused));
+        // Publishes the state to whoever claims the header next.
+        self.group().unused.fetch_or(self.bit(), Ordering::Release);
     }
 
     /// Describes a large block; the caller claimed the header and owns the slices.
     pub fn open_large(&self, start: usize, slice_count: usize) {
         self.start.store(start, Ordering::Relaxed);
         self.slice_count.store(slice_count as u32, Ordering::Relaxed);
-        self.block_count.store(0, Ordering::Relaxed);
-        self.class.store(LARGE, Ordering::Release);
+        self.state.publish(self.state.load().without_class(Phase::Large));
     }
 
     /// Whether the header describes a large block.
     pub fn is_large(&self) -> bool {
-        self.class.load(Ordering::Acquire) == LARGE
+        self.state.load().phase() == Phase::Large
     }
 
-    /// Claims the large block that starts at `start` for being freed: false if it is none, or was freed before.
+    /// Claims the header of the large block that starts at `start`, for freeing it: false if none does, or it was freed before.
     pub fn claim_large(&self, start: usize) -> bool {
-        self.start() == start && self.class.compare_exchange(LARGE, NONE, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        let state = self.state.load();
+        state.phase() == Phase::Large && self.start() == start && self.state.change(state, state.with(Phase::Claimed))
     }
 
     /// Notes that a large block grew or shrank in place; the caller owns it.
@@ -300,14 +264,9 @@ impl<G: Geometry> Page<G> {
         self.slice_count.store(slice_count as u32, Ordering::Relaxed);
     }
 
-    /// Whether any context says that it holds the page: a hint.
+    /// Whether any context holds the page: a snapshot.
     pub fn is_held(&self) -> bool {
-        self.held.load(Ordering::Relaxed)
-    }
-
-    /// Whether the page is listed.
-    pub fn is_listed(&self) -> bool {
-        self.class().is_some_and(|class| self.room(class).load(Ordering::Relaxed) & self.listed_bit() != 0)
+        self.state.load().phase() == Phase::Held
     }
 
     /// Whether this block is free in the page.
@@ -315,41 +274,55 @@ impl<G: Geometry> Page<G> {
         self.words()[word].load(Ordering::Relaxed) >> bit & 1 != 0
     }
 
-    /// Checks P1 and P4 for a page that nobody is working on at the moment.
+    /// Checks P1, P4 and P5 while nobody works on the page.
     pub fn assert_valid(&self) {
-        if self.class().is_some() {
-            for (index, word) in self.words().iter().enumerate() {
-                assert_eq!(word.load(Ordering::Acquire) & !self.full(index), 0, "P1: a bit beyond the last block");
+        let (state, free) = (self.state.load(), self.free_count());
+        let is_page = matches!(state.phase(), Phase::Held | Phase::Listed | Phase::Full);
+        assert_eq!(state.class().is_some(), is_page, "only a page has a class: {state:?}");
+        assert_ne!(state.phase(), Phase::Claimed, "a header that nobody has was claimed");
+        let Some(class) = state.class() else {
+            assert_eq!(free, 0, "P1: free blocks where there is no page");
+            return;
+        };
+        for (index, word) in self.words().iter().enumerate() {
+            assert_eq!(word.load(Ordering::Relaxed) & !self.full(index), 0, "P1: a bit beyond the last block");
+        }
+        match state.phase() {
+            Phase::Full => assert_eq!(free, 0, "P4: free blocks that nobody can find"),
+            Phase::Listed => {
+                assert_ne!(self.room(class).load(Ordering::Relaxed) & self.bit(), 0, "P4: a listed page that nobody can find");
+                assert_ne!(free, self.block_count(), "P5: an empty page that nobody gave back");
             }
-            assert!(self.free_count() == 0 || self.is_held() || self.is_listed(), "P4: free blocks that nobody can find");
-        } else {
-            assert_eq!(self.free_count(), 0, "P1: free blocks in a header that has none");
+            _ => {}
         }
     }
 
-    fn give_bits(&self, word: usize, bits: usize) {
-        let old = set_in_total_order(&self.words()[word], bits);
-        if old == 0
-            && !load_flag_in_total_order(&self.held)
-            && let Some(class) = self.class()
-        {
-            self.list(class);
+    /// Lists the page that had this state, if it still lies here without being held or listed.
+    fn list_if_full(&self, page: State) {
+        let state = self.state.load_in_total_order();
+        if state.is_same_claim(page) && state.phase() == Phase::Full && self.state.change(state, state.with(Phase::Listed)) {
+            self.enter_room(state);
         }
     }
 
-    fn list(&self, class: SizeClass) {
-        // Pairs with the claim in `hold_if_listed`. Without a look first: a load may see the bit that another context has claimed since.
-        self.room(class).fetch_or(self.listed_bit(), Ordering::AcqRel);
+    /// Makes a page that this context has listed easy to find.
+    fn enter_room(&self, listed: State) {
+        if let Some(class) = listed.class() {
+            // In no order: a search that comes too early for the state passes the page by.
+            self.room(class).fetch_or(self.bit(), Ordering::Relaxed);
+        }
     }
 
+    /// A page that this context holds now is not searched for.
+    fn leave_room(&self, class: SizeClass) {
+        self.room(class).fetch_and(!self.bit(), Ordering::Relaxed);
+    }
+
+    /// Whether all blocks are free, in the total order.
     fn is_empty(&self) -> bool {
-        let words = self.words().iter().enumerate();
-        words.take(self.word_count()).all(|(index, word)| word.load(Ordering::Relaxed) == self.full(index))
-    }
-
-    #[inline]
-    fn is_of(&self, class: SizeClass) -> bool {
-        self.class.load(Ordering::Relaxed) as usize == class.index()
+        let count = self.block_count();
+        let words = self.words()[..self.word_count()].iter().enumerate();
+        words.rev().all(|(index, word)| load_in_total_order(word) == mask_of(count, index))
     }
 
     fn room(&self, class: SizeClass) -> &AtomicUsize {
@@ -361,7 +334,8 @@ impl<G: Geometry> Page<G> {
         unsafe { &*self.group.load(Ordering::Relaxed) }
     }
 
-    fn listed_bit(&self) -> usize {
+    /// The page's bit in its group's words.
+    fn bit(&self) -> usize {
         1 << self.index.load(Ordering::Relaxed)
     }
 
@@ -372,7 +346,7 @@ impl<G: Geometry> Page<G> {
     /// The mask of the blocks that word `index` stands for.
     #[inline]
     fn full(&self, index: usize) -> usize {
-        mask(0, self.block_count().saturating_sub(index * WORD_BITS).min(WORD_BITS))
+        mask_of(self.block_count(), index)
     }
 
     fn words(&self) -> &[AtomicUsize] {
@@ -380,17 +354,41 @@ impl<G: Geometry> Page<G> {
     }
 }
 
+/// Of so many blocks, those that word `index` stands for.
+#[inline]
+fn mask_of(blocks: usize, index: usize) -> usize {
+    mask(0, blocks.saturating_sub(index * WORD_BITS).min(WORD_BITS))
+}
+
 /// What giving blocks back showed.
+#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Given {
     /// One of the blocks was free already: a double free.
     pub double: bool,
-    /// Every block of the page was free for a moment.
-    pub empty: bool,
+    /// Every block of the page was free. The caller looks whether it can [hold](Page::hold) the page, and gives it back.
+    pub emptied: Option<Emptied>,
+}
+
+/// The state of a page all of whose blocks were free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Emptied(State);
+
+/// Blocks that were claimed from a page that had been looked for as one of another class.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stray {
+    /// The word that they are in.
+    pub word: usize,
+    /// Their bits.
+    pub bits: usize,
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests;
 
 #[cfg(all(test, any(loom, miri)))]
-mod model;
+pub mod model;
+
+#[cfg(all(test, preempted))]
+mod stress;

@@ -1,6 +1,9 @@
 //! What a page table says of one slice: the number of a page header and, where there is room for it, the size class.
 //!
 //! *Role*: the two widths that a [`Geometry`](crate::Geometry) chooses from. Narrow entries are for heaps of small slices.
+//!
+//! *Concurrency*: in no order by themselves. They change while their slices are owned; who owns a block there came by it after they were written, by
+//! the bits of the slices and of the page. Anybody else, who looks up what may be no block, checks what it finds.
 
 #![deny(unsafe_code)]
 
@@ -14,9 +17,9 @@ pub trait PageEntry: Send + Sync {
     /// Whether the bits above say the class, counted from 1; so a free by address need not touch the header.
     const HAS_CLASS: bool;
 
-    /// Reads the entry; pairs with [`store`](Self::store).
+    /// Reads the entry.
     fn load(&self) -> u32;
-    /// Writes the entry, and publishes what was written before to whoever reads it.
+    /// Writes the entry.
     fn store(&self, entry: u32);
 
     /// The number of the header, from 0.
@@ -45,11 +48,11 @@ impl PageEntry for AtomicU32 {
 
     #[inline(always)]
     fn load(&self) -> u32 {
-        self.load(Ordering::Acquire)
+        self.load(Ordering::Relaxed)
     }
 
     fn store(&self, entry: u32) {
-        self.store(entry, Ordering::Release);
+        self.store(entry, Ordering::Relaxed);
     }
 }
 
@@ -59,10 +62,13 @@ impl PageEntry for AtomicU16 {
 
     #[inline(always)]
     fn load(&self) -> u32 {
-        u32::from(self.load(Ordering::Acquire))
+        u32::from(self.load(Ordering::Relaxed))
     }
 
     fn store(&self, entry: u32) {
-        self.store(entry as u16, Ordering::Release);
+        self.store(entry as u16, Ordering::Relaxed);
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -14,6 +14,13 @@ pub struct Region {
     pub size: usize,
 }
 
+impl Region {
+    /// Whether this address lies in it.
+    pub(crate) fn holds(&self, address: usize) -> bool {
+        address.wrapping_sub(self.start.addr().get()) < self.size
+    }
+}
+
 // SAFETY: a region is a plain description of memory; what may be done with that memory is said where it is given out.
 unsafe impl Send for Region {}
 // SAFETY: as above.
@@ -22,26 +29,33 @@ unsafe impl Sync for Region {}
 /// What a heap asks a source for.
 #[derive(Clone, Copy, Debug)]
 pub struct RegionRequest {
-    /// The least that is of use, in bytes. A source that cannot give so much refuses.
+    /// The least that may be of use, in bytes. A source that cannot give so much refuses.
     pub min_size: usize,
-    /// What the heap would like, in bytes; at least `min_size`. More or less than this is fine.
+    /// What the heap would like, in bytes; at least `min_size`, and in proportion to what the heap has already: a source that gives so much is asked
+    /// seldom, and regions stay few. More or less than this is fine.
     pub preferred_size: usize,
     /// The start that the heap would like: a power of two. It may be ignored.
     pub preferred_align: usize,
 }
 
+/// Where no region has room for a block wherever it starts, one that may start well is asked for only up to this alignment, in bytes: a block that is
+/// aligned to more is a rare find, and the search would take all that the source has.
+pub(crate) const ALIGNED_BY_CHANCE: usize = 4096;
+
 /// What memory comes from; see the crate's `examples/own_source.rs` for one in a few lines.
 ///
 /// Every method may be called from any context that may use the heap, by several at once, and may refuse at any time:
 /// the heap then works on with what it has. Nothing is held during a call: a source may itself allocate from the heap
-/// it serves, as long as that can be served without asking the source again, without end.
+/// it serves, whatever heap that is, as long as that can be served without asking the source again, without end. But
+/// [`pointer_at`](Self::pointer_at) is called in the middle of the heap's work, and uses no heap.
 ///
 /// The constants state optional abilities; what a source does not state is never called.
 ///
 /// # Safety
 ///
-/// A region handed out is valid for reads and writes (after [`commit`](Self::commit), if [`COMMITS`](Self::COMMITS)),
-/// belongs to the heap alone until it is released, and overlaps no other. The constants are true.
+/// A region handed out has the least size of its request, is valid for reads and writes (after [`commit`](Self::commit), if
+/// [`COMMITS`](Self::COMMITS)), belongs to the heap alone until it is released, and overlaps no other. The constants are true.
+/// [`pointer_at`](Self::pointer_at) calls no heap, and does not unwind.
 pub unsafe trait PageSource: Sync {
     /// Memory reads as zero when it is first handed out (or first committed).
     const FRESH_IS_ZERO: bool = false;
@@ -67,6 +81,19 @@ pub unsafe trait PageSource: Sync {
 
     /// Hands out a region, or refuses.
     fn reserve(&self, request: RegionRequest) -> Option<Region>;
+
+    /// The region that this source begins with, if it has `min_size` bytes or more: from then on always the same.
+    /// [`reserve`](Self::reserve) may hand it out as well, where it was there from the beginning. A source that gets its regions later decides once: what
+    /// it has answered here it hands out in no other way, and after it has handed a region out it answers none.
+    ///
+    /// Not asked of a source that [grows](Self::GROWS) or [releases](Self::RELEASES) regions, since a heap may divide it.
+    ///
+    /// Heaps for any context begin with it: one that interrupts another one's first allocation finds it here, which `reserve` would refuse. A source
+    /// that asks another one need not pass it on; then such an interrupt is refused.
+    fn first_region(&self, min_size: usize) -> Option<Region> {
+        let _ = min_size;
+        None
+    }
 
     /// Makes part of a region usable that is not; false refuses.
     ///
@@ -113,13 +140,13 @@ pub unsafe trait PageSource: Sync {
         0
     }
 
-    /// Moves `size` bytes from `from` to `to` without copying; `from` stays committed, and holds anything after. False means that nothing
-    /// happened.
+    /// Moves `size` bytes from `from` to `to` without copying. `from` stays committed and holds anything after, as does what lies behind the
+    /// bytes in the `room` bytes at `to`. False means that nothing happened.
     ///
     /// # Safety
-    /// Both ranges lie inside regions of this source, are committed, do not overlap, and belong to the caller.
-    unsafe fn remap(&self, from: NonNull<u8>, to: NonNull<u8>, size: usize) -> bool {
-        let _ = (from, to, size);
+    /// Both ranges, of `size` and of `room` bytes, which is no less, lie inside regions of this source, are committed, do not overlap, and belong to the caller.
+    unsafe fn remap(&self, from: NonNull<u8>, to: NonNull<u8>, size: usize, room: usize) -> bool {
+        let _ = (from, to, size, room);
         false
     }
 
@@ -138,3 +165,6 @@ pub unsafe trait PageSource: Sync {
         0
     }
 }
+
+#[cfg(all(test, not(loom)))]
+pub(crate) mod tests;

@@ -70,6 +70,24 @@ impl<G: Geometry> PageTable<G> {
         }
     }
 
+    /// A table of these entries, the first for slice 0, and groups, for models.
+    ///
+    /// # Safety
+    /// Both stay.
+    #[cfg(all(test, any(loom, miri)))]
+    pub unsafe fn of(entries: &[G::PageEntry], groups: &[AtomicPtr<PageGroup<G>>]) -> Self {
+        PageTable {
+            entries: NonNull::from(entries).cast(),
+            entry_count: entries.len(),
+            first: 0,
+            groups: NonNull::from(groups).cast(),
+            group_capacity: groups.len(),
+            unused_hint: AtomicUsize::new(0),
+            room_hint: G::per_class(|_| AtomicU16::new(0)),
+            geometry: PhantomData,
+        }
+    }
+
     /// The header of the page, or large block, that lies at this slice.
     #[inline]
     pub fn page_at(&self, slice: usize) -> Option<&Page<G>> {
@@ -104,6 +122,11 @@ impl<G: Geometry> PageTable<G> {
         self.entries(run).iter().for_each(|entry| entry.store(0));
     }
 
+    /// Whether there is an unused header: a snapshot.
+    pub fn has_unused(&self) -> bool {
+        self.groups_from(self.unused_hint.load(Ordering::Relaxed)).any(|(_, group)| group.has_unused())
+    }
+
     /// Claims an unused header; with its number. `None` if there is none in any group.
     pub fn claim_unused(&self) -> Option<(usize, &Page<G>)> {
         self.groups_from(self.unused_hint.load(Ordering::Relaxed)).find_map(|(number, group)| {
@@ -111,11 +134,6 @@ impl<G: Geometry> PageTable<G> {
             self.unused_hint.store(number, Ordering::Relaxed);
             Some((page.id(number), page))
         })
-    }
-
-    /// Notes that the header with this number is unused again.
-    pub fn note_unused(&self, id: usize) {
-        self.unused_hint.fetch_min(id / WORD_BITS, Ordering::Relaxed);
     }
 
     /// Publishes a new group, if there is room for one; false if not.
@@ -127,12 +145,11 @@ impl<G: Geometry> PageTable<G> {
         self.group_slots().iter().any(publish)
     }
 
-    /// Holds a listed page of this class. Looks at a bounded number of groups, or at all of them if `thoroughly`.
-    pub fn hold_listed(&self, class: SizeClass, thoroughly: bool) -> Option<&Page<G>> {
+    /// Holds a listed page of this class. Looks at a bounded number of groups.
+    pub fn hold_listed(&self, class: SizeClass) -> Option<&Page<G>> {
         let hint = &self.room_hint.as_ref()[class.index()];
-        let most = if thoroughly { usize::MAX } else { SEARCH_GROUPS };
         // The next search goes on where this one ends, so that every group has its turn.
-        self.groups_from(hint.load(Ordering::Relaxed) as usize).take(most).find_map(|(number, group)| {
+        self.groups_from(hint.load(Ordering::Relaxed) as usize).take(SEARCH_GROUPS).find_map(|(number, group)| {
             hint.store(number as u16, Ordering::Relaxed);
             group.hold_listed(class)
         })
@@ -167,3 +184,9 @@ impl<G: Geometry> PageTable<G> {
         unsafe { core::slice::from_raw_parts(self.groups.as_ptr(), self.group_capacity) }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+#[cfg(all(test, any(loom, miri)))]
+mod model;

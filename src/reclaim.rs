@@ -2,7 +2,6 @@
 //!
 //! *Role*: the part of [`Heap`] that runs before null is returned, when the program asks for it, and when time has passed.
 
-use crate::arena::Arena;
 use crate::batch::Batch;
 use crate::bitmap::next_run;
 use crate::block::Blocks;
@@ -13,6 +12,7 @@ use crate::heap::Heap;
 use crate::misuse::Misuse;
 use crate::page::Page;
 use crate::page_source::PageSource;
+use crate::region_blocks::RegionBlock;
 use crate::size_class::SizeClass;
 use crate::sync::{Ordering, WORD_BITS};
 
@@ -29,53 +29,55 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     pub fn purge(&self) -> usize {
         self.reclaim();
         if S::DISCARDS {
-            for arena in self.arenas.iter() {
-                arena.table().groups().flat_map(|(_, group)| group.pages()).for_each(|page| self.discard_free(arena, page));
-            }
+            self.pages().for_each(|page| self.discard_free(page));
         }
-        self.arenas.iter().map(|arena| arena.slices().purge(&self.source, false)).sum()
+        self.purge_slices(false)
     }
 
     /// Gives the memory of those slices back that were free at the previous call already; returns how many bytes. Called by itself
     /// every now and then if the source has a clock; else call it at regular intervals.
     pub fn purge_aged(&self) -> usize {
-        self.arenas.iter().map(|arena| arena.slices().purge(&self.source, true)).sum()
+        self.purge_slices(true)
     }
 
-    /// Moves all that no program holds from magazines and current pages to the slices.
-    pub(crate) fn reclaim(&self) {
+    /// Gives the memory of free slices back to the source.
+    pub(crate) fn purge_slices(&self, only_aged: bool) -> usize {
+        let mut hand = self.hand();
+        let bytes = self.arenas.iter().map(|arena| arena.slices().purge(&self.source, only_aged)).sum();
+        if bytes > 0 {
+            hand.moves();
+        }
+        bytes
+    }
+
+    /// Moves all that no program holds from magazines and current pages to the slices. Returns a core whose magazines were busy throughout.
+    pub(crate) fn reclaim(&self) -> Option<usize> {
+        // SAFETY: `G` is this heap's geometry.
+        let busy = unsafe { self.cores.alone_on_each::<G>(|core_heap| self.drain(core_heap)) };
         for core in 0..self.cores.core_count() {
-            // SAFETY: `G` is this heap's geometry.
-            unsafe {
-                self.cores.alone_on::<G, _>(core, |core_heap| self.drain(core_heap));
-                if let Some(core_heap) = self.cores.slot(core).heap::<G>() {
-                    for class in Self::classes() {
-                        if let Some(page) = core_heap.replace_current(class, None) {
-                            self.let_go(page, class);
-                        }
-                    }
+            // SAFETY: as above.
+            let Some(core_heap) = (unsafe { self.cores.slot(core).heap::<G>() }) else { continue };
+            let mut hand = self.hand();
+            for class in Self::classes() {
+                if let Some(page) = core_heap.replace_current(class, None) {
+                    hand.moves();
+                    self.let_go(page);
                 }
             }
         }
-        // An empty page that was held by two contexts at once may have been listed by the second.
-        for page in self.arenas.iter().flat_map(|arena| arena.table().groups().flat_map(|(_, group)| group.pages())) {
-            if let Some(class) = page.class()
-                && page.free_count() == page.block_count()
-                && page.hold_if_listed(class)
-            {
-                self.let_go(page, class);
-            }
-        }
+        busy
     }
 
     /// Discards the OS pages of a page on which only free blocks lie.
-    fn discard_free(&self, arena: &Arena<G>, page: &Page<G>) {
+    fn discard_free(&self, page: &Page<G>) {
         let Some(class) = page.class().filter(|class| page.free_count() * class.block_size() >= S::OS_PAGE_SIZE) else { return };
+        let mut hand = self.hand();
+        hand.moves();
         // Claimed meanwhile, so that nobody gets them. With one in hand the page stays what it is (P2).
         let size = class.block_size();
         let mut words = [0; MOST_PAGE_BLOCKS / WORD_BITS];
         for _ in 0..G::PAGE_BLOCKS / WORD_BITS {
-            let Some((start, bits)) = page.take(class, WORD_BITS).map(Batch::into_bits) else { break };
+            let Some((start, bits)) = self.take_from(page, class, WORD_BITS, &mut hand).map(Batch::into_bits) else { break };
             words[(start - page.start()) / (WORD_BITS * size)] |= bits;
         }
         let mut from = 0;
@@ -89,12 +91,13 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             }
         }
         for (word, bits) in words.iter().enumerate().filter(|(_, bits)| **bits != 0) {
-            self.give_word(arena, page, class, word, *bits);
+            self.give_word(page, word, *bits);
         }
     }
 
     /// Gives every block in a core heap's magazines, on which this context is alone unless they are shared, to its page.
     fn drain(&self, core_heap: &CoreHeap<G>) {
+        let mut hand = self.hand();
         for (class, magazine) in Self::classes().zip(core_heap.magazines()) {
             let mut blocks = Blocks::new();
             // SAFETY: alone on the magazine, unless it is shared (M4).
@@ -102,6 +105,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             // No more than fit into it: others may go on filling what is shared.
             for block in (0..G::MAGAZINE_SLOTS).map_while(pop) {
                 blocks.add(block);
+                hand.moves();
                 if blocks.addresses().len() == Blocks::CAPACITY {
                     self.give_to_pages(class, &mut blocks);
                 }
@@ -117,8 +121,8 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         }
         let now = self.source.now_ms() as usize;
         let due = self.next_purge_ms.load(Ordering::Relaxed);
-        // Compared as a difference: the clock may wrap around.
-        if now == 0 || (now.wrapping_sub(due) as isize) < 0 {
+        // Compared as a difference: the clock may wrap around. Due at once if it is seen for the first time, whatever it shows then.
+        if now == 0 || due != 0 && (now.wrapping_sub(due) as isize) < 0 {
             return;
         }
         let next = now.wrapping_add(PURGE_DELAY_MS);
@@ -147,6 +151,13 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         let addresses =
             core_heaps.flat_map(|core_heap| core_heap.magazines().iter().flat_map(|magazine| magazine.addresses(C::SHARED)));
         addresses.filter_map(|address| self.arenas.class_of(address))
+    }
+
+    /// The core that takes its blocks of this class from this page.
+    pub(crate) fn core_of(&self, page: &Page<G>, class: SizeClass) -> Option<usize> {
+        // SAFETY: `G` is this heap's geometry.
+        let current = |core| unsafe { self.cores.slot(core).heap::<G>() }?.current(class);
+        (0..self.cores.core_count()).find(|core| current(*core).is_some_and(|other| core::ptr::eq(other, page)))
     }
 
     /// All size classes.
@@ -189,6 +200,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     /// When one does not hold.
     pub fn assert_valid(&self) {
         self.arenas.iter().for_each(|arena| arena.assert_valid());
+        self.region_blocks.blocks().for_each(RegionBlock::assert_valid);
         for core in 0..self.cores.core_count() {
             // SAFETY: `G` is this heap's geometry.
             let Some(core_heap) = (unsafe { self.cores.slot(core).heap::<G>() }) else { continue };
@@ -203,8 +215,15 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
                 });
             }
             for class in Self::classes() {
-                assert!(core_heap.current(class).is_none_or(|page| page.is_held() || page.free_count() == 0), "C2: {class:?}");
+                let is_of = |page: &Page<G>| page.is_held() && page.class() == Some(class);
+                assert!(core_heap.current(class).is_none_or(is_of), "C2: {class:?}");
             }
+        }
+        for page in self.pages().filter(|page| page.is_held()) {
+            assert!(
+                page.class().is_some_and(|class| self.core_of(page, class).is_some()),
+                "P3: a page that nobody holds is held"
+            );
         }
         assert_eq!(self.misuses.count(), 0, "the program freed what it should not have");
     }
@@ -215,13 +234,21 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Drop for Heap<S, C, G> {
         if !S::RELEASES {
             return;
         }
+        // First, because what they are known by lies in arenas.
+        for region in self.region_blocks.blocks().filter_map(RegionBlock::region) {
+            // SAFETY: `&mut self`: nobody uses the heap any more, so nobody uses its regions.
+            unsafe { self.source.release(region) };
+        }
         // Each arena lies in the region that goes, so the next one is read first.
         let mut arenas = self.arenas.iter();
         let mut next = arenas.next();
         while let Some(arena) = next {
             next = arenas.next();
-            // SAFETY: `&mut self`: nobody uses the heap any more, so nobody uses its regions.
+            // SAFETY: as above.
             unsafe { self.source.release(arena.region()) };
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

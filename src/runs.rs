@@ -10,6 +10,7 @@ use crate::geometry::Geometry;
 use crate::heap::Heap;
 use crate::page::Page;
 use crate::page_source::PageSource;
+use crate::region_blocks::RegionBlock;
 use crate::size_class::SizeClass;
 
 /// Memory of a heap that serves one purpose: a run of slices, or the tables in front of them.
@@ -55,7 +56,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     /// A snapshot that is exact while no other context uses the heap. It allocates nothing, and takes time in proportion to the memory, and for
     /// each page to the number of cores.
     pub fn runs(&self) -> impl Iterator<Item = Run> {
-        self.arenas.iter().flat_map(move |arena| {
+        let of_arenas = self.arenas.iter().flat_map(move |arena| {
             let tables = Run { start: arena.region().start.addr().get(), size: arena.front_bytes(), content: Content::Metadata };
             let mut slice = 0;
             let runs = iter::from_fn(move || {
@@ -66,7 +67,20 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
                 Some(Run { start, size: (end - first) * G::SLICE_SIZE, content })
             });
             iter::once(tables).chain(runs)
-        })
+        });
+        of_arenas.chain(self.region_blocks.blocks().flat_map(Self::runs_of_region))
+    }
+
+    /// A block that has a region of its own, and what is left of that before and behind it.
+    fn runs_of_region(block: &RegionBlock) -> impl Iterator<Item = Run> {
+        let known = block.start().and_then(|start| Some((start, block.size(), block.region()?)));
+        let runs = known.map_or([(0, 0, Content::Large); 3], |(start, size, region)| {
+            let (region_start, free) = (region.start.addr().get(), Content::Free { committed: false });
+            let before = start.saturating_sub(region_start);
+            let behind = region.size.saturating_sub(before + size);
+            [(region_start, before, free), (start, size, Content::Large), (start + size, behind, free)]
+        });
+        runs.into_iter().filter(|(_, size, _)| *size > 0).map(|(start, size, content)| Run { start, size, content })
     }
 
     /// What lies at this slice, and the slice behind the run; `None` behind the last slice.
@@ -101,10 +115,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     }
 
     fn page_content(&self, page: &Page<G>, class: SizeClass) -> Content {
-        // SAFETY: `G` is this heap's geometry.
-        let current = |core| unsafe { self.cores.slot(core).heap::<G>() }?.current(class);
-        let core = (0..self.cores.core_count()).find(|core| current(*core).is_some_and(|other| core::ptr::eq(other, page)));
-        let blocks = page.block_count();
+        let (blocks, core) = (page.block_count(), self.core_of(page, class));
         Content::Page { block_size: class.block_size(), blocks, taken: blocks.saturating_sub(page.free_count()), core }
     }
 }

@@ -15,7 +15,7 @@ use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr::NonNull;
 
-use crate::bitmap::{Bitmap, next_run, words_for};
+use crate::bitmap::{Bitmap, Undone, next_run, words_for};
 use crate::geometry::Geometry;
 use crate::page_source::PageSource;
 use crate::sync::{AtomicUsize, Ordering};
@@ -50,6 +50,7 @@ pub struct Slices<G: Geometry> {
     lowest: [AtomicUsize; HINTS],
     /// How often the source refused to commit a run that was free.
     refusals: AtomicUsize,
+    undone: Undone,
     /// `free`, `committed` and `aged`, one after the other.
     tables: NonNull<AtomicUsize>,
     geometry: PhantomData<G>,
@@ -73,21 +74,23 @@ impl<G: Geometry> Slices<G> {
     /// # Safety
     /// `first` is slice 0 of a region, aligned to the slice size and the OS page; `tables` are `table_words(capacity)` zeroed words that stay.
     pub unsafe fn new(first: NonNull<u8>, capacity: usize, set_aside: usize, tables: NonNull<AtomicUsize>) -> Self {
-        let (count, lowest, refusals) = (AtomicUsize::new(0), [const { AtomicUsize::new(0) }; HINTS], AtomicUsize::new(0));
-        Slices { first, capacity, set_aside, count, lowest, refusals, tables, geometry: PhantomData }
+        let (count, lowest) = (AtomicUsize::new(0), [const { AtomicUsize::new(0) }; HINTS]);
+        let (refusals, undone) = (AtomicUsize::new(0), Undone::new());
+        Slices { first, capacity, set_aside, count, lowest, refusals, undone, tables, geometry: PhantomData }
     }
 
-    /// Adds memory for slices up to `count`; only one context at a time, with no less than before.
+    /// Adds memory for slices up to `count`; only one context at a time, with no less than before. The count is in no order: who claims a slice
+    /// sees by its bit in `free` that there is memory for it.
     pub fn extend_to<S: PageSource>(&self, count: usize) {
         let count = count.min(self.capacity) / unit::<S, G>() * unit::<S, G>();
-        let old = self.count.swap(count, Ordering::AcqRel);
+        let old = self.count.swap(count, Ordering::Relaxed);
+        // No hint lies behind it, so none has to change.
         self.free().release(old..count);
-        self.note_free(old..count);
     }
 
     /// How many slices there is memory for.
     pub fn count(&self) -> usize {
-        self.count.load(Ordering::Acquire)
+        self.count.load(Ordering::Relaxed)
     }
 
     /// How many slices there can ever be.
@@ -194,13 +197,16 @@ impl<G: Geometry> Slices<G> {
             from = run.end;
             if free.claim(run.clone()) {
                 // Another context may have decommitted some of it before the claim.
-                let mut rest = run.clone();
+                let (mut rest, before) = (run.clone(), bytes);
                 while let Some(part) = committed.next_run(rest.start).filter(|part| part.start < rest.end) {
                     let part = part.start..part.end.min(rest.end);
                     rest.start = part.end;
                     bytes += self.decommit(source, part);
                 }
                 self.release(run);
+                if bytes == before {
+                    self.undone.note();
+                }
             }
         }
         if only_aged {
@@ -218,9 +224,14 @@ impl<G: Geometry> Slices<G> {
         self.refusals.load(Ordering::Relaxed)
     }
 
+    /// How often free slices were claimed for nothing.
+    pub fn undone(&self) -> &Undone {
+        &self.undone
+    }
+
     /// Slices that are free.
     pub fn free(&self) -> Bitmap<'_> {
-        self.table(0)
+        self.table(0).counting(&self.undone)
     }
 
     /// Slices whose memory may have been written.
@@ -245,6 +256,7 @@ impl<G: Geometry> Slices<G> {
                 if !gap.is_empty() && !self.commit(source, gap.clone()) {
                     self.refusals.fetch_add(1, Ordering::Relaxed);
                     self.release(run);
+                    self.undone.note();
                     return None;
                 }
                 committed.release(gap);
@@ -280,3 +292,6 @@ impl<G: Geometry> Slices<G> {
         Bitmap::new(table, self.capacity)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,19 +17,20 @@
 use core::alloc::Layout;
 use core::num::NonZeroUsize;
 use core::ops::Range;
-use core::ptr::{NonNull, null_mut};
+use core::ptr::NonNull;
 
 use crate::events::event;
 use crate::misuse::{Misuse, Misuses};
-use crate::page_source::{PageSource, RegionRequest};
+use crate::newest::{Newest, Overtaken};
+use crate::page_source::{ALIGNED_BY_CHANCE, PageSource, Region, RegionRequest};
 use crate::size_class::GRANULE;
 use crate::small_stats::SmallStats;
-use crate::sync::{AtomicPtr, AtomicUsize, NeedsCompareAndSwapOrTheFeatureCriticalSection, Ordering};
+use crate::sync::{AtomicUsize, NeedsCompareAndSwapOrTheFeatureCriticalSection, Ordering, const_but_in_models};
 
 mod chunk;
 mod ready;
 
-use chunk::Chunk;
+use chunk::{Chunk, FirstChunk};
 use ready::Ready;
 
 /// Blocks of more than this part of the memory are never ready, so that what waits for its own size is little.
@@ -44,7 +45,7 @@ const SHORTAGE: usize = 32;
 pub struct SmallHeap<S: PageSource> {
     source: S,
     /// The newest chunk; each leads to the one before.
-    newest: AtomicPtr<Chunk>,
+    newest: Newest<Chunk>,
     ready: Ready,
     /// How many more frees memory is taken to be short for.
     shortage: AtomicUsize,
@@ -54,12 +55,14 @@ pub struct SmallHeap<S: PageSource> {
 }
 
 impl<S: PageSource> SmallHeap<S> {
-    /// A heap that takes memory from `source`.
-    pub const fn new(source: S) -> Self {
-        const { assert!(!S::COMMITS, "`SmallHeap` is for memory that needs no commit") };
-        let (newest, shortage) = (AtomicPtr::new(null_mut()), AtomicUsize::new(0));
-        let shared = NeedsCompareAndSwapOrTheFeatureCriticalSection::new();
-        SmallHeap { source, newest, ready: Ready::new(), shortage, misuses: Misuses::new(), shared }
+    const_but_in_models! {
+        /// A heap that takes memory from `source`.
+        pub fn new(source: S) -> Self {
+            const { assert!(!S::COMMITS, "`SmallHeap` is for memory that needs no commit") };
+            let (newest, shortage) = (Newest::new(), AtomicUsize::new(0));
+            let shared = NeedsCompareAndSwapOrTheFeatureCriticalSection::new();
+            SmallHeap { source, newest, ready: Ready::new(), shortage, misuses: Misuses::new(), shared }
+        }
     }
 
     /// Allocates `layout.size()` bytes at `layout.align()`; `None` when there is no such run, and the source refuses. Size 0 is served like 1.
@@ -192,7 +195,7 @@ impl<S: PageSource> SmallHeap<S> {
     fn search(&self, layout: Layout) -> Option<NonZeroUsize> {
         let (len, align) = (granules(layout.size()), layout.align());
         loop {
-            let newest = self.newest.load(Ordering::Acquire);
+            let newest = self.newest.get();
             let found = self.chunks().find_map(|chunk| chunk.claim(len, align)).or_else(|| {
                 event!("short of memory: {=usize} bytes at {=usize}", layout.size(), align);
                 // In this order: another context that counts the last free of the shortage before lets blocks be ready again.
@@ -202,7 +205,7 @@ impl<S: PageSource> SmallHeap<S> {
                 self.chunks().find_map(|chunk| chunk.claim_anywhere(len, align))
             });
             // Another context may have added a chunk meanwhile.
-            if found.is_some() || !self.add_chunk(layout) && self.newest.load(Ordering::Acquire) == newest {
+            if found.is_some() || !self.add_chunk(layout) && self.newest.get() == newest {
                 return found;
             }
         }
@@ -240,34 +243,94 @@ impl<S: PageSource> SmallHeap<S> {
         self.ready.drain().for_each(|(block, size)| self.release(block, size));
     }
 
-    /// Adds a region with room for a block of this layout; false if the source refuses.
+    /// Adds a region with room for a block of this layout, or one that may have; false if the source refuses.
     fn add_chunk(&self, layout: Layout) -> bool {
-        let min_size = Chunk::region_for(layout.size(), layout.align());
-        if min_size > isize::MAX as usize {
-            return false;
-        }
-        let request = RegionRequest { min_size, preferred_size: min_size, preferred_align: GRANULE };
-        let Some(region) = self.source.reserve(request) else { return false };
-        event!("{=usize} bytes from the page source", region.size);
-        let Some(chunk) = Chunk::create(region) else { return false };
-        let mut newest = self.newest.load(Ordering::Relaxed);
         loop {
-            // SAFETY: made just now, and not shared yet.
-            unsafe { (*chunk.as_ptr()).next.store(newest, Ordering::Relaxed) };
-            match self.newest.compare_exchange_weak(newest, chunk.as_ptr(), Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => {
-                    self.limit_ready();
-                    return true;
-                }
-                Err(now) => newest = now,
+            if self.newest.get().is_null()
+                && let Some(first) = FirstChunk::of(&self.source)
+            {
+                return self.add_first(first);
             }
+            let Some(region) = self.reserve(layout) else { return false };
+            // The source is only asked for its first region while the heap has none: what it answers with, it keeps for the heap.
+            if self.newest.get().is_null()
+                && let Some(first) = FirstChunk::of(&self.source)
+            {
+                // It came meanwhile.
+                if first.is_in(region) {
+                    continue;
+                }
+                self.add_first(first);
+            }
+            // It is the heap's already, unless the heap began before there was one.
+            if self.chunks().any(|chunk| region.holds(core::ptr::from_ref(chunk).addr())) {
+                continue;
+            }
+            event!("{=usize} bytes from the page source", region.size);
+            return Chunk::create(region).is_some_and(|chunk| {
+                self.push(chunk);
+                true
+            });
         }
     }
 
+    /// Gets a region in which the block fits wherever that starts; else one in which it may fit.
+    fn reserve(&self, layout: Layout) -> Option<Region> {
+        let surely = Chunk::region_for(layout.size(), layout.align());
+        let perhaps = (layout.align() <= ALIGNED_BY_CHANCE).then(|| Chunk::least_region_for(layout.size()));
+        // A quarter of what there is, so that regions are few.
+        let growth = self.chunks().map(Chunk::count).sum::<usize>() / 4 * GRANULE;
+        core::iter::once(surely).chain(perhaps).filter(|size| *size <= isize::MAX as usize).find_map(|min_size| {
+            self.source.reserve(RegionRequest { min_size, preferred_size: min_size.max(growth), preferred_align: GRANULE })
+        })
+    }
+
+    /// Makes the first chunk, beside other contexts that do. False if there are too many of them.
+    fn add_first(&self, first: FirstChunk) -> bool {
+        let Some(attempt) = self.newest.begin(first.most_attempts()) else { return !self.newest.get().is_null() };
+        // There is room for it.
+        let Some(chunk) = Chunk::create(first.part(attempt)) else { return false };
+        // SAFETY: made just now, and it stays (U2).
+        let made = unsafe { chunk.as_ref() };
+        let mut attempts = attempt + 1;
+        loop {
+            match self.newest.publish(chunk.as_ptr(), attempts) {
+                Ok(()) => {
+                    event!("{=usize} bytes from the page source", first.region.size);
+                    self.limit_ready();
+                    return true;
+                }
+                // Later attempts write in areas that are granules of this chunk.
+                Err(Overtaken::By(now)) => {
+                    for run in (attempts..now).filter_map(|later| first.area_in(made, later)) {
+                        let is_claimed = made.claim_exactly(run);
+                        debug_assert!(is_claimed, "nobody has this chunk yet");
+                    }
+                    attempts = now;
+                }
+                Err(Overtaken::Lost) => break,
+            }
+        }
+        // The area of this attempt comes home: into the chunk, or as one of its own in front of it.
+        let oldest = self.chunks().last();
+        match oldest.and_then(|oldest| Some((oldest, first.area_in(oldest, attempt)?))) {
+            Some((oldest, run)) => oldest.release(run),
+            None => Chunk::create(first.area(attempt)).into_iter().for_each(|chunk| self.push(chunk)),
+        }
+        true
+    }
+
+    /// Makes this chunk the heap's.
+    fn push(&self, chunk: NonNull<Chunk>) {
+        // SAFETY: made just now, and not shared yet.
+        self.newest.push(chunk.as_ptr(), |before| unsafe { (*chunk.as_ptr()).next.store(before, Ordering::Relaxed) });
+        self.limit_ready();
+    }
+
     fn chunks(&self) -> impl Iterator<Item = &Chunk> {
-        // SAFETY: U2.
-        let follow = |link: &AtomicPtr<Chunk>| unsafe { link.load(Ordering::Acquire).as_ref() };
-        core::iter::successors(follow(&self.newest), move |chunk| follow(&chunk.next))
+        // SAFETY: U2; `get` shows all that lead on from the newest.
+        let follow = |chunk: *mut Chunk| unsafe { chunk.as_ref() };
+        core::iter::successors(follow(self.newest.get()), move |chunk| follow(chunk.next.load(Ordering::Relaxed)))
     }
 
     /// The granules of a block, and the chunk that they are in. `None` is a misuse: it is free, or not of this heap.
@@ -295,3 +358,6 @@ impl<S: PageSource> SmallHeap<S> {
 fn granules(size: usize) -> usize {
     size.max(1).div_ceil(GRANULE)
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

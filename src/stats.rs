@@ -17,7 +17,7 @@ use crate::size_class::SizeClass;
 pub struct Stats<G: Geometry> {
     /// In blocks that the program holds, by block size.
     pub used: usize,
-    /// The most that pages, large blocks and metadata ever took from the arenas.
+    /// The most that pages, large blocks and core heaps ever took; not page headers and tables.
     pub peak: usize,
     /// What may be resident: committed and not given back.
     pub committed: usize,
@@ -95,6 +95,12 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
                     stats.large.1 += page.slice_count() * G::SLICE_SIZE;
                 }
             }
+        }
+        for block in self.region_blocks.blocks() {
+            stats.reserved += block.region().map_or(0, |region| region.size);
+            stats.committed += block.size();
+            stats.large.0 += 1;
+            stats.large.1 += block.size();
         }
         self.classes_in_magazines().for_each(|class| classes[class.index()].in_magazines += 1);
         for entry in classes {

@@ -1,16 +1,28 @@
-//! Atomics: `core`'s, our own where those can only load and store, or `loom`'s when a model is being checked.
+//! Atomics: `core`'s, our own where those can only load and store, or others when a model is being checked or a stress test runs.
 //!
 //! *Role*: every other file takes its atomics from here.
 //!
-//! *Concurrency*: two pairs of operations must be seen in one total order by everybody (a page's words against its
-//! `held` flag, see [`page`](crate::page)); they use the `_in_total_order` functions below. All other orderings are written
-//! where they are used, with what they pair with.
+//! *Concurrency*: changes of a page's words and of its state must be seen in one total order by everybody (see [`page`](crate::page)); they use
+//! functions named `_in_total_order`. All other orderings are written where they are used, with what they pair with.
 
 use core::marker::PhantomData;
 
 cfg_if::cfg_if! {
     if #[cfg(loom)] {
+        pub use loom::hint::spin_loop;
+        pub use loom::sync::atomic::fence;
+    } else {
+        pub use core::hint::spin_loop;
+        pub use core::sync::atomic::fence;
+    }
+}
+
+cfg_if::cfg_if! {
+    if #[cfg(loom)] {
         pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
+    } else if #[cfg(all(test, preempted))] {
+        pub use core::sync::atomic::Ordering;
+        pub use preempted::{AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, preempt_from_now_on};
     } else if #[cfg(target_has_atomic = "ptr")] {
         pub use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
     } else {
@@ -47,6 +59,11 @@ mod no_cas;
 #[cfg(all(test, any(loom, miri)))]
 pub mod model;
 
+#[cfg(all(test, preempted))]
+mod preempted;
+
+pub mod total_order;
+
 /// A part of what contexts may share where nothing comes between the halves of a read-modify-write. Elsewhere it is not `Sync`, and the compiler's
 /// message says its name.
 pub struct NeedsCompareAndSwapOrTheFeatureCriticalSection(PhantomData<Shared>);
@@ -66,36 +83,37 @@ impl NeedsCompareAndSwapOrTheFeatureCriticalSection {
 /// Bits in a bitmap word.
 pub const WORD_BITS: usize = usize::BITS as usize;
 
+/// A store, relaxed, into a word that only this context changes at the moment. Where a critical section must keep others' read-modify-writes off
+/// other stores, this one goes without.
+pub trait StoreAlone<T> {
+    /// Writes.
+    fn store_alone(&self, value: T);
+}
+
+#[cfg(any(loom, target_has_atomic = "ptr"))]
+macro_rules! stores_alone {
+    ($($name:ident $value:ty),*) => {
+        $(impl StoreAlone<$value> for $name {
+            #[inline(always)]
+            fn store_alone(&self, value: $value) {
+                self.store(value, Ordering::Relaxed);
+            }
+        })*
+    };
+}
+#[cfg(any(loom, target_has_atomic = "ptr"))]
+stores_alone!(AtomicBool bool, AtomicU32 u32, AtomicUsize usize);
+
 /// Sets `bits` in `word`; returns what was there. In one total order with the other `_in_total_order` functions.
 #[inline]
 pub fn set_in_total_order(word: &AtomicUsize, bits: usize) -> usize {
-    model_fence();
-    let old = word.fetch_or(bits, Ordering::SeqCst);
-    model_fence();
-    old
+    total_order::change(Ordering::SeqCst, |order| word.fetch_or(bits, order))
 }
 
 /// Reads `word`, in one total order with the other `_in_total_order` functions.
 #[inline]
 pub fn load_in_total_order(word: &AtomicUsize) -> usize {
-    model_fence();
-    word.load(Ordering::SeqCst)
-}
-
-/// Reads `flag`, in one total order with the other `_in_total_order` functions.
-#[inline]
-pub fn load_flag_in_total_order(flag: &AtomicBool) -> bool {
-    model_fence();
-    flag.load(Ordering::SeqCst)
-}
-
-/// Writes `flag`, in one total order with the other `_in_total_order` functions.
-///
-/// A swap, which x86 makes of a store anyway. QEMU on x86 lets the load after an AArch64 store pass it, and kernels do run there.
-#[inline]
-pub fn store_flag_in_total_order(flag: &AtomicBool, value: bool) {
-    flag.swap(value, Ordering::SeqCst);
-    model_fence();
+    total_order::look(Ordering::SeqCst, |order| word.load(order))
 }
 
 /// This side of a pair of fences whose other side is a barrier on all cores at once: keeps the compiler from moving a load before a
@@ -104,10 +122,8 @@ pub fn store_flag_in_total_order(flag: &AtomicBool, value: bool) {
 #[allow(dead_code)] // Where no core heaps are leased.
 pub fn light_fence() {
     cfg_if::cfg_if! {
-        if #[cfg(loom)] {
-            loom::sync::atomic::fence(Ordering::SeqCst);
-        } else if #[cfg(miri)] {
-            core::sync::atomic::fence(Ordering::SeqCst);
+        if #[cfg(any(loom, miri))] {
+            fence(Ordering::SeqCst);
         } else {
             core::sync::atomic::compiler_fence(Ordering::SeqCst);
         }
@@ -123,19 +139,6 @@ pub fn publish<T>(pointer: &AtomicPtr<T>, value: *mut T) {
         pointer.swap(value, Ordering::Release);
     } else {
         pointer.store(value, Ordering::Release);
-    }
-}
-
-/// loom treats sequentially consistent accesses as acquire and release, and Miri lets such a load pass such a write to see an older
-/// one of another order, which C++20 forbids; the fences of both are exact, so they get those.
-#[inline(always)]
-fn model_fence() {
-    cfg_if::cfg_if! {
-        if #[cfg(loom)] {
-            loom::sync::atomic::fence(Ordering::SeqCst);
-        } else if #[cfg(miri)] {
-            core::sync::atomic::fence(Ordering::SeqCst);
-        }
     }
 }
 

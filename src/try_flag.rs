@@ -117,5 +117,8 @@ unsafe impl<N: CoreNumber, const CORES: usize> CoreLocal for TryFlag<N, CORES> {
     }
 }
 
+#[cfg(all(test, not(loom)))]
+mod tests;
+
 #[cfg(all(test, any(loom, miri)))]
 mod model;

@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use coreheap_os::Coreheap;
 
+/// The value for a process that only touches memory.
+pub const WARM_UP: &str = "warm-up";
+
 /// The variable: `system` selects the system allocator, everything else coreheap.
 pub const VARIABLE: &str = "HOSTED_ALLOCATOR";
 const VARIABLE_C: &std::ffi::CStr = c"HOSTED_ALLOCATOR";

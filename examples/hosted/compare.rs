@@ -4,12 +4,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::allocator::VARIABLE;
+use crate::allocator::{VARIABLE, WARM_UP};
 use crate::corpus::{self, File};
 use crate::pipeline;
 
 /// How often the work is done with each allocator.
 const ROUNDS: usize = 3;
+/// Bytes of memory that are touched before each run; a run on the documentation takes some 100 MiB.
+const WARM: usize = 160 << 20;
 /// Asked of the toolchain's documentation.
 const DEFAULT_QUERIES: [&str; 4] = ["allocator", "allocator AND thread", "\"borrow checker\"", "mutex AND \"memory safety\""];
 
@@ -32,7 +34,10 @@ pub fn run(folder: Option<PathBuf>, queries: &[String]) -> io::Result<()> {
         // First and second place in turn: the first often finds colder memory.
         let mut order = [("coreheap", &mut coreheap), ("system", &mut system)];
         order.rotate_left(round % 2);
-        order.into_iter().try_for_each(|(allocator, results)| results.add_run(allocator, &folder, &queries))?;
+        order.into_iter().try_for_each(|(allocator, results)| {
+            start(WARM_UP).arg(WARM.to_string()).status()?;
+            results.add_run(allocator, &folder, &queries)
+        })?;
     }
 
     println!("{} words, {} different ones.\n", grouped(coreheap.get("words")), grouped(coreheap.get("distinct")));
@@ -72,13 +77,25 @@ fn print_table(coreheap: &Results, system: &Results) {
         println!("{label:32}{:>12}{:>12}", value(coreheap), value(system));
     };
     row("build the index", "build", milliseconds);
+    println!("{:32}{:>12}{:>12}", "  fastest to slowest", coreheap.spread("build"), system.spread("build"));
     row(&format!("answer {} queries", grouped(coreheap.get("queries"))), "answer", milliseconds);
     row("drop the index", "drop", milliseconds);
     row("memory at its peak", "peak", kib);
     row("memory after the drop", "left", kib);
     row("the same after a purge", "purged", kib);
     println!("{:32}{:>12}{:>12}", "answers", short(coreheap.get("digest")), short(system.get("digest")));
-    println!("Medians of {ROUNDS} runs each, taken in turns. Times differ by some percent from one such run to the next.");
+    println!(
+        "Medians of {ROUNDS} runs each, taken in turns. Before each run another process touches {}: a virtual machine gives idle memory back",
+        bytes(WARM as u64)
+    );
+    println!("to its host, and who touches it first pays for that, above all in huge pages, which coreheap asks for.");
+}
+
+/// This program once more, as a process that does what this value of [`VARIABLE`] says.
+fn start(value: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("the path of this program"));
+    command.env(VARIABLE, value);
+    command
 }
 
 /// What the processes with one allocator reported: names and values, one run after the other.
@@ -88,9 +105,7 @@ struct Results(Vec<(String, String)>);
 impl Results {
     /// Runs this program with an allocator.
     fn add_run(&mut self, allocator: &str, folder: &Path, queries: &[String]) -> io::Result<()> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.env(VARIABLE, allocator).arg(folder).args(queries).stderr(Stdio::inherit());
-        let output = command.output()?;
+        let output = start(allocator).arg(folder).args(queries).stderr(Stdio::inherit()).output()?;
         if !output.status.success() {
             return Err(io::Error::other(format!("the run on {allocator} ended with {}", output.status)));
         }
@@ -114,10 +129,23 @@ impl Results {
         self.all(name).next().unwrap_or("")
     }
 
-    fn median(&self, name: &str) -> Option<f64> {
+    /// The values of all runs, the smallest first.
+    fn sorted(&self, name: &str) -> Vec<f64> {
         let mut values: Vec<f64> = self.all(name).filter_map(|value| value.parse().ok()).collect();
         values.sort_by(f64::total_cmp);
+        values
+    }
+
+    fn median(&self, name: &str) -> Option<f64> {
+        let values = self.sorted(name);
         values.get(values.len() / 2).copied()
+    }
+
+    /// The shortest and the longest of times in seconds, in milliseconds.
+    fn spread(&self, name: &str) -> String {
+        let values = self.sorted(name);
+        let (Some(first), Some(last)) = (values.first(), values.last()) else { return "-".into() };
+        format!("{:.0}-{:.0} ms", first * 1e3, last * 1e3)
     }
 }
 

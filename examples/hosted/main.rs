@@ -38,11 +38,11 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     let folder = arguments.next().map(PathBuf::from);
     let queries: Vec<String> = arguments.map(|query| query.to_string_lossy().into_owned()).collect();
-    let result = if std::env::var_os(allocator::VARIABLE).is_some() {
-        // One of the processes that `compare` starts.
-        work::run(&folder.expect("`compare` names the folder"), &queries)
-    } else {
-        compare::run(folder, &queries)
+    // What `compare` has told this process to do, if it has started it.
+    let result = match (std::env::var_os(allocator::VARIABLE), folder) {
+        (None, folder) => compare::run(folder, &queries),
+        (Some(task), Some(size)) if task == allocator::WARM_UP => work::touch(&size),
+        (Some(_), folder) => work::run(&folder.expect("`compare` names the folder"), &queries),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

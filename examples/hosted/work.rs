@@ -19,6 +19,13 @@ const CLASSES_SHOWN: usize = 8;
 /// How many of each kind of query are asked.
 const QUERIES: usize = 1_000;
 
+/// Touches so many bytes, in huge pages where there are some.
+pub fn touch(size: &Path) -> io::Result<()> {
+    let size = size.to_str().and_then(|size| size.parse().ok()).ok_or(io::ErrorKind::InvalidInput)?;
+    std::hint::black_box(vec![1_u8; size]);
+    Ok(())
+}
+
 /// Builds the index of a folder, answers queries, drops it, and reports.
 pub fn run(folder: &Path, shown: &[String]) -> io::Result<()> {
     let (files, _) = corpus::files(folder)?;

@@ -3,7 +3,7 @@
 use std::vec::Vec;
 
 use super::*;
-use crate::core_local::model::{pop, push, push_and_pop, with_core_heaps};
+use crate::core_local::model::{World, pop, push, push_and_pop};
 use crate::sync::model::{explore, thread};
 
 #[derive(Debug)]
@@ -17,7 +17,7 @@ impl ContextNumber for Zero {
     fn raced() {}
 }
 
-type Cores = Beside<Zero, 1>;
+type Cores = World<Beside<Zero, 1>>;
 
 /// As a context takes them that shares the magazine: one by one.
 fn drain(cores: &Cores) -> Vec<usize> {
@@ -27,18 +27,17 @@ fn drain(cores: &Cores) -> Vec<usize> {
 /// Whatever one context does while another pushes the block at 128 and pops one: every block is in one place, and comes out as it went in.
 fn every_block_is_in_one_place(mine: fn(&Cores) -> Vec<usize>, blocks: &'static [usize]) {
     explore(move || {
-        let (cores, heaps) = with_core_heaps(Cores::new());
-        assert_eq!(push(&*cores, 64), None);
+        let cores = World::new(Beside::new());
+        assert_eq!(push(&cores, 64), None);
         let other = {
             let cores = cores.clone();
-            thread::spawn(move || push_and_pop(&*cores, 128))
+            thread::spawn(move || push_and_pop(&cores, 128))
         };
         let mut all = mine(&cores);
         all.extend(other.join().unwrap());
         all.extend(drain(&cores));
         all.sort();
         assert_eq!(all, blocks);
-        drop(heaps);
     });
 }
 

@@ -27,6 +27,12 @@ fn the_lowest_free_bits_are_claimed() {
     assert_eq!(claim_lowest(&word, 1), 0b1_0000);
     assert_eq!(claim_lowest(&word, 7), 0b1010_0000, "as many as there are");
     assert_eq!(claim_lowest(&word, 1), 0);
+    // Half a word is near enough to more; all of it is what a page with one word has.
+    for (want, claimed) in
+        [(usize::MAX, WORD_BITS), (WORD_BITS, WORD_BITS), (WORD_BITS - 1, WORD_BITS / 2), (WORD_BITS / 2 - 1, WORD_BITS / 2 - 1)]
+    {
+        assert_eq!(claim_lowest(&AtomicUsize::new(usize::MAX), want), mask(0, claimed), "{want} are wanted");
+    }
 }
 
 #[test]
@@ -114,6 +120,10 @@ fn no_run_reaches_beyond_the_length() {
     assert!(!bitmap.claim(WORD_BITS..WORD_BITS + 2));
     assert_eq!(bitmap.next_run(WORD_BITS), Some(WORD_BITS..WORD_BITS + 1));
     assert_eq!(bitmap.next_run(WORD_BITS + 1), None);
+    assert_eq!(bitmap.first(2 * WORD_BITS).next_run(WORD_BITS), Some(WORD_BITS..WORD_BITS + 1));
+    assert_eq!(bitmap.first(WORD_BITS).next_run(0), Some(0..WORD_BITS));
+    assert_eq!((bitmap.run_at(WORD_BITS - 1, usize::MAX), bitmap.run_at(WORD_BITS + 2, 1)), (2, 0));
+    assert_eq!(bitmap.run_at(3, 7), 7);
     assert_eq!(bitmap.claim_run(0, WORD_BITS + 1, 1, 0, CANDIDATES), Some(0..WORD_BITS + 1));
 }
 
@@ -153,6 +163,14 @@ fn runs_are_aligned_with_an_offset() {
     let words = full(8 * AMPLE);
     let far = Bitmap::new(&words, 8 * AMPLE).claim_run(0, AMPLE / 2, 4 * AMPLE, AMPLE / 3, CANDIDATES);
     assert_eq!(far.map(|run| run.start), Some(4 * AMPLE - AMPLE / 3));
+    // The one start that fits lies in what was measured, the end of the run does not; the run begins at bit 0, or behind it.
+    for first in [0, 1] {
+        let words = full(2 * AMPLE);
+        let bitmap = Bitmap::new(&words, AMPLE + 150);
+        bitmap.clear(0..first);
+        let only = bitmap.claim_run(0, 100, 2 * AMPLE, AMPLE - 50, CANDIDATES);
+        assert_eq!(only, Some(AMPLE + 50..AMPLE + 150));
+    }
 }
 
 #[test]
@@ -196,9 +214,14 @@ fn runs_are_found_in_order() {
     assert_eq!(bitmap.next_run(len - 1), None);
     let doubled = next_run(len, 0, |index| bitmap.snapshot(index) & bitmap.snapshot(index) >> 1);
     assert_eq!(doubled, Some(2..WORD_BITS - 2), "bits whose next one is set as well");
+    // Another context clears the word between two looks: who goes on behind the run must come further.
+    let looks = core::cell::Cell::new(0);
+    let claimed_meanwhile = next_run(1, 0, |_| usize::from(looks.replace(1) == 0));
+    assert_eq!(claimed_meanwhile, Some(0..1));
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "safe arithmetic, for every length")]
 fn runs_are_found_by_length_and_measured_around() {
     let len = 4 * WORD_BITS;
     let words = full(len);
@@ -225,6 +248,49 @@ fn runs_are_found_by_length_and_measured_around() {
     }
     assert_eq!(bitmap.previous_run(3 * WORD_BITS + 1, 2), Some(3 * WORD_BITS - 2..3 * WORD_BITS), "the last bit is clear");
     assert_eq!((bitmap.previous_run(1, len), bitmap.previous_run(0, len)), (None, None));
+    let words = full(len);
+    let bitmap = Bitmap::new(&words, len);
+    for end in [1, WORD_BITS, WORD_BITS + 5, len] {
+        assert_eq!(bitmap.previous_run(end, usize::MAX), Some(0..end), "back to the first bit");
+        assert_eq!(bitmap.around(end - 1..end, usize::MAX), 0..len, "and on to the last");
+    }
+}
+
+#[test]
+fn runs_go_on_in_the_next_word_and_not_behind_a_word_without_bits() {
+    let bits = [3 << (WORD_BITS - 2), 0, 3, 1 << (WORD_BITS - 1), 1];
+    let words = bits.map(AtomicUsize::new);
+    let bitmap = Bitmap::new(&words, 5 * WORD_BITS);
+    assert_eq!((bitmap.next_run_of(0, 2), bitmap.next_run_of(WORD_BITS, 2)), (Some(WORD_BITS - 2), Some(2 * WORD_BITS)));
+    assert_eq!((bitmap.next_run_of(0, 3), bitmap.next_run_of(2 * WORD_BITS + 1, 2)), (None, Some(4 * WORD_BITS - 1)));
+    let starts: Vec<_> = (0..5).map(|index| bitmap.starts_in(index)).collect();
+    let first = [1 << (WORD_BITS - 2), 0, 1, 1 << (WORD_BITS - 1), 0];
+    assert_eq!(starts, bits.into_iter().zip(first).collect::<Vec<_>>(), "the last one goes on");
+    let several = AtomicUsize::new(0b1011_0111_0001);
+    let (all, starts) = Bitmap::new(core::slice::from_ref(&several), WORD_BITS).starts_in(0);
+    assert_eq!((all, starts), (0b1011_0111_0001, 0b1001_0001_0001));
+    assert_eq!([0..WORD_BITS, WORD_BITS - 1..4 * WORD_BITS, 0..0].map(|run| bitmap.count_in(run)), [2, 4, 0]);
+}
+
+#[test]
+fn the_search_for_a_short_run_ends() {
+    // Free are 2, then 5, then 4 bits, then more than enough, then just 3.
+    let len = 40 + 2 * AMPLE;
+    let new = || {
+        let words = full(len);
+        let bitmap = Bitmap::new(&words, len);
+        [0..1, 3..4, 9..10, 14..15, len - 4..len - 3].into_iter().for_each(|gap| assert!(bitmap.clear(gap)));
+        words
+    };
+    for (candidates, expected) in [(1, 4), (2, 10), (3, 10), (9, 10)] {
+        let words = new();
+        let found = Bitmap::new(&words, len).claim_run(0, 3, 1, 0, candidates);
+        assert_eq!(found, Some(expected..expected + 3), "of {candidates}");
+    }
+    let words = new();
+    let bitmap = Bitmap::new(&words, len);
+    assert_eq!(bitmap.claim_run(15, 3, 1, 0, 9), Some(15..18), "so long that it does no harm");
+    assert_eq!(bitmap.claim_run(0, 4, 1, 0, 9), Some(10..14), "one that fits exactly is behind one that does not");
 }
 
 #[test]

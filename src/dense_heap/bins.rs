@@ -7,20 +7,11 @@
 
 use core::num::NonZeroUsize;
 
-use super::tag::GRANULE;
+use super::tag::{GRANULE, front_for};
 use crate::page_source::PageSource;
-use crate::words::{WORD, Words};
+use crate::words::{NEXT, Words};
 
 const COUNT: usize = u64::BITS as usize;
-
-/// So many blocks that may be too small are looked at before one is taken that is bigger for sure.
-const CANDIDATES: usize = 4;
-
-/// Words of a free block: links to its neighbours in the list, or 0.
-pub const NEXT: usize = 1;
-const BEFORE: usize = 2;
-/// Bytes of a free block from its tag to behind its links.
-pub const LINKED: usize = 3 * WORD;
 
 /// The lists. All zero when new.
 pub struct Bins {
@@ -34,46 +25,44 @@ impl Bins {
         Bins { has_blocks: 0, first: [0; COUNT] }
     }
 
-    /// A block of at least `size` bytes, which stays where it is.
-    pub fn find<S: PageSource>(&self, words: Words<'_, S>, size: usize) -> Option<NonZeroUsize> {
-        let bin = bin_of(size);
-        let bigger = self.has_blocks & !1 << bin;
-        let mut candidates = if bigger != 0 { CANDIDATES } else { usize::MAX };
-        let mut block = self.first[bin];
-        while block != 0 && candidates != 0 {
-            // Its marks do not count: sizes are multiples of more.
-            if words.tag(block).0 >= size {
-                return NonZeroUsize::new(block);
+    /// A block in which `size` bytes have room at `align`, and which stays where it is: among so many `candidates` of each bin, from that on which has
+    /// blocks of `least` bytes.
+    #[inline(never)]
+    pub fn find<S: PageSource>(
+        &self,
+        words: Words<'_, S>,
+        least: usize,
+        candidates: usize,
+        size: usize,
+        align: usize,
+    ) -> Option<NonZeroUsize> {
+        let mut bins = self.has_blocks & u64::MAX << bin_of(least);
+        while bins != 0 {
+            let mut block = self.first[bins.trailing_zeros() as usize];
+            let mut left = candidates;
+            while block != 0 && left != 0 {
+                // Its marks do not count: sizes are multiples of more.
+                if words.tag(block).0 >= front_for(block, align) + size {
+                    return NonZeroUsize::new(block);
+                }
+                block = words.read(block, NEXT);
+                left -= 1;
             }
-            block = words.read(block, NEXT);
-            candidates -= 1;
+            bins &= bins - 1;
         }
-        if bigger != 0 { NonZeroUsize::new(self.first[bigger.trailing_zeros() as usize]) } else { None }
+        None
     }
 
     /// Adds a free block.
     pub fn insert<S: PageSource>(&mut self, words: Words<'_, S>, block: usize, size: usize) {
         let bin = bin_of(size);
-        let next = self.first[bin];
-        words.write(block, NEXT, next);
-        words.write(block, BEFORE, 0);
-        if next != 0 {
-            words.write(next, BEFORE, block);
-        }
-        self.first[bin] = block;
+        words.link(&mut self.first[bin], block);
         self.has_blocks |= 1 << bin;
     }
 
     /// Takes a free block out.
     pub fn remove<S: PageSource>(&mut self, words: Words<'_, S>, block: usize, size: usize) {
-        let (next, before) = (words.read(block, NEXT), words.read(block, BEFORE));
-        if next != 0 {
-            words.write(next, BEFORE, before);
-        }
-        if before != 0 {
-            words.write(before, NEXT, next);
-            return;
-        }
+        let Some(next) = words.unlink(block) else { return };
         let bin = bin_of(size);
         self.first[bin] = next;
         if next == 0 {
@@ -86,20 +75,12 @@ impl Bins {
         let mut count = 0;
         for bin in 0..COUNT {
             assert_eq!(self.has_blocks >> bin & 1 != 0, self.first[bin] != 0, "D3: the bit of bin {bin}");
-            let mut before = 0;
-            for block in self.blocks(words, bin).map(NonZeroUsize::get) {
+            for block in words.assert_list(self.first[bin], "D3") {
                 assert_eq!(bin_of(words.tag(block).size()), bin, "D3: {block:#x} is in the wrong bin");
-                assert_eq!(words.read(block, BEFORE), before, "D3: the block before {block:#x}");
-                before = block;
                 count += 1;
             }
         }
         count
-    }
-
-    /// The blocks of one bin.
-    fn blocks<S: PageSource>(&self, words: Words<'_, S>, bin: usize) -> impl Iterator<Item = NonZeroUsize> {
-        core::iter::successors(NonZeroUsize::new(self.first[bin]), move |block| NonZeroUsize::new(words.read(block.get(), NEXT)))
     }
 }
 
@@ -111,3 +92,6 @@ fn bin_of(size: usize) -> usize {
     let shift = (usize::BITS - 3 - granules.leading_zeros()) as usize;
     (4 * shift + (granules >> shift) - 4).min(COUNT - 1)
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

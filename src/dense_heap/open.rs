@@ -10,14 +10,15 @@
 
 use core::alloc::Layout;
 use core::num::NonZeroUsize;
-use core::ptr::NonNull;
 
-use super::bins::{Bins, LINKED, NEXT};
-use super::tag::{GRANULE, LEAST, Tag, block_of, room_of};
-use crate::events::event;
+use super::bins::Bins;
+use super::tag::{GRANULE, LEAST, Tag, block_of, front_for, room_of};
 use crate::misuse::Misuse;
-use crate::page_source::{PageSource, RegionRequest};
-use crate::words::{WORD, Words, align_up};
+use crate::page_source::{PageSource, Region};
+use crate::words::{LINKED, NEXT, WORD, Words, align_up};
+
+/// So many blocks of each bin are looked at that may be too small, before one is taken that is bigger for sure.
+const CANDIDATES: usize = 4;
 
 /// What is known without looking at the blocks.
 pub struct State<const READY: usize> {
@@ -45,15 +46,58 @@ pub struct Span {
 impl Span {
     /// Words in a head, with the first block's tag.
     const HEAD: usize = 3;
+    /// So many bytes of a region are no room for a block, at least: the head, and the tag at its end.
+    pub const LEAST_LOST: usize = Self::HEAD * WORD;
+    /// And so many at most: both ends may be cut to granules.
+    pub const MOST_LOST: usize = Self::LEAST_LOST + 2 * GRANULE;
+    /// The shortest region has room for a block, wherever it lies.
+    pub const SHORTEST: usize = Self::MOST_LOST + LEAST;
 
     /// Where the first block is.
     fn first_block(self) -> usize {
         align_up(self.head + Self::HEAD * WORD, GRANULE) - WORD
     }
 
+    /// It, if there is one.
+    fn if_any(self) -> Option<Span> {
+        (self.head != 0).then_some(self)
+    }
+
     /// Whether the address lies in the region.
     pub fn contains(self, address: usize) -> bool {
         (self.head..self.end).contains(&address)
+    }
+}
+
+/// What came of resizing a block in place.
+pub enum Resized {
+    /// It has its new size.
+    InPlace,
+    /// It has its old one: there is no room.
+    NoRoom,
+    /// The same, but it would have room if the memory went on behind it for so many bytes.
+    AtEnd(usize),
+}
+
+/// A free block that is taken out of its bin while its OS pages are discarded.
+pub struct TakenOut {
+    region: Span,
+    block: usize,
+    size: usize,
+}
+
+impl TakenOut {
+    /// A block of no region.
+    #[cfg(all(test, not(loom)))]
+    pub fn of(block: usize, size: usize) -> Self {
+        TakenOut { region: Span { head: 0, end: 0 }, block, size }
+    }
+
+    /// The OS pages of `unit` bytes on which nothing lies but a free block of this size, between its links and the size at its end: where they begin, and
+    /// their bytes.
+    pub fn pages(&self, unit: usize) -> Option<(usize, usize)> {
+        let (first, end) = ((self.block + LINKED).div_ceil(unit), (self.block + self.size - WORD) / unit);
+        (first < end).then(|| (first * unit, (end - first) * unit))
     }
 }
 
@@ -69,18 +113,12 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
         Open { words: Words(source), state }
     }
 
-    /// Allocates; returns the address of a block's room.
+    /// A block that is ready, if one is; returns the address of its room.
     #[inline(always)]
-    pub fn allocate(&mut self, layout: Layout) -> Option<NonZeroUsize> {
+    pub fn allocate_ready(&mut self, layout: Layout) -> Option<NonZeroUsize> {
         let size = size_for(layout.size());
-        let align = layout.align();
-        if READY > 0 {
-            let class = class_of(size);
-            if let Some(room) = self.take_ready(class, size, align).or_else(|| self.take_ready(class + 1, size, align)) {
-                return Some(room);
-            }
-        }
-        self.search(size, align)
+        let class = class_of(size);
+        self.take_ready(class, size, layout.align()).or_else(|| self.take_ready(class + 1, size, layout.align()))
     }
 
     #[inline(always)]
@@ -115,31 +153,26 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
         Ok(())
     }
 
-    /// Changes a block's size in place; false if there is no room.
-    pub fn resize(&mut self, block: usize, layout: Layout, new_layout: Layout) -> Result<bool, Misuse> {
+    /// Changes a block's size in place, if there is room.
+    pub fn resize(&mut self, block: usize, layout: Layout, new_layout: Layout) -> Result<Resized, Misuse> {
         let old = self.check(block, Some(layout))?;
         let new = size_for(new_layout.size());
         // Where blocks are kept ready, those of a class differ by as much anyway.
         if READY > 0 && old.wrapping_sub(new) < LEAST {
-            return Ok(true);
+            return Ok(Resized::InPlace);
         }
         let next = block + old;
-        let mut behind;
-        loop {
-            behind = self.free_at(next);
-            if old + behind >= new {
-                break;
-            }
+        let behind = self.free_at(next);
+        if old + behind < new {
             let is_last = S::JOINS && next + behind == self.state.newest.end;
-            if !is_last || self.state.bins.find(self.words, new).is_some() || !self.add_memory(new - old - behind) {
-                return Ok(false);
-            }
+            let fits_elsewhere = || self.state.bins.find(self.words, new, usize::MAX, new, 1).is_some();
+            return Ok(if is_last && !fits_elsewhere() { Resized::AtEnd(new - old - behind) } else { Resized::NoRoom });
         }
         if behind > 0 {
             self.state.bins.remove(self.words, next, behind);
         }
         self.cut(block, old + behind, new, self.words.tag(block).0 & Tag::AFTER_FREE);
-        Ok(true)
+        Ok(Resized::InPlace)
     }
 
     /// How many bytes a block has room for.
@@ -161,37 +194,62 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
         has_flushed
     }
 
-    /// Has the source discard the OS pages on which nothing but free memory lies; returns how many bytes.
-    pub fn discard_free(&self) -> usize {
-        let unit = S::OS_PAGE_SIZE;
-        let mut bytes = 0;
-        for (block, tag) in self.regions().flat_map(|region| self.blocks(region)).filter(|(_, tag)| tag.is(Tag::FREE)) {
-            // Between the links and the size at the end.
-            let (first, end) = ((block + LINKED).div_ceil(unit), (block + tag.size() - WORD) / unit);
-            if first < end
-                && let Some(start) = NonNull::new(self.words.0.pointer_at(first * unit))
-            {
-                let size = (end - first) * unit;
-                // SAFETY: whole OS pages of a region, inside a free block (D2).
-                bytes += if unsafe { self.words.0.discard(start, size) } { size } else { 0 };
+    /// Puts a block back, and takes out the next one behind it that has whole OS pages: one is out at a time.
+    pub fn take_out_next(&mut self, before: Option<TakenOut>) -> Option<TakenOut> {
+        let (mut region, mut block) = match before {
+            Some(TakenOut { region, block, size }) => {
+                let next = block + size;
+                let behind = self.free_at(next);
+                self.release(block, size);
+                (region, next + behind)
             }
+            None => (self.regions().next()?, self.state.newest.first_block()),
+        };
+        loop {
+            for (block, tag) in self.blocks_from(block) {
+                let taken = TakenOut { region, block, size: tag.size() };
+                if tag.is(Tag::FREE) && taken.pages(S::OS_PAGE_SIZE).is_some() {
+                    self.state.bins.remove(self.words, block, tag.size());
+                    self.words.set_used(block, tag.size(), 0);
+                    return Some(taken);
+                }
+            }
+            region = self.older(region)?;
+            block = region.first_block();
         }
-        bytes
     }
 
     /// All regions.
     pub fn regions(&self) -> impl Iterator<Item = Span> {
-        let words = self.words;
-        let older = move |head| Span { head: words.read(head, 0), end: words.read(head, 1) };
-        let some = |span: Span| (span.head != 0).then_some(span);
-        core::iter::successors(some(self.state.newest), move |span| some(older(span.head)))
+        core::iter::successors(self.state.newest.if_any(), move |span| self.older(*span))
+    }
+
+    /// The region before it.
+    fn older(&self, region: Span) -> Option<Span> {
+        Span { head: self.words.read(region.head, 0), end: self.words.read(region.head, 1) }.if_any()
     }
 
     /// All blocks of a region.
-    pub fn blocks(&self, region: Span) -> impl Iterator<Item = (usize, Tag)> {
+    pub fn blocks(&self, region: Span) -> impl Iterator<Item = (usize, Tag)> + use<'a, S, READY> {
+        self.blocks_from(region.first_block())
+    }
+
+    fn blocks_from(&self, block: usize) -> impl Iterator<Item = (usize, Tag)> + use<'a, S, READY> {
         let words = self.words;
         let some = move |block: usize| Some((block, words.tag(block))).filter(|(_, tag)| tag.size() != 0);
-        core::iter::successors(some(region.first_block()), move |(block, tag)| some(block + tag.size()))
+        core::iter::successors(some(block), move |(block, tag)| some(block + tag.size()))
+    }
+
+    /// Where the memory ends that came last: it tells whether some has come.
+    pub fn end(&self) -> usize {
+        self.state.newest.end
+    }
+
+    /// By so many bytes the heap is to grow at least: a quarter of what there is, so that regions are few.
+    pub fn growth(&self) -> usize {
+        // Where regions join, most of the memory is in the newest, and that is enough.
+        let counted = if S::JOINS { 1 } else { usize::MAX };
+        self.regions().take(counted).map(|region| region.end - region.head).sum::<usize>() / 4
     }
 
     /// Panics if D1 to D4 are broken.
@@ -252,37 +310,27 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
         room_of(address).is_multiple_of(GRANULE) && self.regions().any(is_behind_head)
     }
 
-    /// Takes a block from a bin, and sees to it that there is one.
-    #[inline(never)]
-    fn search(&mut self, size: usize, align: usize) -> Option<NonZeroUsize> {
-        // In front of an aligned block there is none, or one that is long enough. Sums of a layout do not overflow.
-        let total = if align <= GRANULE { size } else { size + align + GRANULE };
+    /// Takes a block from a bin: from one whose blocks are long enough wherever they lie, or else from any. Sends what is ready there before it gives up.
+    #[inline(always)]
+    pub fn search(&mut self, size: usize, align: usize) -> Option<NonZeroUsize> {
+        let (mut least, mut candidates) = (longest_for(size, align), CANDIDATES);
         let found = loop {
-            match self.state.bins.find(self.words, total) {
+            match self.state.bins.find(self.words, least, candidates, size, align) {
                 Some(found) => break found.get(),
-                None if self.find_more(total) => (),
+                None if candidates == CANDIDATES => (least, candidates) = (size, usize::MAX),
+                None if self.flush() => (),
                 None => return None,
             }
         };
         let found_size = self.words.tag(found).size();
         self.state.bins.remove(self.words, found, found_size);
-        let mut front = room_of(found).wrapping_neg() & (align - 1);
-        if front == GRANULE {
-            front += align;
-        }
+        let front = front_for(found, align);
         let block = found + front;
         self.cut(block, found_size - front, size, 0);
         if front > 0 {
             self.put(found, front);
         }
         NonZeroUsize::new(room_of(block))
-    }
-
-    /// Sends what is ready to the bins, or, if nothing was, gets memory; false if there is none.
-    #[cold]
-    fn find_more(&mut self, size: usize) -> bool {
-        event!("short of memory: {=usize} bytes", size);
-        self.flush() || self.add_memory(size)
     }
 
     /// Makes of `total` bytes a used block of `size`, and of the rest a free one, if that is long enough.
@@ -324,14 +372,9 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
         self.put(block, size);
     }
 
-    /// Gets memory for a block of `size` bytes; false if the source refuses.
-    #[cold]
-    fn add_memory(&mut self, size: usize) -> bool {
-        // Both ends may be cut to granules.
-        let min_size = size + Span::HEAD * WORD + 2 * GRANULE;
-        let request = RegionRequest { min_size, preferred_size: min_size, preferred_align: GRANULE };
-        let Some(region) = self.words.0.reserve(request) else { return false };
-        event!("{=usize} bytes from the page source", region.size);
+    /// Adds a region.
+    #[inline(always)]
+    pub fn add(&mut self, region: Region) {
         let start = region.start.expose_provenance().get();
         // Behind a region that ends where the address space does is address 0.
         let end = block_of(start.wrapping_add(region.size) & !(GRANULE - 1));
@@ -348,13 +391,18 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
         }
         self.words.set_tag(end, 0);
         self.release(block, end - block);
-        true
     }
+}
+
+/// A free block of so many bytes has room for one of `size` at `align` wherever it lies. Sums of a layout do not overflow.
+#[inline(always)]
+pub fn longest_for(size: usize, align: usize) -> usize {
+    if align <= GRANULE { size } else { size + align + GRANULE }
 }
 
 /// The size of the block for a request of so many bytes.
 #[inline(always)]
-fn size_for(bytes: usize) -> usize {
+pub fn size_for(bytes: usize) -> usize {
     align_up(bytes + WORD, GRANULE).max(LEAST)
 }
 
@@ -365,3 +413,6 @@ fn class_of(size: usize) -> usize {
     let shift = (granules | 8).ilog2() as usize - 3;
     8 * shift + (granules >> shift)
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

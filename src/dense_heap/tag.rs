@@ -29,6 +29,13 @@ pub const fn block_of(room: usize) -> usize {
     room.wrapping_sub(WORD)
 }
 
+/// How many bytes of a free block go before a block at `align` in it: none, or so many that they are a block.
+#[inline(always)]
+pub const fn front_for(block: usize, align: usize) -> usize {
+    let front = room_of(block).wrapping_neg() & (align - 1);
+    if front == GRANULE { front + align } else { front }
+}
+
 /// Size and state of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tag(pub usize);

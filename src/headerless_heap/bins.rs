@@ -11,7 +11,7 @@ use core::num::NonZeroUsize;
 use super::chunk::{Run, len_of};
 use super::{GRANULE, LEAST};
 use crate::page_source::PageSource;
-use crate::words::Words;
+use crate::words::{NEXT, Words};
 
 /// Bins of one length each: from [`LEAST`] on.
 const EXACT: usize = 32;
@@ -20,10 +20,8 @@ const COUNT: usize = EXACT + 12;
 
 /// So many long runs of one bin are looked at before the best of them is taken.
 const CANDIDATES: usize = 16;
-
-// Words of a free run, behind its mark: links to its neighbours in the list, or 0.
-const NEXT: usize = 1;
-const BEFORE: usize = 2;
+/// And so many in all bins, of those that are only long enough if they lie well.
+const DOUBTFUL: usize = 32;
 
 /// The first run of each list, or 0.
 pub struct Bins([usize; COUNT]);
@@ -33,46 +31,51 @@ impl Bins {
         Bins([0; COUNT])
     }
 
-    /// The address of a run that has `len` bytes at `align`, and stays where it is: of the shortest, but among long ones not for sure.
-    pub fn find<S: PageSource>(&self, words: Words<'_, S>, len: usize, align: usize) -> Option<NonZeroUsize> {
-        // First those that are long enough wherever they lie, and not all; then all that may be.
-        self.look(words, longest_for(len, align), GRANULE, CANDIDATES).or_else(|| self.look(words, len, align, usize::MAX))
+    /// The address of a run that has `len` bytes at `align`, and stays where it is: of the shortest, but among long ones not for sure. There may be one
+    /// that is not found, if `is_sure` becomes false.
+    pub fn find<S: PageSource>(&self, words: Words<'_, S>, len: usize, align: usize, is_sure: &mut bool) -> Option<NonZeroUsize> {
+        // First those that are long enough wherever they lie: behind the first bin all are. Then those that may be.
+        let mut candidates = CANDIDATES;
+        if let Some(found) = self.look(words, longest_for(len, align), GRANULE, &mut candidates, CANDIDATES) {
+            return Some(found);
+        }
+        let mut candidates = DOUBTFUL;
+        let found = self.look(words, len, align, &mut candidates, 0);
+        *is_sure = candidates > 0;
+        found
     }
 
+    /// Looks at so many candidates, and at `more` of each bin but the first.
     #[inline(never)]
-    fn look<S: PageSource>(&self, words: Words<'_, S>, len: usize, align: usize, candidates: usize) -> Option<NonZeroUsize> {
+    fn look<S: PageSource>(
+        &self,
+        words: Words<'_, S>,
+        len: usize,
+        align: usize,
+        candidates: &mut usize,
+        more: usize,
+    ) -> Option<NonZeroUsize> {
         let mut bin = bin_of(len);
         loop {
             let first = *self.0.get(bin)?;
-            let all_fit = bin < EXACT && candidates == CANDIDATES;
+            let all_fit = bin < EXACT && more > 0;
             let found = if all_fit { first } else { shortest(words, first, len, align, candidates) };
             if found != 0 {
                 return NonZeroUsize::new(found);
             }
+            *candidates = more.max(*candidates);
             bin += 1;
         }
     }
 
     /// Adds a run.
     pub fn insert<S: PageSource>(&mut self, words: Words<'_, S>, run: Run) {
-        let (first, run) = (&mut self.0[bin_of(run.len)], run.start);
-        words.write(run, NEXT, *first);
-        words.write(run, BEFORE, 0);
-        if *first != 0 {
-            words.write(*first, BEFORE, run);
-        }
-        *first = run;
+        words.link(&mut self.0[bin_of(run.len)], run.start);
     }
 
     /// Takes a run out.
     pub fn remove<S: PageSource>(&mut self, words: Words<'_, S>, run: Run) {
-        let (next, before) = (words.read(run.start, NEXT), words.read(run.start, BEFORE));
-        if next != 0 {
-            words.write(next, BEFORE, before);
-        }
-        if before != 0 {
-            words.write(before, NEXT, next);
-        } else {
+        if let Some(next) = words.unlink(run.start) {
             self.0[bin_of(run.len)] = next;
         }
     }
@@ -81,11 +84,8 @@ impl Bins {
     pub fn assert_valid<S: PageSource>(&self, words: Words<'_, S>) -> usize {
         let mut count = 0;
         for bin in 0..COUNT {
-            let (mut run, mut before) = (self.0[bin], 0);
-            while run != 0 {
+            for run in words.assert_list(self.0[bin], "F3") {
                 assert_eq!(bin_of(len_of(words, run)), bin, "F3: {run:#x} is in the wrong bin");
-                assert_eq!(words.read(run, BEFORE), before, "F3: the run before {run:#x}");
-                (before, run) = (run, words.read(run, NEXT));
                 count += 1;
             }
         }
@@ -98,16 +98,22 @@ pub fn longest_for(len: usize, align: usize) -> usize {
     len + align.saturating_sub(GRANULE)
 }
 
-/// The shortest run that has `len` bytes at `align`, among so many of a list, or 0.
-fn shortest<S: PageSource>(words: Words<'_, S>, first: usize, len: usize, align: usize, candidates: usize) -> usize {
-    let (mut run, mut seen, mut best, mut best_len) = (first, 0, 0, usize::MAX);
-    while run != 0 && seen < candidates {
+/// How many bytes a run that begins here must have for `len` bytes at `align`.
+#[inline(always)]
+pub fn needed_at(run: usize, len: usize, align: usize) -> usize {
+    (run.wrapping_neg() & (align - 1)) + len
+}
+
+/// The shortest run that has `len` bytes at `align`, among so many of a list, or 0. Counts down those that it looks at.
+fn shortest<S: PageSource>(words: Words<'_, S>, first: usize, len: usize, align: usize, candidates: &mut usize) -> usize {
+    let (mut run, mut best, mut best_len) = (first, 0, usize::MAX);
+    while run != 0 && *candidates > 0 {
         let run_len = len_of(words, run);
-        if run_len >= (run.wrapping_neg() & (align - 1)) + len && run_len < best_len {
+        if run_len >= needed_at(run, len, align) && run_len < best_len {
             (best, best_len) = (run, run_len);
         }
         run = words.read(run, NEXT);
-        seen += 1;
+        *candidates -= 1;
     }
     best
 }
@@ -126,3 +132,6 @@ fn bin_of(len: usize) -> usize {
     }
     bin
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

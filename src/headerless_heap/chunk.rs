@@ -16,7 +16,7 @@ use crate::page_source::{PageSource, Region};
 use crate::words::{WORD, Words, align_up};
 
 /// Bytes of a card.
-const CARD: usize = 64 * GRANULE;
+pub const CARD: usize = 64 * GRANULE;
 
 /// What leads to a mark is its place in the card, in words, and 1; or 0 for none. It is the lowest byte of a mark's word, and the length is above it.
 const LINK_BITS: u32 = 8;
@@ -57,6 +57,12 @@ impl Run {
 pub struct Chunk(pub NonZeroUsize);
 
 impl Chunk {
+    /// How many bytes a region has at least in which a run of `len` bytes is.
+    pub fn least_region_for(len: usize) -> usize {
+        let with_head = len + HEAD * WORD + 3;
+        with_head + with_head / CARD
+    }
+
     /// How many bytes a region must have, so that wherever it lies a run of `len` bytes is in it; `None` for longer runs than there are.
     pub fn region_for(len: usize) -> Option<usize> {
         let cards = len / CARD;
@@ -65,7 +71,7 @@ impl Chunk {
     }
 
     /// Lays head and table into a region, in which nothing is free yet; `None` if it is too small.
-    pub fn create<S: PageSource>(words: Words<'_, S>, region: Region, older: Option<Chunk>) -> Option<Self> {
+    pub fn create<S: PageSource>(words: Words<'_, S>, region: Region) -> Option<Self> {
         let address = region.start.expose_provenance().get();
         let head = align_up(address, WORD);
         // Addresses behind a chunk are compared with others, so it does not reach the end of the address space.
@@ -77,13 +83,17 @@ impl Chunk {
         if len == 0 {
             return None;
         }
-        words.write(head, 0, older.map_or(0, |older| older.0.get()));
         words.write(head, 1, start);
         words.write(head, 2, start + len);
         if !S::FRESH_IS_ZERO {
             (table..table + cards).for_each(|byte| words.write_byte(byte, 0));
         }
         NonZeroUsize::new(head).map(Chunk)
+    }
+
+    /// Puts it behind another one.
+    pub fn set_older<S: PageSource>(self, words: Words<'_, S>, older: Option<Chunk>) {
+        words.write(self.0.get(), 0, older.map_or(0, |older| older.0.get()));
     }
 
     /// The chunk before it.
@@ -162,9 +172,12 @@ impl Chunk {
 
     /// All free runs, by address.
     pub fn runs<S: PageSource>(self, words: Words<'_, S>) -> impl Iterator<Item = Run> {
-        self.cards(words).flat_map(move |card| {
-            self.marks(words, card).map(move |mark| run_of(words, mark)).filter(move |run| run.start >= card)
-        })
+        self.cards(words).flat_map(move |card| self.runs_in(words, card))
+    }
+
+    /// The free runs that begin in a card.
+    pub fn runs_in<S: PageSource>(self, words: Words<'_, S>, card: usize) -> impl Iterator<Item = Run> {
+        self.marks(words, card).map(move |mark| run_of(words, mark)).filter(move |run| run.start >= card)
     }
 
     /// Panics if F1 or F2 is broken.
@@ -181,7 +194,17 @@ impl Chunk {
     }
 
     fn cards<S: PageSource>(self, words: Words<'_, S>) -> impl Iterator<Item = usize> {
-        (card_of(self.start(words))..self.end(words)).step_by(CARD)
+        (self.first_card(words)..self.end(words)).step_by(CARD)
+    }
+
+    /// Where its first card begins.
+    pub fn first_card<S: PageSource>(self, words: Words<'_, S>) -> usize {
+        card_of(self.start(words))
+    }
+
+    /// Where the card behind this one begins, if there is one.
+    pub fn card_behind<S: PageSource>(self, words: Words<'_, S>, card: usize) -> Option<usize> {
+        card.checked_add(CARD).filter(|next| *next < self.end(words))
     }
 
     /// The marks of a card.
@@ -195,7 +218,7 @@ impl Chunk {
 
     /// Where the byte is of the card of an address; there is one for the card before the first granule, too, and one behind the last.
     fn byte_of<S: PageSource>(self, words: Words<'_, S>, address: usize) -> usize {
-        self.0.get() + HEAD * WORD + 1 + address / CARD - self.start(words) / CARD
+        self.0.get() + HEAD * WORD + (1 + address / CARD - self.start(words) / CARD)
     }
 }
 

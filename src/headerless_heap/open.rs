@@ -5,13 +5,12 @@
 use core::alloc::Layout;
 use core::num::NonZeroUsize;
 
-use super::bins::{Bins, longest_for};
+use super::bins::{Bins, needed_at};
 use super::chunk::{Chunk, Run, len_of};
 use super::ready::{LISTS, Ready};
 use super::{GRANULE, LEAST};
-use crate::events::event;
 use crate::misuse::Misuse;
-use crate::page_source::{PageSource, RegionRequest};
+use crate::page_source::PageSource;
 use crate::words::{Words, align_up};
 
 /// What is known without looking at the chunks. All zero when new.
@@ -29,6 +28,15 @@ impl State {
     pub const fn new() -> Self {
         State { newest: None, bins: Bins::new(), ready: Ready::new(), free: 0, capacity: 0 }
     }
+}
+
+/// So many cards are looked at in one step.
+const STEP: usize = 4;
+
+/// How far a look at all cards is, that goes on step by step: chunks and cards stay where they are.
+pub struct Place {
+    chunk: Chunk,
+    card: usize,
 }
 
 /// The heap.
@@ -55,15 +63,52 @@ impl<'a, S: PageSource> Open<'a, S> {
         if self.state.ready.put(self.words, block, size) { Ok(()) } else { self.release(block, len_for(size)) }
     }
 
-    /// Takes the run that fits best, and gives back what is too much; returns a block's address.
-    pub fn allocate(&mut self, layout: Layout) -> Option<NonZeroUsize> {
+    /// Takes the run that fits best, and gives back what is too much; returns a block's address. There may be a run that is not found, if `is_sure`
+    /// becomes false.
+    pub fn allocate(&mut self, layout: Layout, is_sure: &mut bool) -> Option<NonZeroUsize> {
         let (len, align) = (len_for(layout.size()), layout.align());
-        let found = self.state.bins.find(self.words, len, align)?.get();
+        let found = self.state.bins.find(self.words, len, align, is_sure)?.get();
         let chunk = self.find(found)?;
-        let run = Run { start: found, len: len_of(self.words, found) };
-        let block = align_up(found, align);
+        self.take(chunk, Run { start: found, len: len_of(self.words, found) }, len, align)
+    }
+
+    /// Like [`allocate`](Self::allocate), from a run that begins in the next few cards.
+    pub fn allocate_from(&mut self, place: &mut Option<Place>, layout: Layout) -> Option<NonZeroUsize> {
+        let (len, align) = (len_for(layout.size()), layout.align());
+        let fits = |(_, run): &(Chunk, Run)| run.len >= needed_at(run.start, len, align);
+        let (chunk, run) = self.next_runs(place).filter(fits).min_by_key(|(_, run)| run.len)?;
+        self.take(chunk, run, len, align)
+    }
+
+    /// The length of the longest run that begins in the next few cards.
+    pub fn longest_from(&self, place: &mut Option<Place>) -> usize {
+        self.next_runs(place).map(|(_, run)| run.len).max().unwrap_or(0)
+    }
+
+    /// Where a look at all cards begins.
+    pub fn first_place(&self) -> Option<Place> {
+        self.state.newest.map(|chunk| Place { chunk, card: chunk.first_card(self.words) })
+    }
+
+    /// The runs that begin in the next few cards.
+    fn next_runs(&self, place: &mut Option<Place>) -> impl Iterator<Item = (Chunk, Run)> {
+        let words = self.words;
+        let cards = core::iter::from_fn(move || {
+            let Place { chunk, card } = place.take()?;
+            *place = match chunk.card_behind(words, card) {
+                Some(card) => Some(Place { chunk, card }),
+                None => chunk.older(words).map(|chunk| Place { chunk, card: chunk.first_card(words) }),
+            };
+            Some((chunk, card))
+        });
+        cards.take(STEP).flat_map(move |(chunk, card)| chunk.runs_in(words, card).map(move |run| (chunk, run)))
+    }
+
+    /// Cuts a block out of a run in which it has room.
+    fn take(&mut self, chunk: Chunk, run: Run, len: usize, align: usize) -> Option<NonZeroUsize> {
+        let block = align_up(run.start, align);
         self.remove(chunk, run);
-        self.insert(chunk, found, block);
+        self.insert(chunk, run.start, block);
         self.insert(chunk, block + len, run.end());
         NonZeroUsize::new(block)
     }
@@ -97,6 +142,11 @@ impl<'a, S: PageSource> Open<'a, S> {
             *list += 1;
         }
         has_flushed
+    }
+
+    /// Bytes in all chunks' granules, and in free runs.
+    pub fn capacity_and_free(&self) -> (usize, usize) {
+        (self.state.capacity, self.state.free)
     }
 
     /// All chunks.
@@ -196,20 +246,13 @@ impl<'a, S: PageSource> Open<'a, S> {
         if is_nobodys { Err(Misuse::DoubleFree) } else { Ok(()) }
     }
 
-    /// Gets memory for a block; false if the source refuses.
-    pub fn add_chunk(&mut self, layout: Layout) -> bool {
-        event!("short of memory: {=usize} bytes at {=usize}", layout.size(), layout.align());
-        let longest = longest_for(len_for(layout.size()), layout.align());
-        let Some(min_size) = Chunk::region_for(longest) else { return false };
-        let request = RegionRequest { min_size, preferred_size: min_size, preferred_align: GRANULE };
-        let Some(region) = self.words.0.reserve(request) else { return false };
-        event!("{=usize} bytes from the page source", region.size);
-        let Some(chunk) = Chunk::create(self.words, region, self.state.newest) else { return false };
+    /// Adds a chunk, all of it free.
+    pub fn add(&mut self, chunk: Chunk) {
+        chunk.set_older(self.words, self.state.newest);
         let (start, end) = (chunk.start(self.words), chunk.end(self.words));
         self.state.newest = Some(chunk);
         self.state.capacity += end - start;
         self.insert(chunk, start, end);
-        true
     }
 }
 

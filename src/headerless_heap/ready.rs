@@ -72,3 +72,6 @@ impl Ready {
         })
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::vec::Vec;
 
 use super::*;
-use crate::core_local::model::{Model, drain, push, push_and_pop, with_core_heaps};
+use crate::core_local::model::{World, drain, push, push_and_pop};
 use crate::sync::model::{Arc, explore, fence, thread, thread_local};
 
 thread_local! {
@@ -30,9 +30,9 @@ unsafe impl Threads for Numbered {
     }
 }
 
-type Cores<const HEAPS: usize> = Leased<Numbered, HEAPS, 2>;
+type Cores<const HEAPS: usize> = World<Leased<Numbered, HEAPS, 2>>;
 
-impl<const HEAPS: usize> Cores<HEAPS> {
+impl<const HEAPS: usize> Leased<Numbered, HEAPS, 2> {
     /// E3, while nobody has taken a core heap.
     fn assert_valid(&self) {
         for place in &self.places {
@@ -44,60 +44,81 @@ impl<const HEAPS: usize> Cores<HEAPS> {
 }
 
 /// Cores with some core heaps, the first leased to this thread; in its magazine is the block at 64.
-fn cores<const HEAPS: usize>() -> (Arc<Cores<HEAPS>>, Vec<Arc<CoreHeap<Model>>>) {
-    let (cores, heaps) = with_core_heaps(Cores::<HEAPS>::new());
-    assert_eq!(push(&*cores, 64), Some(64), "no lease yet");
-    assert_eq!(cores.core(), 0);
-    assert_eq!(push(&*cores, 64), None);
-    (cores, heaps)
+fn leased<const HEAPS: usize>() -> Arc<Cores<HEAPS>> {
+    let world = World::new(Leased::new());
+    assert_eq!(push(&world, 64), Some(64), "no lease yet");
+    assert_eq!(world.cores.core(), 0);
+    assert_eq!(push(&world, 64), None);
+    world
+}
+
+/// The same, without a lease.
+fn leased_to_nobody() -> Arc<Cores<1>> {
+    let world = World::new(Leased::new());
+    world.fill(0, 64);
+    world
 }
 
 /// Whatever this thread does while another does something else: every block is in one place, and each lessee has its core heap.
 fn every_block_is_in_one_place<const HEAPS: usize>(
+    new: fn() -> Arc<Cores<HEAPS>>,
     mine: fn(&Cores<HEAPS>) -> Vec<usize>,
     theirs: fn(&Cores<HEAPS>) -> Vec<usize>,
     blocks: &'static [usize],
 ) {
     explore(move || {
-        let (cores, heaps) = cores::<HEAPS>();
+        let world = new();
         let other = {
-            let cores = cores.clone();
+            let world = world.clone();
             thread::spawn(move || {
                 NUMBER.with(|number| number.set(2));
-                theirs(&cores)
+                theirs(&world)
             })
         };
-        let mut all = mine(&cores);
+        let mut all = mine(&world);
         all.extend(other.join().unwrap());
-        cores.assert_valid();
-        all.extend((0..HEAPS).flat_map(|core| drain(&*cores, core)));
+        world.cores.assert_valid();
+        all.extend((0..HEAPS).flat_map(|core| drain(&world, core)));
         all.sort();
         assert_eq!(all, blocks);
-        drop(heaps);
     });
 }
 
 #[test]
 fn lessee_against_drain() {
-    every_block_is_in_one_place::<1>(|cores| push_and_pop(cores, 128), |cores| drain(cores, 0), &[64, 128]);
+    every_block_is_in_one_place::<1>(leased, |cores| push_and_pop(cores, 128), |cores| drain(cores, 0), &[64, 128]);
 }
 
 #[test]
 fn lease_moves_to_another_thread() {
     let take_over = |cores: &Cores<1>| {
-        let seat = cores.own_seat().expect("there are two seats");
-        cores.hand_over(0, seat);
+        let seat = cores.cores.own_seat().expect("there are two seats");
+        cores.cores.hand_over(0, seat);
         push_and_pop(cores, 192)
     };
-    every_block_is_in_one_place(|cores| push_and_pop(cores, 128), take_over, &[64, 128, 192]);
+    every_block_is_in_one_place(leased, |cores| push_and_pop(cores, 128), take_over, &[64, 128, 192]);
 }
 
 /// A thread whose core heap is out for another's work may get the second one meanwhile: then the first is nobody's.
 #[test]
 fn lessee_gets_another_while_its_own_is_out() {
     let go_on = |cores: &Cores<2>| {
-        cores.core();
+        cores.cores.core();
         push_and_pop(cores, 128)
     };
-    every_block_is_in_one_place(go_on, |cores| drain(cores, 0), &[64, 128]);
+    every_block_is_in_one_place(leased, go_on, |cores| drain(cores, 0), &[64, 128]);
+}
+
+#[test]
+fn one_of_two_drains_gets_what_nobody_leases() {
+    every_block_is_in_one_place(leased_to_nobody, |cores| drain(cores, 0), |cores| drain(cores, 0), &[64]);
+}
+
+#[test]
+fn a_lease_of_what_nobody_leases_against_a_drain() {
+    let lease = |cores: &Cores<1>| {
+        cores.cores.core();
+        push_and_pop(cores, 128)
+    };
+    every_block_is_in_one_place(leased_to_nobody, lease, |cores| drain(cores, 0), &[64, 128]);
 }

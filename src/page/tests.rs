@@ -53,15 +53,40 @@ fn open(group: &Group, size: usize, slices: usize) -> &Page<Small> {
     page
 }
 
-/// Takes one block.
+/// Takes one block of a page of this class.
 fn take(page: &Page<Small>, class: SizeClass) -> Option<usize> {
-    page.take(class, 1)?.lowest().map(|block| block.address())
+    page.take(class, 1)?.expect("of this class").lowest().map(|block| block.address())
 }
 
-fn give(page: &Page<Small>, class: SizeClass, address: usize) -> Given {
-    let (word, bit) = page.locate(address).unwrap();
-    page.give(class, word, 1 << bit)
+/// Takes all blocks of a page of this class.
+fn take_all(page: &Page<Small>, class: SizeClass) -> Vec<usize> {
+    core::iter::from_fn(|| take(page, class)).collect()
 }
+
+fn give(page: &Page<Small>, address: usize) -> Shown {
+    let (word, bit) = page.locate(address).unwrap();
+    give_bits(page, word, 1 << bit)
+}
+
+/// Gives blocks back, and holds the page if it is empty then.
+fn give_bits(page: &Page<Small>, word: usize, bits: usize) -> Shown {
+    let given = page.give(word, bits);
+    Shown { double: given.double, held: given.emptied.is_some_and(|emptied| page.hold(emptied)) }
+}
+
+/// What giving back showed.
+#[derive(Debug, PartialEq, Eq)]
+struct Shown {
+    double: bool,
+    held: bool,
+}
+
+fn phase(page: &Page<Small>) -> Phase {
+    page.state.load().phase()
+}
+
+/// What giving back shows, if it is neither a double free nor the last block.
+const FINE: Shown = Shown { double: false, held: false };
 
 #[test]
 fn a_fresh_page_gives_each_block_once() {
@@ -71,20 +96,24 @@ fn a_fresh_page_gives_each_block_once() {
         let size = class(size).block_size();
         let count = (slices * Small::SLICE_SIZE / size).min(Small::PAGE_BLOCKS);
         assert_eq!((page.block_count(), page.free_count(), page.start(), page.slice_count()), (count, count, START, slices));
-        assert!(page.is_held() && !page.is_listed());
-        let addresses: Vec<usize> = (0..count).map(|_| take(page, class(size)).unwrap()).collect();
+        assert_eq!(phase(page), Phase::Held);
+        let addresses = take_all(page, class(size));
         assert_eq!(addresses, (0..count).map(|index| START + index * size).collect::<Vec<_>>());
-        assert_eq!((take(page, class(size)), page.free_count()), (None, 0));
-        page.let_go();
-        assert!(!page.is_held() && !page.is_listed(), "a full page is neither");
+        assert_eq!((page.take(class(size), 1), page.free_count()), (None, 0));
+        assert!(page.let_go());
+        assert_eq!(phase(page), Phase::Full);
         page.assert_valid();
-        for (index, address) in addresses.iter().enumerate() {
-            assert_eq!(give(page, class(size), *address), Given { double: false, empty: index + 1 == count });
-            assert!(page.is_listed(), "the first block that comes back lists it");
+        let (last, others) = addresses.split_last().unwrap();
+        for address in others {
+            assert_eq!(give(page, *address), FINE);
+            assert_eq!(phase(page), Phase::Listed, "the first block that comes back lists it");
+            page.assert_valid();
         }
-        page.assert_valid();
-        assert!(page.hold_if_listed(class(size)) && page.claim_all(class(size)));
+        assert_eq!(give(page, *last), Shown { double: false, held: true });
+        assert_eq!(phase(page), Phase::Held, "by who gave the last block back");
+        assert!(page.claim_all());
         page.close();
+        page.assert_valid();
     }
 }
 
@@ -93,7 +122,7 @@ fn a_batch_is_of_one_word_and_as_big_as_wanted() {
     let group = Group::new();
     let page = open(&group, 8, 4);
     let count = |want| {
-        let mut batch = page.take(class(8), want)?;
+        let mut batch = page.take(class(8), want)?.unwrap();
         Some(core::iter::from_fn(|| batch.lowest()).map(|block| block.address()).collect::<Vec<_>>())
     };
     assert_eq!(count(3).unwrap(), [START, START + 8, START + 16]);
@@ -103,16 +132,59 @@ fn a_batch_is_of_one_word_and_as_big_as_wanted() {
 }
 
 #[test]
+fn free_blocks_are_found_wherever_the_hint_leads() {
+    let group = Group::new();
+    let page = open(&group, 8, 4);
+    let addresses = take_all(page, class(8));
+    for address in &addresses {
+        // Of a page that was longer, too.
+        for hint in 0..4 {
+            assert_eq!(give(page, *address), FINE);
+            page.hint.store(hint, Ordering::Relaxed);
+            assert_eq!(take(page, class(8)), Some(*address), "the hint is {hint}");
+            page.hint.store(hint, Ordering::Relaxed);
+            assert_eq!(take(page, class(8)), None);
+        }
+    }
+    // The last one was in the last word; a fresh page begins at its first.
+    addresses.iter().for_each(|address| _ = give(page, *address));
+    assert!(page.claim_all());
+    page.close();
+    assert_eq!(take(open(&group, 8, 4), class(8)), Some(START));
+}
+
+#[test]
+fn a_word_of_blocks_spans_its_blocks() {
+    let group = Group::new();
+    for size in [8, 24, 512] {
+        let page = open(&group, size, if size == 24 { 8 } else { 4 });
+        for address in take_all(page, class(size)) {
+            let (word, bit) = page.locate(address).unwrap();
+            for other in 0..page.word_count() {
+                let found = page.span(class(size), other).bit(address);
+                assert_eq!(found, (other == word).then_some(Ok(bit)), "{address:#x} in word {other}");
+            }
+            assert!(!page.is_free(word, bit));
+            assert_eq!(give(page, address), FINE);
+            assert!(page.is_free(word, bit));
+            assert_eq!(take(page, class(size)), Some(address));
+        }
+        let end = START + page.block_count() * size;
+        assert!((0..page.word_count()).all(|word| page.span(class(size), word).bit(end).is_none()), "behind the last");
+    }
+}
+
+#[test]
 fn giving_a_free_block_is_seen() {
     let group = Group::new();
     let page = open(&group, 64, 4);
     let address = take(page, class(64)).unwrap();
     let other = take(page, class(64)).unwrap();
-    assert!(!give(page, class(64), address).double);
-    assert!(give(page, class(64), address).double, "given twice");
-    assert!(give(page, class(64), START + 10 * 64).double, "never taken");
+    assert!(!give(page, address).double);
+    assert!(give(page, address).double, "given twice");
+    assert!(give(page, START + 10 * 64).double, "never taken");
     let (word, bits) = (page.locate(other).unwrap().0, 0b11);
-    assert!(page.give(class(64), word, bits).double, "one of two");
+    assert!(give_bits(page, word, bits).double, "one of two");
     assert_eq!(page.free_count(), page.block_count());
     page.assert_valid();
 }
@@ -135,7 +207,7 @@ fn only_starts_of_blocks_are_located() {
         for wrong in [0, 1, START - size, START - 1, START + blocks * size, START + (1 << 16) * size, far, usize::MAX] {
             assert_eq!(page.locate(wrong), None, "{wrong:#x} in a page of {size}");
         }
-        assert!(page.claim_all(class(size)));
+        assert!(page.claim_all());
         page.close();
         assert_eq!(page.locate(START), None, "a closed page has no blocks");
     }
@@ -145,19 +217,38 @@ fn only_starts_of_blocks_are_located() {
 fn a_listed_page_is_held_once_and_listed_again() {
     let group = Group::new();
     let page = open(&group, 64, 4);
-    assert!(group.hold_listed(class(64)).is_none(), "held, hence not listed");
-    page.let_go();
-    assert!(page.is_listed());
+    assert!(group.hold_listed(class(64)).is_none() && page.is_held(), "held, hence not listed");
+    let address = take(page, class(64)).unwrap();
+    assert!(page.let_go());
+    assert!(phase(page) == Phase::Listed && !page.is_held());
     assert!(group.hold_listed(class(128)).is_none(), "of another class");
     let held = group.hold_listed(class(64)).unwrap();
-    assert!(core::ptr::eq(held, page) && held.is_held() && !held.is_listed());
-    assert!(group.hold_listed(class(64)).is_none() && !page.hold_if_listed(class(64)));
-    let address = take(held, class(64)).unwrap();
-    assert!(!give(held, class(64), address).double);
-    assert!(!page.is_listed(), "the holder lists it, not the giver");
-    held.let_go();
-    assert!(!page.hold_if_listed(class(128)), "not as a page of another class");
-    assert!(page.is_listed() && page.hold_if_listed(class(64)));
+    assert!(core::ptr::eq(held, page));
+    assert_eq!((phase(page), group.room(class(64)).load(Ordering::Relaxed)), (Phase::Held, 0));
+    assert!(group.hold_listed(class(64)).is_none() && !page.hold_listed(class(64)), "held once");
+    let other = take(held, class(64)).unwrap();
+    assert_eq!(give(held, other), FINE);
+    assert_eq!(phase(page), Phase::Held, "the holder lists it, not the giver");
+    assert!(held.let_go());
+    assert!(!page.hold_listed(class(128)), "not as a page of another class");
+    assert!(page.hold_listed(class(64)));
+    assert_eq!(give(page, address), FINE);
+    assert_eq!(phase(page), Phase::Held, "the holder gives an empty page back, not the giver");
+    assert!(!page.let_go(), "all blocks are free");
+    assert!(page.claim_all());
+}
+
+#[test]
+fn a_page_without_free_blocks_is_held_by_who_gives_all_of_them_back() {
+    let group = Group::new();
+    let page = open(&group, 512, 4);
+    let addresses = take_all(page, class(512));
+    assert!(page.let_go());
+    let word = page.locate(addresses[0]).unwrap().0;
+    let bits = addresses.iter().fold(0, |bits, address| bits | 1 << page.locate(*address).unwrap().1);
+    assert_eq!(give_bits(page, word, bits), Shown { double: false, held: true });
+    assert_eq!(group.room(class(512)).load(Ordering::Relaxed), 0, "nobody looks for it");
+    assert!(page.claim_all());
 }
 
 #[test]
@@ -165,7 +256,9 @@ fn classes_that_share_a_room_word_do_not_get_in_each_others_way() {
     let group = Group::new();
     let sizes: Vec<usize> = (0..5).map(|index| SizeClass::from_index(index * 3).block_size()).collect();
     for size in &sizes {
-        open(&group, *size, 2).let_go();
+        let page = open(&group, *size, 2);
+        let _ = take(page, class(*size));
+        assert!(page.let_go());
     }
     assert!(group.claim_unused().is_none(), "all headers are in use");
     for size in sizes.iter().rev() {
@@ -178,74 +271,90 @@ fn classes_that_share_a_room_word_do_not_get_in_each_others_way() {
 #[test]
 fn only_an_empty_page_is_claimed() {
     let group = Group::new();
+    // Of two words, and of one.
     for size in [8, 512] {
-        let page = open(&group, size, 4);
-        let address = {
-            // The last block: the claim has to give back what it took of the words before.
-            let addresses: Vec<usize> = core::iter::from_fn(|| take(page, class(size))).collect();
-            let (last, others) = addresses.split_last().unwrap();
-            others.iter().for_each(|address| assert!(!give(page, class(size), *address).empty));
-            *last
-        };
-        assert!(!page.claim_all(class(size)));
-        assert_eq!(page.free_count(), page.block_count() - 1);
-        assert!(give(page, class(size), address).empty);
-        assert!(!page.claim_all(class(16)), "of another class");
-        assert_eq!(page.free_count(), page.block_count());
-        assert!(page.claim_all(class(size)));
-        assert!(!page.claim_all(class(size)), "once");
-        assert_eq!((page.free_count(), take(page, class(size))), (0, None));
-        page.close();
+        for missing in [0, 1] {
+            let page = open(&group, size, 4);
+            let addresses = take_all(page, class(size));
+            // A block of the first word, or of the last: what was claimed of the words before it goes back.
+            let out = addresses[missing * (addresses.len() - 1)];
+            for address in addresses.iter().filter(|address| **address != out) {
+                assert_eq!(give(page, *address), FINE);
+            }
+            // The second as if the block had been taken between its look at the words and its claim.
+            for claim in [Page::claim_all, Page::claim_words] {
+                assert!(!claim(page));
+                assert_eq!((page.free_count(), phase(page)), (page.block_count() - 1, Phase::Held));
+            }
+            assert_eq!(give(page, out), FINE);
+            assert!(page.claim_all());
+            assert_eq!((page.free_count(), phase(page), page.class()), (0, Phase::Claimed, None));
+            assert_eq!(page.take(class(size), 1), None);
+            page.close();
+        }
     }
 }
 
 #[test]
 fn a_closed_header_is_used_again() {
     let group = Group::new();
+    for page in group.pages() {
+        assert_eq!((phase(page), page.class()), (Phase::Unused, None), "one that was never claimed");
+    }
     let pages: Vec<_> = core::iter::from_fn(|| group.claim_unused()).collect();
     assert_eq!(pages.len(), group.pages().len());
     for (index, page) in pages.iter().enumerate() {
         assert_eq!(page.id(3), 3 * WORD_BITS + index);
-        assert_eq!((page.class(), page.is_large()), (None, false));
+        assert_eq!((page.class(), page.is_large(), phase(page)), (None, false, Phase::Claimed));
     }
     pages[2].open(class(32), START, 2);
-    pages[2].let_go();
-    assert!(pages[2].hold_if_listed(class(32)) && pages[2].claim_all(class(32)));
+    assert!(pages[2].claim_all());
     pages[2].close();
-    assert!(!pages[2].is_listed() && group.hold_listed(class(32)).is_none());
+    assert_eq!(phase(pages[2]), Phase::Unused);
+    assert!(group.hold_listed(class(32)).is_none());
     assert!(core::ptr::eq(group.claim_unused().unwrap(), pages[2]) && group.claim_unused().is_none());
 }
 
 #[test]
-fn a_stale_reference_to_a_reopened_page_takes_nothing() {
+fn who_takes_from_another_page_than_it_thinks_gives_it_back() {
     let group = Group::new();
     let page = open(&group, 64, 4);
-    assert!(page.claim_all(class(64)));
+    assert!(page.claim_all());
     page.close();
     assert!(core::ptr::eq(open(&group, 128, 4), page));
-    page.let_go();
-    let free = page.free_count();
-    assert!(page.take(class(64), 1).is_none() && page.take(class(64), WORD_BITS).is_none());
-    assert!(!page.claim_all(class(64)));
-    assert_eq!(page.free_count(), free, "what a stale reference claimed went back");
-    assert!(page.is_listed(), "P4");
-    assert!(!page.hold_if_listed(class(64)) && page.hold_if_listed(class(128)));
+    let mine = take(page, class(128)).unwrap();
+    assert!(page.let_go());
+    // By a reference to the page of 64 that was here.
+    for want in [1, WORD_BITS] {
+        let stray = page.take(class(64), want).unwrap().expect_err("of another class");
+        assert_eq!(page.free_count() + stray.bits.count_ones() as usize, page.block_count() - 1);
+        assert_eq!(give_bits(page, stray.word, stray.bits), FINE);
+    }
     page.assert_valid();
+    // Whose other blocks all come back meanwhile: it is the last giver.
+    let stray = page.take(class(64), 1).unwrap().expect_err("of another class");
+    assert_eq!(give(page, mine), FINE);
+    assert_eq!(give_bits(page, stray.word, stray.bits), Shown { double: false, held: true });
+    assert!(page.claim_all());
 }
 
 #[test]
-fn a_late_giver_may_list_a_page_that_is_gone() {
+fn a_late_look_changes_no_other_page() {
     let group = Group::new();
     let page = open(&group, 64, 4);
-    page.let_go();
-    // Listed as a page of 64, closed without being held: what a giver does that was cut off before it listed the page.
-    assert!(page.claim_all(class(64)));
+    let late = page.state.load();
+    assert!(page.claim_all());
     page.close();
     let other = open(&group, 128, 4);
     assert!(core::ptr::eq(other, page));
-    assert!(group.hold_listed(class(64)).is_none());
-    other.let_go();
-    assert!(group.hold_listed(class(128)).is_some());
+    let addresses = take_all(other, class(128));
+    assert!(other.let_go());
+    other.list_if_full(late);
+    assert!(!other.hold(Emptied(late)));
+    assert_eq!(phase(other), Phase::Full, "of another claim");
+    assert!(!give(other, addresses[0]).held);
+    assert!(!other.hold(Emptied(late)));
+    assert_eq!(phase(other), Phase::Listed);
     other.assert_valid();
 }
 
@@ -269,7 +378,9 @@ fn threads_take_and_give_without_losing_a_block() {
     const STEPS: usize = if cfg!(miri) { 40 } else { 30_000 };
     let group = Group::new();
     let page = open(&group, 24, 8);
-    page.let_go();
+    // Stays out, so that the page stays open.
+    let first = take(page, class(24)).unwrap();
+    assert!(page.let_go());
     let count = page.block_count();
     let owned: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
     std::thread::scope(|scope| {
@@ -280,8 +391,8 @@ fn threads_take_and_give_without_losing_a_block() {
                 for step in 0..STEPS {
                     let Some(page) = group.hold_listed(class) else { continue };
                     let batch = page.take(class, 1 + step % WORD_BITS);
-                    page.let_go();
-                    let Some(mut batch) = batch else { continue };
+                    assert!(page.let_go());
+                    let Some(Ok(mut batch)) = batch else { continue };
                     let mut bits = (0, 0);
                     while let Some(block) = batch.lowest() {
                         let index = (block.address() - START) / 24;
@@ -290,12 +401,12 @@ fn threads_take_and_give_without_losing_a_block() {
                         let (word, bit) = page.locate(block.address()).unwrap();
                         bits = (word, bits.1 | 1 << bit);
                     }
-                    assert!(!page.give(class, bits.0, bits.1).double);
+                    assert_eq!(give_bits(page, bits.0, bits.1), FINE);
                 }
             });
         }
     });
     page.assert_valid();
-    assert_eq!(page.free_count(), count);
-    assert!(page.hold_if_listed(class(24)) && page.claim_all(class(24)));
+    assert_eq!(page.free_count(), count - 1);
+    assert!(give(page, first).held && page.claim_all());
 }

@@ -80,6 +80,7 @@ fn stand_ins_are_aligned_and_little_bigger() {
         own.stands_in_for(class)
     };
     assert!(stands_in(1536, 1152) && stands_in(1536, 1280) && stands_in(1536, 1536) && stands_in(4096, 3072));
+    assert!(stands_in(1408, 1152), "both at multiples of 128");
     assert!(!stands_in(1152, 1536), "too small");
     assert!(!stands_in(1536, 1024), "half as big again");
     assert!(!stands_in(1408, 1280), "at a multiple of 128 only, not 256");

@@ -14,7 +14,7 @@ use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 
 use crate::bitmap::{Bitmap, mask, words_for};
-use crate::page_source::Region;
+use crate::page_source::{PageSource, Region};
 use crate::size_class::GRANULE;
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, WORD_BITS};
 
@@ -47,6 +47,12 @@ impl Chunk {
         block.saturating_add(block / 32).saturating_add(least)
     }
 
+    /// Bytes that a region has at least in which a block of `size` bytes can fit.
+    pub const fn least_region_for(size: usize) -> usize {
+        let count = if size == 0 { 1 } else { size.div_ceil(GRANULE) };
+        tables_for(count).saturating_add(count * GRANULE)
+    }
+
     /// Makes a chunk in `region`; `None` if that is too small for a granule.
     pub fn create(region: Region) -> Option<NonNull<Chunk>> {
         let start = region.start.addr().get();
@@ -63,7 +69,7 @@ impl Chunk {
         // SAFETY: all inside the region, which is the heap's, and aligned: words are no bigger than what a chunk is aligned to.
         unsafe {
             let tables = region.start.add(tables - start).cast::<AtomicUsize>();
-            tables.write_bytes(0, words);
+            (0..words).for_each(|word| tables.add(word).write(AtomicUsize::new(0)));
             let chunk = tables.cast::<Chunk>().sub(1);
             let (next, classes) = (AtomicPtr::new(null_mut()), AtomicUsize::new(0));
             chunk.write(Chunk { next, tables, start: first, count, classes });
@@ -248,6 +254,55 @@ impl Chunk {
     }
 }
 
+/// The region that a source begins with, which any number of contexts may make the first chunk of at a time (W2).
+pub struct FirstChunk {
+    /// The region, from a granule on.
+    pub region: Region,
+    /// Bytes of an area: so long is what lies before the granules of a chunk at the start of the region.
+    area: usize,
+}
+
+impl FirstChunk {
+    /// `None` if there is no such region, or it is too small.
+    pub fn of<S: PageSource>(source: &S) -> Option<Self> {
+        let region = source.first_region(Chunk::least_region_for(1))?;
+        let inset = region.start.addr().get().wrapping_neg() % GRANULE;
+        let size = region.size.checked_sub(inset)?;
+        let area = tables_for(size / GRANULE).next_multiple_of(GRANULE);
+        // SAFETY: inside the region.
+        let region = Region { start: unsafe { region.start.add(inset) }, size };
+        // One granule, and the last byte that is not used at the end of the address space.
+        (size > area + GRANULE).then_some(FirstChunk { region, area })
+    }
+
+    /// Whether it is a part of `region`.
+    pub fn is_in(&self, region: Region) -> bool {
+        self.region.start.addr().get().wrapping_sub(region.start.addr().get()) < region.size
+    }
+
+    /// How many attempts there may be: half of the region is for blocks.
+    pub fn most_attempts(&self) -> usize {
+        (self.region.size / (2 * self.area)).max(1)
+    }
+
+    /// What an attempt makes a chunk of: its area and all behind it.
+    pub fn part(&self, attempt: usize) -> Region {
+        let offset = attempt * self.area;
+        // SAFETY: an area inside the region.
+        Region { start: unsafe { self.region.start.add(offset) }, size: self.region.size - offset }
+    }
+
+    /// The area of an attempt.
+    pub fn area(&self, attempt: usize) -> Region {
+        Region { size: self.area, ..self.part(attempt) }
+    }
+
+    /// Which granules of `chunk` the area of an attempt has, if it is not in front of it.
+    pub fn area_in(&self, chunk: &Chunk, attempt: usize) -> Option<Range<usize>> {
+        chunk.run_at(self.part(attempt).start.addr().get(), self.area / GRANULE)
+    }
+}
+
 /// Sets a bit that is a hint; costs no write if it is set.
 #[inline]
 fn set(word: &AtomicUsize, bit: usize) {
@@ -259,6 +314,11 @@ fn set(word: &AtomicUsize, bit: usize) {
 /// How many words the tables for `count` granules have.
 const fn table_words(count: usize) -> usize {
     words_for(count) + CLASSES * words_for(words_for(count))
+}
+
+/// Bytes of a chunk and its tables for `count` granules.
+const fn tables_for(count: usize) -> usize {
+    size_of::<Chunk>() + table_words(count) * size_of::<AtomicUsize>()
 }
 
 /// The class of a run of `len` granules, at least 1: 0 to 3 for 1 to 4, 3 for 5, 4 for 6 and 7, 5 from 8 on, 6 from 12 on, and so forth.
@@ -285,49 +345,4 @@ const fn lens_of(class: usize) -> (usize, usize) {
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hints_lead_to_all_free_runs() {
-        let mut memory = [0xa5a5_a5a5_u64; 1000];
-        let region = Region { start: NonNull::new(memory.as_mut_ptr().cast()).expect("an array"), size: size_of_val(&memory) };
-        let chunk = Chunk::create(region).expect("room");
-        // SAFETY: made just now, in memory that stays until the end of this function.
-        let chunk = unsafe { chunk.as_ref() };
-        let mut blocks = std::vec::Vec::new();
-        let mut random = 1_u32;
-        let mut below = |limit: usize| {
-            random = random.wrapping_mul(0x5851_f42d).wrapping_add(12345);
-            (random >> 8) as usize % limit
-        };
-        for _ in 0..if cfg!(miri) { 200 } else { 20_000 } {
-            let len = [1, 2, 5, 30, 70][below(5)];
-            match if below(2) == 0 { chunk.claim(len, 8 << below(4)) } else { None } {
-                Some(address) => blocks.push((address.get(), len)),
-                None if blocks.is_empty() => {}
-                None => {
-                    let (address, len) = blocks.swap_remove(below(blocks.len()));
-                    chunk.release(chunk.run_at(address, len).expect("a block of this chunk"));
-                }
-            }
-            chunk.assert_has_hints();
-        }
-        blocks.into_iter().for_each(|(address, len)| chunk.release(chunk.run_at(address, len).expect("a block of this chunk")));
-        chunk.classes.store(0, Ordering::Relaxed);
-        assert_eq!(chunk.claim(chunk.count, 8), None, "all hints are lost");
-        assert_eq!(chunk.claim_anywhere(chunk.count + 1, 8), None);
-        chunk.assert_has_hints();
-        assert!(chunk.claim(chunk.count, 8).is_some());
-    }
-
-    #[test]
-    fn each_run_is_of_one_class() {
-        for class in 0..CLASSES - 1 {
-            for len in shortest_of(class)..shortest_of(class + 1) {
-                assert_eq!(class_of(len), class, "a run of {len}");
-            }
-        }
-        assert_eq!((class_of(LONGEST), class_of(usize::MAX)), (CLASSES - 1, CLASSES - 1));
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! Ready blocks: of each small size, two that were freed last.
+//! Ready blocks: of each small size, two at most, one of which is the one freed last.
 //!
 //! *Role*: the fast path of a [`SmallHeap`](super::SmallHeap): most blocks are allocated again soon after they were freed.
 //!
@@ -7,10 +7,9 @@
 //! *Concurrency*: each operation is one atomic swap, so any context may interrupt any other.
 
 use core::num::NonZeroUsize;
-use core::sync::atomic::fence;
 
 use crate::size_class::GRANULE;
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicUsize, Ordering, array_of, const_but_in_models, fence};
 
 /// Bytes of the biggest blocks that can be ready.
 pub const MAX_READY: usize = 256;
@@ -26,8 +25,10 @@ pub struct Ready {
 }
 
 impl Ready {
-    pub const fn new() -> Self {
-        Ready { slots: [const { [const { AtomicUsize::new(0) }; 2] }; SLOTS], limit: AtomicUsize::new(0) }
+    const_but_in_models! {
+        pub fn new() -> Self {
+            Ready { slots: array_of!(array_of!(AtomicUsize::new(0))), limit: AtomicUsize::new(0) }
+        }
     }
 
     /// A block for `size` bytes, if one is ready.
@@ -84,3 +85,9 @@ fn take(slot: &AtomicUsize) -> Option<NonZeroUsize> {
     // An empty slot costs no write.
     NonZeroUsize::new(slot.load(Ordering::Relaxed)).and_then(|_| NonZeroUsize::new(slot.swap(0, Ordering::Acquire)))
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+#[cfg(all(test, any(loom, miri)))]
+mod model;

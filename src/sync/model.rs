@@ -1,5 +1,8 @@
 //! What models run on: loom, which tries every order of their steps, or Miri, which picks one by its seed and hands out old values as weak
 //! memory does. Miri's are all orders that the language allows, loom's are all of those that it knows; so both.
+//!
+//! loom notes the last access of an atomic only. So it misses orders where one thread looks, and another looks and changes: in a model the thread
+//! that changes goes first, which is the one that spawns the others.
 
 cfg_if::cfg_if! {
     if #[cfg(loom)] {
@@ -7,6 +10,13 @@ cfg_if::cfg_if! {
         pub use loom::model as explore;
         pub use loom::sync::{Arc, atomic::fence};
         pub use loom::{thread, thread_local};
+
+        /// Tries every order of a model with up to so many preemptions, where all orders would take hours.
+        pub fn explore_up_to(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+            let mut builder = loom::model::Builder::new();
+            builder.preemption_bound = Some(preemptions);
+            builder.check(model);
+        }
     } else {
         pub use core::sync::atomic::fence;
         pub use std::sync::Arc;
@@ -14,6 +24,11 @@ cfg_if::cfg_if! {
 
         /// Runs a model in the one order of this run.
         pub fn explore(model: impl Fn()) {
+            model();
+        }
+
+        /// As `explore`.
+        pub fn explore_up_to(_: usize, model: impl Fn()) {
             model();
         }
 

@@ -1,8 +1,8 @@
 //! Atomics for targets that can only load and store: a read-modify-write is a load and a store that nothing comes between.
 //!
 //! *Role*: what [`sync`](crate::sync) gives to all other files where `target_has_atomic` says no. The stretch is a few instructions long and
-//! the same for every operation. With the feature `critical-section` interrupts (and other cores) are kept off meanwhile. Without it nobody
-//! is: then a [`Heap`](crate::Heap) has only [`SingleCore`](crate::SingleCore), whose contract leaves nobody who could come between, and a
+//! the same for every operation. With the feature `critical-section` interrupts (and other cores) are kept off meanwhile. So they are from a
+//! plain store: between the two halves of another core's swap it would be lost. Without the feature nobody is kept off: then a [`Heap`](crate::Heap) has only [`SingleCore`](crate::SingleCore), whose contract leaves nobody who could come between, and a
 //! [`SmallHeap`](crate::SmallHeap) is for one context at a time.
 //!
 //! `core` has no atomics at all for some of these targets (ARMv4T, MIPS I), and stable Rust cannot tell which, so all of them get a [`Place`].
@@ -16,7 +16,7 @@ use core::sync::atomic::{Ordering, Ordering::Relaxed};
 #[inline(always)]
 fn undisturbed<R>(work: impl FnOnce() -> R) -> R {
     cfg_if::cfg_if! {
-        if #[cfg(feature = "critical-section")] {
+        if #[cfg(any(feature = "critical-section", all(test, not(miri))))] {
             // Orders memory on both sides, so the accesses inside are relaxed.
             critical_section::with(|_| work())
         } else {
@@ -94,8 +94,8 @@ macro_rules! atomic {
 
             /// Writes.
             #[inline(always)]
-            pub fn store(&self, value: $value, order: Ordering) {
-                self.0.store(value, order);
+            pub fn store(&self, value: $value, _: Ordering) {
+                undisturbed(|| self.0.store(value, Relaxed));
             }
 
             /// Writes, and returns what was there.
@@ -166,6 +166,18 @@ macro_rules! arithmetic {
     };
 }
 
+/// Stores that nobody need be kept off from.
+macro_rules! stores_alone {
+    ($name:ident, $value:ty) => {
+        impl super::StoreAlone<$value> for $name {
+            #[inline(always)]
+            fn store_alone(&self, value: $value) {
+                self.0.store(value, Relaxed);
+            }
+        }
+    };
+}
+
 macro_rules! number {
     ($name:ident, $value:ty) => {
         atomic!($name, $value);
@@ -186,6 +198,9 @@ number!(AtomicU8, u8);
 number!(AtomicU16, u16);
 number!(AtomicU32, u32);
 number!(AtomicUsize, usize);
+stores_alone!(AtomicBool, bool);
+stores_alone!(AtomicU32, u32);
+stores_alone!(AtomicUsize, usize);
 
 #[cfg(test)]
 mod tests {
@@ -212,5 +227,28 @@ mod tests {
         assert_eq!(pointer.swap(&raw mut places[1], Relaxed), &raw mut places[0]);
         let flag = AtomicBool::new(false);
         assert!(!flag.swap(true, Relaxed) && flag.load(Relaxed));
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "there is no critical section")]
+    fn a_store_beside_a_change_is_not_lost() {
+        // So a core heap goes back into its slot while another core looks whether it is there, and a flag is put down.
+        let word = AtomicUsize::new(1);
+        let is_coming = atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let change = |old| {
+                scope.spawn(|| {
+                    is_coming.store(true, Relaxed);
+                    word.store(7, Relaxed);
+                });
+                while !is_coming.load(Relaxed) {
+                    std::thread::yield_now();
+                }
+                std::thread::sleep(core::time::Duration::from_millis(20));
+                Some(old + 1)
+            };
+            assert_eq!(word.fetch_update(Relaxed, Relaxed, change), Ok(1));
+        });
+        assert_eq!(word.load(Relaxed), 7, "the store came between the halves of the change");
     }
 }

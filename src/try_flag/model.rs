@@ -3,7 +3,7 @@
 use std::vec::Vec;
 
 use super::*;
-use crate::core_local::model::{drain, push, push_and_pop, with_core_heaps};
+use crate::core_local::model::{World, drain, push, push_and_pop};
 use crate::sync::model::{explore, thread};
 
 #[derive(Debug)]
@@ -19,18 +19,17 @@ impl CoreNumber for Zero {
 #[test]
 fn drain_against_push_and_pop() {
     explore(|| {
-        let (cores, heaps) = with_core_heaps(TryFlag::<Zero, 1>::new());
-        assert_eq!(push(&*cores, 64), None);
+        let cores = World::new(TryFlag::<Zero, 1>::new());
+        assert_eq!(push(&cores, 64), None);
         let other = {
             let cores = cores.clone();
-            thread::spawn(move || push_and_pop(&*cores, 128))
+            thread::spawn(move || push_and_pop(&cores, 128))
         };
-        let mut all = drain(&*cores, 0);
+        let mut all = drain(&cores, 0);
         all.extend(other.join().unwrap());
-        all.extend(drain(&*cores, 0));
+        all.extend(drain(&cores, 0));
         all.sort();
         assert_eq!(all, [64, 128]);
-        drop(heaps);
     });
 }
 
@@ -38,16 +37,15 @@ fn drain_against_push_and_pop() {
 #[test]
 fn two_contexts_on_one_core() {
     explore(|| {
-        let (cores, heaps) = with_core_heaps(TryFlag::<Zero, 1>::new());
+        let cores = World::new(TryFlag::<Zero, 1>::new());
         let other = {
             let cores = cores.clone();
-            thread::spawn(move || push(&*cores, 64))
+            thread::spawn(move || push(&cores, 64))
         };
-        let mine = push(&*cores, 128);
+        let mine = push(&cores, 128);
         let mut all: Vec<usize> = [mine, other.join().unwrap()].into_iter().flatten().collect();
-        all.extend(drain(&*cores, 0));
+        all.extend(drain(&cores, 0));
         all.sort();
         assert_eq!(all, [64, 128]);
-        drop(heaps);
     });
 }

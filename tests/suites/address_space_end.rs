@@ -95,14 +95,17 @@ mod mapped {
 
     fn use_region<G: Geometry>(start: *mut u8, size: usize) {
         // SAFETY: mapped, and each heap is dropped before the next one is made.
-        let heap = Heap::<_, SingleCore, G>::new(unsafe { FixedRegion::over(start, size) }, single_core());
+        let new_heap = || Heap::<_, SingleCore, G>::new(unsafe { FixedRegion::over(start, size) }, single_core());
+        let heap = new_heap();
         let inside = |block: usize, length: usize| block >= start.addr() && block - start.addr() <= size - length;
         let mut driver = Driver::new(&heap, &inside);
         let limits = Limits { size: 64 * 1024, align: 65536, live: 500 };
         driver.run(&mut Rng::new(7), &limits, 5000);
         assert!(driver.finish().allocated > 1000);
-        // The last slices there are: some block, or metadata, ends where the region ends, or less than two slices before.
-        heap.purge();
+        drop(heap);
+        // The last slices there are: some block, or metadata, ends where the region ends, or less than two slices before. In a fresh heap:
+        // metadata of the old one would stand between two holes.
+        let heap = new_heap();
         let layout = Layout::from_size_align(G::MAX_BLOCK + 1, 1).unwrap();
         let blocks: Vec<_> = core::iter::from_fn(|| heap.allocate(layout)).collect();
         let last = blocks.iter().map(|block| block.addr().get() + G::MAX_BLOCK).max().unwrap();

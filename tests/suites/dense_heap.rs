@@ -2,6 +2,7 @@
 //! special about it.
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
@@ -27,6 +28,8 @@ struct Piecewise {
     size: usize,
     given: AtomicUsize,
     calls: AtomicUsize,
+    /// What the last request would have liked.
+    preferred: AtomicUsize,
     strangers_every: usize,
 }
 
@@ -36,8 +39,8 @@ impl Piecewise {
 
     fn over(memory: &mut [u128], strangers_every: usize) -> Self {
         memory.fill(0xa5a5_a5a5_a5a5_a5a5);
-        let (given, calls) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Piecewise { start: memory.as_mut_ptr().cast(), size: size_of_val(memory), given, calls, strangers_every }
+        let [given, calls, preferred] = [const { AtomicUsize::new(0) }; 3];
+        Piecewise { start: memory.as_mut_ptr().cast(), size: size_of_val(memory), given, calls, preferred, strangers_every }
     }
 
     fn contains(&self, start: usize, size: usize) -> bool {
@@ -53,6 +56,7 @@ unsafe impl PageSource for Piecewise {
     const JOINS: bool = true;
 
     fn reserve(&self, request: RegionRequest) -> Option<Region> {
+        self.preferred.store(request.preferred_size, Ordering::Relaxed);
         let size = request.min_size.next_multiple_of(Self::STEP);
         let is_stranger_first = (self.calls.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(self.strangers_every);
         let given = self.given.load(Ordering::Relaxed) + if is_stranger_first { Self::STEP } else { 0 };
@@ -151,7 +155,7 @@ fn fills<const READY: usize>() {
             unsafe { heap.deallocate(probe, Layout::new::<u8>()) };
             heap.stats().largest_free_run
         };
-        assert!(whole + 8 * WORD >= kib * KIB, "{whole} of {kib} KiB are for blocks");
+        assert!(whole + 5 * WORD >= kib * KIB, "{whole} of {kib} KiB are for blocks");
         for _ in 0..if cfg!(miri) { 1 } else { 20 } {
             let blocks = fill(&heap, || layout(64 + rng.below(kib * 16), 1 << rng.below(4)));
             let bytes: usize = blocks.iter().map(|(_, layout)| layout.size()).sum();
@@ -181,24 +185,160 @@ fn a_block_at_the_end_grows_with_the_memory() {
     let mut memory = vec![0u128; 4 * KIB];
     let heap = DenseHeap::<_, _>::new(Piecewise::over(&mut memory, usize::MAX), OneContext::new());
     let mut block = heap.allocate(layout(100, 8)).expect("room");
-    let mut size = 100;
+    let (mut size, mut steps) = (100, 0);
     let start = block;
     while let Some(longer) = {
         // SAFETY: a block of this heap, of this size.
         unsafe { heap.reallocate(block, layout(size, 8), size * 2) }
     } {
-        (block, size) = (longer, size * 2);
+        (block, size, steps) = (longer, size * 2, steps + 1);
         assert_eq!(block, start, "nothing is in its way");
+        assert!(heap.source().calls.load(Ordering::Relaxed) <= 1 + steps, "it is asked once for what is lacking");
         heap.assert_valid();
     }
     assert!(size > 16 * KIB, "{size} of 64 KiB");
+}
+
+/// How many bytes came from the source.
+fn given<const READY: usize>(heap: &DenseHeap<Piecewise, OneContext, READY>) -> usize {
+    heap.source().given.load(Ordering::Relaxed)
+}
+
+#[test]
+fn the_last_block_grows_by_as_much_memory_as_it_lacks() {
+    let mut memory = vec![0u128; KIB];
+    let heap = DenseHeap::<_, _>::new(Piecewise::over(&mut memory, usize::MAX), OneContext::new());
+    heap.allocate(layout(24, 8)).expect("room");
+    let size = heap.stats().largest_free_run - 8 * WORD;
+    let block = heap.allocate(layout(size, 8)).expect("room");
+    let before = given(&heap);
+    // With what is free behind it, it lacks less than a piece.
+    let grown = size + Piecewise::STEP - 2 * WORD;
+    // SAFETY: a block of this heap.
+    assert_eq!(unsafe { heap.reallocate(block, layout(size, 8), grown) }, Some(block));
+    assert_eq!(given(&heap), before + Piecewise::STEP);
+}
+
+#[test]
+fn where_regions_join_a_heap_grows_by_a_quarter_of_the_newest() {
+    let mut memory = vec![0u128; 4 * KIB];
+    let heap = DenseHeap::<_, _>::new(Piecewise::over(&mut memory, usize::MAX), OneContext::new());
+    for size in [20_000, 8_000, 100] {
+        heap.allocate(layout(size, 8)).expect("room");
+    }
+    let before = given(&heap);
+    while given(&heap) == before {
+        heap.allocate(layout(100, 8)).expect("room");
+    }
+    let preferred = heap.source().preferred.load(Ordering::Relaxed);
+    assert!((before / 4 - 4 * WORD..=before / 4).contains(&preferred), "{preferred} for {before}");
+}
+
+#[test]
+fn a_block_that_is_not_the_last_takes_no_memory_that_it_does_not_need() {
+    let mut memory = vec![0u128; 4 * KIB];
+    let heap = DenseHeap::<_, _>::new(Piecewise::over(&mut memory, usize::MAX), OneContext::new());
+    let block = heap.allocate(layout(100, 8)).expect("room");
+    heap.allocate(layout(24, 8)).expect("room");
+    let (before, size) = (given(&heap), heap.stats().largest_free_run + 2 * KIB);
+    // SAFETY: a block of this heap.
+    assert!(unsafe { heap.reallocate(block, layout(100, 8), size) }.is_some_and(|moved| moved != block));
+    assert!(given(&heap) <= before + (size + 8 * WORD).next_multiple_of(Piecewise::STEP), "as much as for a new one");
+}
+
+#[test]
+fn the_last_block_moves_to_where_it_fits_before_memory_is_asked_for() {
+    let mut memory = vec![0u128; KIB];
+    let heap = DenseHeap::<_, _>::new(Piecewise::over(&mut memory, usize::MAX), OneContext::new());
+    let gap = heap.allocate(layout(300, 8)).expect("room");
+    heap.allocate(layout(24, 8)).expect("room");
+    let size = heap.stats().largest_free_run;
+    heap.allocate(layout(size - 6 * WORD - 8, 8)).expect("room");
+    let size = heap.stats().largest_free_run;
+    let last = heap.allocate(layout(size, 8)).expect("the rest");
+    // SAFETY: blocks of this heap.
+    unsafe {
+        heap.deallocate(gap, layout(300, 8));
+        let before = given(&heap);
+        assert_eq!(heap.reallocate(last, layout(size, 8), 200), Some(gap));
+        assert_eq!(given(&heap), before);
+    }
+}
+
+#[test]
+fn where_regions_do_not_join_no_memory_is_asked_for_that_cannot_help() {
+    let heap = DenseHeap::<_, _>::new(TestSource::<0>::new(&[4 * KIB, KIB, 8 * KIB]), OneContext::new());
+    heap.allocate(layout(24, 8)).expect("room");
+    let size = heap.stats().largest_free_run;
+    let block = heap.allocate(layout(size, 8)).expect("room");
+    // SAFETY: a block of this heap.
+    assert!(unsafe { heap.reallocate(block, layout(size, 8), size + 500) }.is_some_and(|moved| moved != block));
+    assert_eq!(heap.source().regions_out(), 2, "the one of 1 KiB is too short");
+}
+
+/// Bytes in use after a block of six granules shrank by one, with free memory behind it.
+fn used_after_shrinking<const READY: usize>() -> usize {
+    let mut memory = vec![0u64; 512];
+    let heap = over::<READY>(&mut memory);
+    let sizes = [6, 5].map(|granules| layout(granules * 2 * WORD - WORD, 8));
+    let block = heap.allocate(sizes[0]).expect("room");
+    // SAFETY: a block of this heap.
+    assert_eq!(unsafe { heap.reallocate(block, sizes[0], sizes[1].size()) }, Some(block));
+    heap.stats().used
+}
+
+#[test]
+fn where_blocks_are_ready_one_that_shrinks_a_little_keeps_its_room() {
+    assert_eq!((used_after_shrinking::<0>(), used_after_shrinking::<READY>()), (10 * WORD, 12 * WORD));
+}
+
+#[test]
+fn a_ready_block_serves_the_next_request_of_about_its_size() {
+    let mut memory = vec![0u64; 512];
+    let heap = over::<READY>(&mut memory);
+    let of = |granules: usize| layout(granules * 2 * WORD - WORD, 8);
+    let block = heap.allocate(of(5)).expect("room");
+    // SAFETY: a block of this heap.
+    unsafe {
+        heap.deallocate(block, of(5));
+        assert_eq!(heap.allocate(of(5)), Some(block));
+        heap.deallocate(block, of(5));
+        assert_eq!(heap.allocate(of(4)), Some(block), "it is one granule longer");
+        assert_eq!(heap.usable_size(block), of(5).size());
+        heap.deallocate(block, of(4));
+        assert!(heap.allocate(of(6)) != Some(block) && heap.allocate(of(3)) != Some(block), "too short, and too long");
+        let aligned = heap.allocate(layout(of(5).size(), 1024)).expect("room");
+        assert!(aligned.addr().get().is_multiple_of(1024));
+    }
+}
+
+#[test]
+fn what_is_ready_is_joined_before_memory_runs_out() {
+    let mut memory = vec![0u64; 512];
+    let heap = over::<READY>(&mut memory);
+    let small = layout(40, 8);
+    let blocks: Vec<_> = std::iter::from_fn(|| heap.allocate(small)).collect();
+    // SAFETY: blocks of this heap.
+    blocks.into_iter().for_each(|block| unsafe { heap.deallocate(block, small) });
+    assert!(heap.allocate(layout(3000, 8)).is_some());
+}
+
+#[test]
+fn a_heap_knows_its_memory_by_address() {
+    let mut memory = vec![0u64; 512];
+    let start = memory.as_ptr().cast::<u8>();
+    let heap = over::<0>(&mut memory);
+    assert!(!heap.contains(start), "it has none yet");
+    heap.allocate(layout(24, 8)).expect("room");
+    let end = start.with_addr(all_blocks(&heap, 10).last().expect("some").0.end);
+    assert_eq!([start.wrapping_sub(1), start, end.wrapping_sub(1), end].map(|at| heap.contains(at)), [false, true, true, false]);
 }
 
 #[test]
 fn what_cannot_be_is_refused() {
     let mut memory = vec![0u64; 512];
     let heap = over::<0>(&mut memory);
-    for (size, align) in [(4096, 8), (isize::MAX as usize - 15, 16), (1, 1 << (usize::BITS - 2)), (8, 8192)] {
+    for (size, align) in [(4096, 8), (isize::MAX as usize - 15, 16), (1, 1 << (usize::BITS - 2))] {
         assert_eq!(heap.allocate(layout(size, align)), None, "{size} at {align}");
     }
     assert_eq!(heap.stats().used, 0);
@@ -256,18 +396,58 @@ fn every_block_is_shown() {
     show_blocks::<READY>(BlockState::Ready);
 }
 
+/// The blocks of a heap, `many` at a time.
+fn all_blocks<const READY: usize>(
+    heap: &DenseHeap<FixedRegion, OneContext, READY>,
+    many: usize,
+) -> Vec<(Range<usize>, BlockState)> {
+    let (mut seen, mut room) = (Vec::new(), vec![(0..0, BlockState::Free); many]);
+    loop {
+        let copied = heap.copy_blocks(seen.len(), &mut room);
+        seen.extend_from_slice(&room[..copied]);
+        if copied < many {
+            return seen;
+        }
+    }
+}
+
 fn show_blocks<const READY: usize>(freed: BlockState) {
     let mut memory = vec![0u64; 512];
     let heap = over::<READY>(&mut memory);
     let blocks = [40, 24, 100].map(|size| heap.allocate(layout(size, 8)).expect("room"));
     // SAFETY: a block of this heap.
     unsafe { heap.deallocate(blocks[1], layout(24, 8)) };
-    let mut seen = Vec::new();
-    heap.each_block(|block, state| seen.push((block, state)));
+    let seen = all_blocks(&heap, 10);
+    assert_eq!(seen, all_blocks(&heap, 1), "one by one");
     assert!(seen.iter().map(|(_, state)| *state).eq([BlockState::Used, freed, BlockState::Used, BlockState::Free]), "{seen:x?}");
     assert!(seen.iter().zip(blocks).all(|((block, _), room)| block.start + WORD == room.addr().get()), "{seen:x?}");
     assert!(seen.windows(2).all(|pair| pair[0].0.end == pair[1].0.start), "side by side: {seen:x?}");
     assert_eq!(seen[3].0.end - seen[0].0.start, heap.stats().capacity);
+}
+
+#[test]
+fn a_ready_block_that_is_too_short_is_left_where_it_is() {
+    let mut memory = vec![0u64; 4 * KIB];
+    // Of a class of several sizes.
+    let heap = over::<72>(&mut memory);
+    let sizes = [40, 41, 42, 43].map(|granules| layout(granules * 2 * WORD - WORD, 8));
+    for short in sizes {
+        for long in sizes {
+            let block = heap.allocate(short).expect("room");
+            let behind = heap.allocate(layout(24, 8)).expect("room");
+            // SAFETY: blocks of this heap.
+            unsafe {
+                heap.deallocate(block, short);
+                let other = heap.allocate(long).expect("room");
+                assert!(heap.usable_size(other) >= long.size(), "{long:?} after {short:?}");
+                heap.deallocate(other, long);
+                heap.deallocate(behind, layout(24, 8));
+            }
+            // It joins what is ready.
+            assert_eq!(heap.stats().used, 0);
+            heap.assert_valid();
+        }
+    }
 }
 
 #[test]

@@ -128,7 +128,8 @@ fn server_whole_region_again_by_four_cores() {
 /// Fills the heap, frees some blocks on one core each, so that they lie in its magazine, and wants them back on another one.
 fn in_other_magazines(size: usize, other_size: impl Fn(usize) -> usize) {
     let heap = Heap::<_, TryFlag<Chosen, 4>, Hosted>::new(
-        TestSource::<0>::new(&[if cfg!(miri) { 32 * KIB } else { 2000 * KIB }]),
+        // Core heaps are an eighth of it at most.
+        TestSource::<0>::new(&[if cfg!(miri) { 120 * KIB } else { 4000 * KIB }]),
         TryFlag::new(),
     );
     warm_up(&heap);
@@ -202,7 +203,7 @@ fn a_core_that_comes_late_reclaims_nothing_for_itself() {
     assert_eq!((in_magazines(), calls()), (1, before), "frees");
     let blocks: Vec<_> = (0..10).map(|_| heap.allocate(layout(500)).unwrap()).collect();
     assert_eq!(in_magazines(), 1, "allocations");
-    assert!(calls() <= before + 10, "each may ask the source once, for a core heap");
+    assert!(calls() <= before + 20, "each may ask the source for a core heap, once with room to align it, and once without");
     // SAFETY: allocated just now.
     blocks.into_iter().for_each(|block| unsafe { heap.deallocate(block, layout(500)) });
 }

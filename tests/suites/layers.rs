@@ -35,7 +35,7 @@ fn module(path: &Path) -> String {
 }
 
 fn is_test(path: &Path) -> bool {
-    matches!(path.file_name().unwrap().to_str().unwrap(), "tests.rs" | "model.rs")
+    matches!(path.file_name().unwrap().to_str().unwrap(), "tests.rs" | "model.rs" | "stress.rs")
 }
 
 /// The text of a file without its comments.

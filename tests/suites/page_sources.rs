@@ -125,12 +125,18 @@ fn idle_memory_is_decommitted_when_time_passes() {
     let block = allocate(&heap, 300 * KIB, 1);
     free(&heap, block, 300 * KIB, 1);
     let committed = heap.source().bytes_committed();
-    // Not at once, but after a few seconds in which the heap is used a little.
-    for _ in 0..10 {
-        heap.source().advance_ms(1000);
+    // Not at once: it was marked at the first millisecond, and half a second must pass.
+    let use_a_little = |ms: usize| {
+        heap.source().advance_ms(ms);
         free(&heap, allocate(&heap, 40 * KIB, 2), 40 * KIB, 2);
+        heap.source().refusals().granted(Call::Decommit)
+    };
+    for ms in [0, 1, 1, 100, 396] {
+        assert_eq!(use_a_little(ms), 0, "decommitted too early");
     }
-    assert!(heap.source().refusals().granted(Call::Decommit) > 0, "nothing was given back in ten seconds");
+    assert!(use_a_little(2) > 0, "still there after half a second");
+    // After a few seconds in which the heap is used a little all of it has gone.
+    (0..10).for_each(|_| _ = use_a_little(1000));
     assert!(heap.source().bytes_committed() <= committed - 250 * KIB);
 }
 

@@ -147,7 +147,7 @@ fn a_source_may_use_the_heap_it_serves() {
     let inside = |start, size| heap.source().contains(start, size);
     let mut driver = Driver::new_shared(&*heap, &inside);
     let limits = Limits { size: SIZE / 4, align: 8192, live: 300 };
-    driver.run(&mut Rng::new(4), &limits, if cfg!(miri) { 12 } else { 10_000 });
+    driver.run(&mut Rng::new(4), &limits, if cfg!(miri) { 12 } else { 2_000 });
     driver.finish();
     assert!(CALLED_BACK.load(Ordering::Relaxed) > 10, "the source was never called, or never served");
     HELD.take().into_iter().for_each(|(block, size)| free(&heap, block, size, 0x66));
@@ -212,4 +212,56 @@ fn a_limit_holds_while_a_region_grows() {
     let added = unsafe { source.grow(region, 32 * KIB, 64 * KIB) };
     assert_eq!(added, 64 * KIB);
     assert!(source.used() <= LIMIT, "{} of {LIMIT} bytes are out", source.used());
+}
+
+/// What no arena could hold even if all of it were free is refused without a look for what could be given back.
+#[test]
+fn a_hopeless_request_costs_nothing_and_leaves_nothing() {
+    fn check<const ABILITIES: u32, G: Geometry>() {
+        let heap: OneCore<_, G> = heap(TestSource::<ABILITIES>::new(&[SIZE]));
+        let live: Vec<_> = (0..40).map(|index| allocate(&heap, 64, index)).collect();
+        // A large block keeps more than half of the memory, and all headers have their use.
+        let large = allocate(&heap, SIZE * 5 / 8, 2);
+        let many: Vec<_> = (0..if cfg!(miri) || G::MAX_BLOCK > KIB { 0 } else { 62 })
+            .map(|index| allocate(&heap, G::MAX_BLOCK + 1, index))
+            .collect();
+        // What a purge would take.
+        free(&heap, allocate(&heap, SIZE / 8, 1), SIZE / 8, 1);
+        free(&heap, allocate(&heap, 64, 1), 64, 1);
+        let refusals = heap.source().refusals();
+        let state = || {
+            let stats = heap.stats();
+            let in_magazines = stats.classes().map(|class| class.in_magazines).sum::<usize>();
+            (stats.metadata, stats.committed, in_magazines, refusals.calls(Call::Decommit))
+        };
+        let (before, asked) = (state(), refusals.calls(Call::Reserve));
+        for size in [SIZE / 2, SIZE, 64 * SIZE, isize::MAX as usize / 2] {
+            assert_eq!(heap.allocate(layout(size)), None);
+            assert_eq!(state(), before, "{size} bytes were refused");
+        }
+        let calls = refusals.calls(Call::Reserve);
+        assert!(calls <= asked + 8, "for a region that is long enough, and for one that may be");
+        // SAFETY: a live block of this size.
+        assert_eq!(unsafe { heap.reallocate(large, layout(SIZE * 5 / 8), 8 * SIZE) }, None);
+        assert_eq!(state(), before);
+        assert!(refusals.calls(Call::Reserve) <= calls + 2, "as for one request, though it moves");
+        many.into_iter().zip(0..).for_each(|(block, index)| free(&heap, block, G::MAX_BLOCK + 1, index));
+        free(&heap, large, SIZE * 5 / 8, 2);
+        live.into_iter().zip(0..).for_each(|(block, index)| free(&heap, block, 64, index));
+    }
+    check::<{ COMMITS | DECOMMITS }, Compact>();
+    check::<{ COMMITS | DECOMMITS | OS_PAGES }, Hosted>();
+}
+
+#[test]
+fn what_is_free_is_decommitted_for_what_needs_it() {
+    // Each block fits in the region, and alone under the limit.
+    let heap: OneCore<_, Compact> = heap(Limited::new(TestSource::<{ COMMITS | DECOMMITS }>::new(&[SIZE]), SIZE * 5 / 8));
+    let first = allocate(&heap, SIZE * 3 / 8, 1);
+    let wall = allocate(&heap, 2 * KIB, 2);
+    free(&heap, first, SIZE * 3 / 8, 1);
+    let second = allocate(&heap, SIZE / 2, 3);
+    assert!(heap.source().source().refusals().granted(Call::Decommit) > 0);
+    free(&heap, second, SIZE / 2, 3);
+    free(&heap, wall, 2 * KIB, 2);
 }

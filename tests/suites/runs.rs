@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use coreheap::{Content, Geometry, Heap, Run, SingleCore};
 use coreheap_tests::fuzz::single_core;
 use coreheap_tests::geometries::Small;
+use coreheap_tests::rng::Rng;
 use coreheap_tests::sources::{COMMITS, DECOMMITS, GROWS, TestSource};
 
 type TestHeap<const ABILITIES: u32> = Heap<TestSource<ABILITIES>, SingleCore, Small>;
@@ -90,6 +91,38 @@ fn with_abilities<const ABILITIES: u32>() {
     assert!(runs.iter().all(|run| matches!(run.content, Content::Metadata | Content::Free { .. })), "all is free again");
     let is_resident = bytes_of(&runs, |content| content == Content::Free { committed: true }) > 0;
     assert_eq!(is_resident, ABILITIES & DECOMMITS == 0, "and given back, if the source takes it");
+}
+
+/// Gaps of every length come and go, one slice among them.
+fn while_blocks_come_and_go<const ABILITIES: u32>() {
+    let heap = TestHeap::<ABILITIES>::new(TestSource::new(&[96 << 10, 96 << 10]), single_core());
+    let (mut rng, mut held) = (Rng::new(7), Vec::new());
+    for step in 0..2000 {
+        let size = [1 + rng.below(Small::MAX_BLOCK), 1 + rng.below(4 * Small::SLICE_SIZE)][step % 2];
+        match heap.allocate(layout(size)) {
+            Some(block) if held.len() < 60 => held.push((block, layout(size))),
+            block => {
+                free(&heap, block.map(|block| (block, layout(size))).into_iter().collect());
+                let at = rng.below(held.len());
+                let end = held.len().min(at + 10);
+                free(&heap, held.drain(at..end).collect());
+            }
+        }
+        if step % 50 == 0 {
+            heap.purge();
+        }
+        if step % 5 == 0 {
+            check(&heap);
+        }
+    }
+    free(&heap, held);
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "long; the others show it")]
+fn they_are_what_the_report_counts_while_blocks_come_and_go() {
+    while_blocks_come_and_go::<0>();
+    while_blocks_come_and_go::<{ COMMITS | DECOMMITS }>();
 }
 
 #[test]

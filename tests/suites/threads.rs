@@ -174,8 +174,7 @@ fn threads_that_purge_together() {
         for _ in 0..threads {
             scope.spawn(|| {
                 for _ in 0..steps {
-                    // Refused while another thread's purge has all that is free in its hands.
-                    let Some(block) = heap.allocate(layout) else { continue };
+                    let block = heap.allocate(layout).expect("others' purges have memory in hand for a moment only");
                     // SAFETY: allocated just now.
                     unsafe { heap.deallocate(block, layout) };
                     // The source sees to it that nothing is decommitted twice.

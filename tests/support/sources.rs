@@ -243,11 +243,11 @@ unsafe impl<const ABILITIES: u32> PageSource for TestSource<ABILITIES> {
         added
     }
 
-    unsafe fn remap(&self, from: NonNull<u8>, to: NonNull<u8>, size: usize) -> bool {
+    unsafe fn remap(&self, from: NonNull<u8>, to: NonNull<u8>, size: usize, room: usize) -> bool {
         assert!(Self::has(REMAPS) && size >= REMAPS_FROM_SIZE, "remap is not an ability of this source, or not for {size} bytes");
-        self.check_range(from, size);
-        self.check_range(to, size);
-        for start in [from, to] {
+        assert!(room >= size, "{size} bytes do not fit into {room}");
+        for (start, size) in [(from, size), (to, room)] {
+            self.check_range(start, size);
             assert!(self.contains(start.addr().get(), size), "{size} bytes at {start:?} are not (all) usable");
         }
         assert!(from.addr().get().abs_diff(to.addr().get()) >= size, "the ranges overlap");
@@ -258,6 +258,7 @@ unsafe impl<const ABILITIES: u32> PageSource for TestSource<ABILITIES> {
         unsafe {
             from.copy_to_nonoverlapping(to, size);
             from.write_bytes(0xee, size);
+            to.add(size).write_bytes(0xee, room - size);
         }
         self.refusals.grant(Call::Remap);
         true

@@ -178,14 +178,14 @@ unsafe impl<S: PageSource> PageSource for Watched<'_, S> {
         added
     }
 
-    unsafe fn remap(&self, from: NonNull<u8>, to: NonNull<u8>, size: usize) -> bool {
+    unsafe fn remap(&self, from: NonNull<u8>, to: NonNull<u8>, size: usize, room: usize) -> bool {
         self.ledger.refusals.admit(Call::Remap);
-        for start in [from, to] {
+        for (start, size) in [(from, size), (to, room)] {
             Self::check_range(start, size);
             self.ledger.find(start, size);
         }
         // SAFETY: the caller's promise.
-        unsafe { self.source.remap(from, to, size) }
+        unsafe { self.source.remap(from, to, size, room) }
     }
 
     fn pointer_at(&self, address: usize) -> *mut u8 {

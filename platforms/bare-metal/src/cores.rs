@@ -4,6 +4,9 @@ use core::marker::PhantomData;
 
 use coreheap::{Block, Blocks, CoreHeap, CoreLocal, CoreNumber, CoreSlot, Geometry, Heap, SizeClass, TryFlag};
 
+/// How often a context waits for another one on its core.
+const OWN_CORE_TRIES: usize = 100;
+
 /// A heap for `CORES` cores with magazines for each, by your [`Cores`]: `CoresHeap::new(source, Pinned::new())`.
 pub type CoresHeap<S, P, const CORES: usize, G> = Heap<S, Pinned<P, CORES>, G>;
 
@@ -101,6 +104,11 @@ unsafe impl<P: Cores, const CORES: usize> CoreLocal for Pinned<P, CORES> {
     unsafe fn push_many<G: Geometry>(&self, class: SizeClass, blocks: &mut Blocks) {
         // SAFETY: the caller's promise.
         P::pinned(|| unsafe { self.cores.push_many::<G>(class, blocks) });
+    }
+
+    /// On its own core a context waits for a moment only: it may have interrupted the one that it waits for.
+    fn wait_for(&self, core: usize, tries: usize) -> bool {
+        (core != self.core() || tries < OWN_CORE_TRIES) && self.cores.wait_for(core, tries)
     }
 
     unsafe fn alone_on<G: Geometry, R>(&self, core: usize, work: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R> {

@@ -3,9 +3,10 @@
 use core::alloc::GlobalAlloc;
 use core::fmt;
 
-#[cfg(feature = "critical-section")]
-use coreheap::Exclusion;
 use coreheap::{HeaderlessHeap, NestedContexts, PageSource, SmallHeap};
+
+#[cfg(feature = "critical-section")]
+use coreheap::{Exclusion, no_unwind};
 
 use crate::memory::StaticMemory;
 
@@ -83,17 +84,17 @@ impl<const BYTES: usize> Default for MaskedHeap<BYTES> {
     }
 }
 
-/// Interrupts wait, by the `critical-section` crate.
+/// Interrupts wait, by the `critical-section` crate. A panic inside ends the process.
 #[cfg(feature = "critical-section")]
 #[derive(Debug)]
 pub struct Masked;
 
-// SAFETY: X1: that is what a critical section is.
+// SAFETY: X1: that is what a critical section is; after a panic nobody runs.
 #[cfg(feature = "critical-section")]
 unsafe impl Exclusion for Masked {
     #[inline]
     fn alone<R>(&self, work: impl FnOnce() -> R) -> R {
-        critical_section::with(|_| work())
+        critical_section::with(|_| no_unwind(work))
     }
 }
 

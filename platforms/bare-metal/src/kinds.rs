@@ -60,7 +60,7 @@ impl<S: PageSource> Memory<S> {
 }
 
 /// `N` memories as one heap, for any context. What asks for no kind, as the global allocator, is served by the first that has room, in their
-/// order; a block can be freed, and grows, without a word about where it is.
+/// order; a block can be freed without a word about where it is, and moves to another memory when it grows, if need be.
 pub struct MixedHeap<S: PageSource, const N: usize> {
     memories: [Memory<S>; N],
 }
@@ -90,17 +90,20 @@ impl<S: PageSource, const N: usize> MixedHeap<S, N> {
         unsafe { self.home_of(pointer).heap.deallocate(pointer, layout) }
     }
 
-    /// Changes a block's size. If its memory has no room for it, it moves to another that has all of its properties.
+    /// Changes the size of a block that is to be in memory of this kind then. It stays where it is if it can, else in its memory, and else it moves to
+    /// another.
     ///
     /// # Safety
     /// As for [`SmallHeap::reallocate`].
-    pub unsafe fn reallocate(&self, pointer: NonNull<u8>, layout: Layout, new_size: usize) -> Option<NonNull<u8>> {
+    pub unsafe fn reallocate(&self, kind: Kind, pointer: NonNull<u8>, layout: Layout, new_size: usize) -> Option<NonNull<u8>> {
         let (home, new_layout) = (self.home_of(pointer), Layout::from_size_align(new_size, layout.align()).ok()?);
+        let may_stay = home.kind.has(kind);
         // SAFETY: the caller's promise.
-        if unsafe { home.heap.resize(pointer, layout, new_layout) }? {
+        if may_stay && unsafe { home.heap.resize(pointer, layout, new_layout) }? {
             return Some(pointer);
         }
-        let target = home.heap.allocate(new_layout).or_else(|| self.allocate(home.kind, new_layout))?;
+        let at_home = if may_stay { home.heap.allocate(new_layout) } else { None };
+        let target = at_home.or_else(|| self.allocate(kind, new_layout))?;
         // SAFETY: two blocks that this context owns, each at least so long; then the old one is given up.
         unsafe {
             target.copy_from_nonoverlapping(pointer, layout.size().min(new_size));
@@ -121,6 +124,7 @@ impl<S: PageSource, const N: usize> fmt::Debug for MixedHeap<S, N> {
     }
 }
 
+// A block that grows is of no kind here, whatever it was allocated as: that a program asked for one, only the program knows.
 // SAFETY: the heaps' own promises: blocks of one are given back to the same.
 unsafe impl<S: PageSource, const N: usize> GlobalAlloc for MixedHeap<S, N> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -134,7 +138,7 @@ unsafe impl<S: PageSource, const N: usize> GlobalAlloc for MixedHeap<S, N> {
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // SAFETY: as in `dealloc`.
-        let moved = no_unwind(|| unsafe { self.reallocate(NonNull::new_unchecked(pointer), layout, new_size) });
+        let moved = no_unwind(|| unsafe { self.reallocate(Kind::ANY, NonNull::new_unchecked(pointer), layout, new_size) });
         moved.map_or(null_mut(), NonNull::as_ptr)
     }
 }

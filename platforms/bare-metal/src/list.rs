@@ -8,7 +8,7 @@ use core::cell::UnsafeCell;
 use core::fmt;
 use core::ptr::{NonNull, null_mut};
 
-use coreheap::{Exclusion, NestedContexts, PageSource, RegionRequest, never_unwind};
+use coreheap::{Exclusion, NestedContexts, PageSource, RegionRequest, no_unwind};
 
 use crate::heap::BareHeap;
 use crate::memory::StaticMemory;
@@ -27,7 +27,8 @@ impl<const BYTES: usize> ListHeap<BYTES> {
     }
 }
 
-/// A list of free blocks in the first region that `S` gives; no other is asked for.
+/// A list of free blocks in the first region that `S` gives; no other is asked for. The last 256 bytes of the address space are not used, and what
+/// is aligned to more is refused in a region that reaches so far.
 pub struct List<S, X> {
     source: S,
     exclusion: X,
@@ -41,6 +42,9 @@ impl<S: PageSource, X: Exclusion> List<S, X> {
     /// The least region, in bytes: the crate's list must have room for one free block.
     const LEAST: usize = 4 * size_of::<usize>();
 
+    /// Bytes at the end of the address space that are not used: the crate adds alignments to addresses, and compares the sums.
+    const END: usize = 256;
+
     /// A heap without memory yet.
     pub const fn new(source: S, exclusion: X) -> Self {
         const { assert!(!S::COMMITS, "`List` is for memory that needs no commit") };
@@ -49,14 +53,27 @@ impl<S: PageSource, X: Exclusion> List<S, X> {
 
     /// Allocates `layout.size()` bytes at `layout.align()`; `None` if no free block is long enough. Takes time in proportion to their number.
     pub fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
-        self.open(|blocks| {
-            if blocks.size() == 0 {
-                let request = RegionRequest { min_size: Self::LEAST, preferred_size: usize::MAX, preferred_align: 1 };
-                let region = self.source.reserve(request)?;
-                // SAFETY: memory of this heap's own, for good.
-                unsafe { blocks.init(region.start.as_ptr(), region.size) };
-            }
-            blocks.allocate_first_fit(layout).ok()
+        let first_fit = |blocks: &mut linked_list_allocator::Heap| {
+            // The crate looks behind a free block's first two words for an aligned address.
+            let furthest = blocks.top().addr().checked_add(2 * size_of::<usize>())?.checked_add(layout.align());
+            furthest.and_then(|_| blocks.allocate_first_fit(layout).ok())
+        };
+        let served = self.open(|blocks| (blocks.size() > 0).then(|| first_fit(blocks)));
+        served.unwrap_or_else(|| {
+            let request = RegionRequest { min_size: Self::LEAST, preferred_size: usize::MAX, preferred_align: 1 };
+            let region = self.source.reserve(request);
+            self.open(|blocks| {
+                // Another context may have been faster: then its region stays, and this one is not used.
+                if let Some(region) = region.filter(|_| blocks.size() == 0) {
+                    let size = region.size.min((usize::MAX - Self::END).saturating_sub(region.start.addr().get()));
+                    if size < Self::LEAST {
+                        return None;
+                    }
+                    // SAFETY: memory of this heap's own, for good.
+                    unsafe { blocks.init(region.start.as_ptr(), size) };
+                }
+                if blocks.size() > 0 { first_fit(blocks) } else { None }
+            })
         })
     }
 
@@ -86,14 +103,14 @@ impl<S, X> fmt::Debug for List<S, X> {
     }
 }
 
-// SAFETY: blocks fit their layouts, and overlap no other. `NestedContexts` panics.
+// SAFETY: blocks fit their layouts, and overlap no other. What panics ends the process.
 unsafe impl<S: PageSource, X: Exclusion + Sync> GlobalAlloc for List<S, X> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        never_unwind(|| self.allocate(layout)).map_or(null_mut(), NonNull::as_ptr)
+        no_unwind(|| self.allocate(layout)).map_or(null_mut(), NonNull::as_ptr)
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: the caller's promise; a block is never at null.
-        never_unwind(|| unsafe { self.deallocate(NonNull::new_unchecked(pointer), layout) });
+        no_unwind(|| unsafe { self.deallocate(NonNull::new_unchecked(pointer), layout) });
     }
 }

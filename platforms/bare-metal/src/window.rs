@@ -81,7 +81,11 @@ unsafe impl<F: Frames> PageSource for Window<F> {
 
     fn reserve(&self, request: RegionRequest) -> Option<Region> {
         let fits = self.size >= request.min_size && !self.is_taken.swap(true, Ordering::AcqRel);
-        fits.then_some(Region { start: self.start, size: self.size })
+        if fits { self.first_region(0) } else { None }
+    }
+
+    fn first_region(&self, min_size: usize) -> Option<Region> {
+        (self.size >= min_size).then_some(Region { start: self.start, size: self.size })
     }
 
     unsafe fn commit(&self, start: NonNull<u8>, size: usize) -> bool {

@@ -5,19 +5,17 @@
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::collections::HashSet;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use coreheap_bare::coreheap::sources::FixedRegion;
 use coreheap_bare::coreheap::{
-    HeaderlessHeap, Heap, NestedContexts, PageSource, Region, RegionRequest, Server, SingleCore, SmallHeap, Tiny,
+    Exclusion, HeaderlessHeap, Heap, NestedContexts, PageSource, Region, RegionRequest, Server, SingleCore, Tiny,
 };
-use coreheap_bare::{
-    AddedRegions, BareHeap, Coreheap, Cores, CoresHeap, ExclusiveHeap, Frames, Kind, Memory, MixedHeap, Pinned, Window,
-};
+use coreheap_bare::{AddedRegions, BareHeap, Coreheap, Cores, CoresHeap, ExclusiveHeap, Frames, Pinned, Window};
 use coreheap_tests::conformance::{conformance, conformance_with};
 use coreheap_tests::fuzz::single_core;
 
@@ -188,21 +186,24 @@ fn a_list_is_for_the_least_memory() {
     }
 }
 
-/// A source during whose calls an interrupt comes, which allocates.
-struct Interrupted(FixedRegion);
+/// A source during whose first call an interrupt comes, which allocates.
+struct Interrupted(FixedRegion, AtomicBool);
 
 static INTERRUPTED: LazyLock<BareHeap<HeaderlessHeap<Interrupted, NestedContexts>>> = LazyLock::new(|| {
     let memory = Box::leak(Box::new([0u64; KIB]));
     // SAFETY: memory of the heap's own; one test uses it, in one thread.
-    unsafe { BareHeap::exclusive(Interrupted(FixedRegion::over(memory.as_mut_ptr().cast(), 8 * KIB))) }
+    unsafe { BareHeap::exclusive(Interrupted(FixedRegion::over(memory.as_mut_ptr().cast(), 8 * KIB), AtomicBool::new(false))) }
 });
 
 // SAFETY: the region's own.
 unsafe impl PageSource for Interrupted {
     fn reserve(&self, request: RegionRequest) -> Option<Region> {
-        let interrupt = catch_unwind(|| INTERRUPTED.heap().allocate(Layout::new::<[u8; 40]>()));
-        let words = interrupt.expect_err("it must not come in");
-        assert!(words.downcast_ref::<&str>().is_some_and(|words| words.contains("one context at a time")));
+        if !self.1.swap(true, Ordering::Relaxed) {
+            let layout = Layout::new::<[u8; 40]>();
+            let block = INTERRUPTED.heap().allocate(layout).expect("the heap is not in use while its source is");
+            // SAFETY: a block of this heap.
+            unsafe { INTERRUPTED.heap().deallocate(block, layout) };
+        }
         self.0.reserve(request)
     }
 
@@ -213,6 +214,12 @@ unsafe impl PageSource for Interrupted {
 
 #[test]
 fn a_call_inside_a_call_panics_where_that_is_forbidden() {
+    // SAFETY: what comes in between ends before the other goes on.
+    let exclusion = unsafe { NestedContexts::new() };
+    let inside = exclusion.alone(|| catch_unwind(AssertUnwindSafe(|| exclusion.alone(|| ()))));
+    let words = inside.expect_err("it must not come in");
+    assert!(words.downcast_ref::<&str>().is_some_and(|words| words.contains("one context at a time")));
+    exclusion.alone(|| ());
     let layout = Layout::new::<[u8; 40]>();
     // SAFETY: blocks of these heaps, with their layout.
     unsafe {
@@ -225,50 +232,6 @@ fn a_call_inside_a_call_panics_where_that_is_forbidden() {
     INTERRUPTED.heap().assert_valid();
     EXCLUSIVE.heap().assert_valid();
     assert_eq!((EXCLUSIVE.heap().stats().used, INTERRUPTED.heap().stats().used), (0, 0));
-}
-
-#[test]
-fn memory_can_be_asked_for_by_its_kind() {
-    const BATTERY: Kind = Kind::own(0);
-    let mut parts = [[0u64; 512]; 3];
-    // SAFETY: memory of the test's own, which outlives the heap.
-    let [slow, fast, kept] = parts.each_mut().map(|part| unsafe { FixedRegion::over(part.as_mut_ptr().cast(), 4 * KIB) });
-    let heap = MixedHeap::new([
-        Memory::new(Kind::EXTERNAL, slow),
-        Memory::new(Kind::FAST | Kind::DMA, fast),
-        Memory::new(BATTERY | Kind::DMA, kept),
-    ]);
-    let home = |block: NonNull<u8>| heap.of(Kind::ANY).position(|part| part.contains(block.as_ptr()));
-    let layout = Layout::new::<[u8; 1000]>();
-    assert_eq!(home(heap.allocate(Kind::ANY, layout).expect("room")), Some(0), "the first in order");
-    let block = heap.allocate(Kind::FAST, layout).expect("room");
-    assert_eq!(home(block), Some(1));
-    assert_eq!(home(heap.allocate(BATTERY, layout).expect("room")), Some(2));
-    assert_eq!(heap.allocate(Kind::FAST | BATTERY, layout), None, "no memory is both");
-    let in_fast = std::iter::from_fn(|| heap.allocate(Kind::DMA, layout)).map(home).collect::<Vec<_>>();
-    assert_eq!(in_fast, [Some(1), Some(1), Some(2), Some(2)], "one after the other, and none elsewhere");
-    // SAFETY: blocks of this heap, with their layouts.
-    unsafe {
-        block.write_bytes(7, 1000);
-        assert_eq!(heap.reallocate(block, layout, 2000), None, "fast memory is full, and no other is fast");
-        let elsewhere = std::iter::from_fn(|| NonNull::new(heap.alloc(layout))).collect::<Vec<_>>();
-        assert_eq!(elsewhere.iter().map(|block| home(*block)).collect::<Vec<_>>(), [Some(0), Some(0)]);
-        elsewhere.into_iter().for_each(|block| heap.deallocate(block, layout));
-        heap.dealloc(block.as_ptr(), layout);
-        let grown = heap.alloc(layout);
-        assert_eq!(home(NonNull::new(grown).expect("room")), Some(0));
-        grown.write_bytes(9, 1000);
-        let grown = heap.realloc(grown, layout, 2500);
-        assert_eq!((home(NonNull::new(grown).expect("room")), grown.read(), grown.add(999).read()), (Some(0), 9, 9));
-    }
-    heap.of(Kind::ANY).for_each(SmallHeap::assert_valid);
-    assert!(heap.of(Kind::ANY).all(|part| part.stats().misuses == 0));
-    if !cfg!(debug_assertions) {
-        let elsewhere = NonNull::from(&mut [0u8; 1000]).cast();
-        // SAFETY: misuse on purpose; a heap that sees it touches nothing.
-        assert_eq!(unsafe { heap.reallocate(elsewhere, layout, 2000) }, None);
-        assert_eq!(heap.of(Kind::ANY).map(|part| part.stats().misuses).sum::<usize>(), 1, "seen once, and no block for it");
-    }
 }
 
 thread_local! {

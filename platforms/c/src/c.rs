@@ -12,7 +12,7 @@ use crate::request::{allocate, allocate_aligned, allocate_ready, allocate_zeroed
 
 /// Null, and `errno` says why.
 #[cold]
-fn refused(error: c_int) -> *mut c_void {
+pub fn refused(error: c_int) -> *mut c_void {
     // SAFETY: the address of this thread's own variable.
     unsafe { libc::__errno_location().write(error) };
     null_mut()
@@ -167,12 +167,6 @@ pub extern "C" fn pvalloc(size: usize) -> *mut c_void {
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub extern "C" fn malloc_usable_size(block: *mut c_void) -> usize {
     HEAP.usable_size(block.cast()).unwrap_or(0)
-}
-
-/// glibc's: gives free memory back to the system, all of it whatever `_keep` says; 1 if there was any.
-#[cfg_attr(not(test), unsafe(no_mangle))]
-pub extern "C" fn malloc_trim(_keep: usize) -> c_int {
-    c_int::from(HEAP.purge() > 0)
 }
 
 fn page_size() -> usize {

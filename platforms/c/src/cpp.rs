@@ -7,19 +7,21 @@
 //! null instead of throwing are left to the C++ library, whose own call these four: Rust could not catch what they have to catch.
 //!
 //! *Exceptions* come from outside: from a new handler, or from the C++ library's function that throws `std::bad_alloc`. They pass
-//! through the frames here, which have nothing to clean up. Without a C++ library that throws it, a request that cannot be served ends
-//! the process.
+//! through the frames here, which have nothing to clean up. A C++ library that is loaded later is looked for when it is needed. Without
+//! one that throws, a request that cannot be served ends the process.
 
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
+use coreheap_os::coreheap::no_unwind;
+
+use crate::cpp_library::{self, GetNewHandler, ThrowBadAlloc};
 use crate::request::{allocate, allocate_aligned, allocate_ready, free};
 
 type New = unsafe extern "C-unwind" fn(usize) -> *mut c_void;
 type NewAligned = unsafe extern "C-unwind" fn(usize, usize) -> *mut c_void;
 type Delete = unsafe extern "C" fn(*mut c_void);
 type DeleteAligned = unsafe extern "C" fn(*mut c_void, usize);
-type Handler = unsafe extern "C-unwind" fn();
 
 /// What the loader found under the names: this library's operators, or others that go before them.
 #[repr(C)]
@@ -30,10 +32,10 @@ struct Links {
     delete_array: Delete,
     delete_aligned: DeleteAligned,
     delete_array_aligned: DeleteAligned,
-    /// `std::get_new_handler`, if there is a C++ library.
-    get_new_handler: Option<unsafe extern "C" fn() -> Option<Handler>>,
+    /// `std::get_new_handler`, if there was a C++ library when this was linked or loaded.
+    get_new_handler: Option<GetNewHandler>,
     /// `std::__throw_bad_alloc`, likewise.
-    throw_bad_alloc: Option<unsafe extern "C-unwind" fn() -> !>,
+    throw_bad_alloc: Option<ThrowBadAlloc>,
 }
 
 // Not in Rust: there a function that is called by a name which is defined here is the one defined here, and weak names are unstable.
@@ -79,7 +81,7 @@ macro_rules! operators {
 // The four that do the work.
 operators! {
     "_Znwm", "_Znwj" => "C-unwind" fn new(size: usize) -> *mut c_void {
-        match allocate_ready(size) {
+        match no_unwind(|| allocate_ready(size)) {
             Some(block) => block.as_ptr().cast(),
             None => new_otherwise(size),
         }
@@ -157,11 +159,12 @@ extern "C-unwind" fn new_otherwise(size: usize) -> *mut c_void {
     serve(|| allocate(size))
 }
 
-/// Serves a request; calls the new handler until it can, or the handler throws.
+/// Serves a request; calls the new handler until it can, or the handler throws. A panic of the heap's ends the process here: exceptions that
+/// pass are those of C++ only.
 #[inline(always)]
 fn serve(request: impl Fn() -> Option<NonNull<u8>>) -> *mut c_void {
     loop {
-        match request() {
+        match no_unwind(&request) {
             Some(block) => return block.as_ptr().cast(),
             None => make_room(),
         }
@@ -171,15 +174,16 @@ fn serve(request: impl Fn() -> Option<NonNull<u8>>) -> *mut c_void {
 /// Calls the new handler, or throws if there is none.
 #[cold]
 fn make_room() {
+    let get_handler = LINKS.get_new_handler.or_else(cpp_library::get_new_handler);
     // SAFETY: the C++ library's function, which takes nothing.
-    let Some(handler) = LINKS.get_new_handler.and_then(|get| unsafe { get() }) else { throw_bad_alloc() };
+    let Some(handler) = get_handler.and_then(|get| unsafe { get() }) else { throw_bad_alloc() };
     // SAFETY: the program's handler, called as the standard says.
     unsafe { handler() }
 }
 
 #[cold]
 fn throw_bad_alloc() -> ! {
-    if let Some(throw) = LINKS.throw_bad_alloc {
+    if let Some(throw) = LINKS.throw_bad_alloc.or_else(cpp_library::throw_bad_alloc) {
         // SAFETY: the C++ library's function; every frame on the way may be unwound.
         unsafe { throw() }
     }

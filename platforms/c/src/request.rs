@@ -38,9 +38,23 @@ const fn natural_align(size: usize) -> usize {
     if size <= LEAST_ALIGN { LEAST_ALIGN } else { NATURAL_ALIGN }
 }
 
-/// A size at its natural alignment; `None` if it is beyond `PTRDIFF_MAX`.
+/// What no request may ask for, size and alignment together: 64 TiB, half of the addresses that a program has on most 64-bit systems; on
+/// 32-bit ones `PTRDIFF_MAX`. The system could refuse only after it was asked for a place, and an aligned place is looked for in twice as much.
+const TOO_MUCH: usize = if usize::BITS == 64 { 1 << 46 } else { isize::MAX as usize };
+
+/// What to ask the heap for; `None` if no machine could serve it.
+#[inline(always)]
+fn layout(size: usize, align: usize) -> Option<Layout> {
+    if size >= TOO_MUCH.checked_sub(align)? {
+        return None;
+    }
+    Layout::from_size_align(size, align).ok()
+}
+
+/// A size at its natural alignment.
+#[inline(always)]
 fn natural(size: usize) -> Option<Layout> {
-    Layout::from_size_align(size, natural_align(size)).ok()
+    layout(size, natural_align(size))
 }
 
 /// A block of this size, if it is a small one and there is one ready: all that most calls of `malloc` are.
@@ -74,7 +88,7 @@ pub fn allocate_zeroed(count: usize, size: usize) -> Option<NonNull<u8>> {
 /// A block of this size at a multiple of `align`, which is a power of two.
 #[inline]
 pub fn allocate_aligned(align: usize, size: usize) -> Option<NonNull<u8>> {
-    HEAP.allocate(Layout::from_size_align(size, align.max(natural_align(size))).ok()?)
+    HEAP.allocate(layout(size, align.max(natural_align(size)))?)
 }
 
 /// The block with another size, here or elsewhere; `None` leaves it as it was.

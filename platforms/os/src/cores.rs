@@ -6,7 +6,8 @@
 //!
 //! *Invariant* D1: the kind is decided once and never changes; the slots of the other kinds stay empty.
 
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 
 use coreheap::{Block, Blocks, CoreHeap, CoreLocal, CoreSlot, Geometry, SizeClass};
 
@@ -69,6 +70,16 @@ impl HostCores {
     /// Decides for the best kind without restartable sequences; false if it was decided otherwise before.
     pub fn use_portable(&self) -> bool {
         self.settle(best_portable()) != CoresKind::Rseq
+    }
+
+    /// Where the kernel keeps the number that a pop or push of this thread goes by, if they are restartable sequences. For who puts itself in
+    /// front of `vfork`: a number that no core has makes them fail.
+    #[doc(hidden)]
+    pub fn number_of_this_thread(&self) -> Option<NonNull<AtomicI32>> {
+        match self.kind() {
+            CoresKind::Rseq => self.rseq.number_of_this_thread(),
+            CoresKind::Leases | CoresKind::Marks => None,
+        }
     }
 
     #[cold]
@@ -194,11 +205,77 @@ unsafe impl CoreLocal for HostCores {
         dispatch!(self, cores => unsafe { cores.push_many::<G>(class, blocks) })
     }
 
+    /// Gives the processor up, so that a thread that lost its own goes on.
+    fn wait_for(&self, _: usize, tries: usize) -> bool {
+        system::yield_processor();
+        tries < WAIT_TRIES
+    }
+
     unsafe fn alone_on<G: Geometry, R>(&self, core: usize, work: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R> {
         // SAFETY: the caller's promise.
         dispatch!(self, cores => unsafe { cores.alone_on(core, work) })
     }
+
+    unsafe fn alone_on_each<G: Geometry>(&self, work: impl FnMut(&CoreHeap<G>)) -> Option<usize> {
+        // SAFETY: the caller's promise.
+        dispatch!(self, cores => unsafe { cores.alone_on_each(work) })
+    }
 }
+
+#[cfg(all(test, target_os = "linux", not(miri)))]
+mod tests {
+    use super::*;
+    use core::alloc::Layout;
+    use std::sync::Barrier;
+    use std::thread;
+
+    use crate::Coreheap;
+    use crate::system::membarrier::PASSES;
+
+    /// How many barriers a purge takes, where many threads have used the heap and live.
+    fn barriers_of_a_purge(heap: &'static Coreheap) -> usize {
+        static USED: Barrier = Barrier::new(9);
+        static PURGED: Barrier = Barrier::new(9);
+        let layout = Layout::new::<[u64; 4]>();
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        let block = heap.allocate(layout).expect("memory");
+                        // SAFETY: a block of this heap.
+                        unsafe { heap.deallocate(block, layout) };
+                        thread::yield_now();
+                    }
+                    USED.wait();
+                    PURGED.wait();
+                });
+            }
+            USED.wait();
+            let before = PASSES.get();
+            heap.purge();
+            let passes = PASSES.get() - before;
+            PURGED.wait();
+            heap.assert_valid();
+            passes
+        })
+    }
+
+    #[test]
+    fn a_purge_takes_one_barrier() {
+        static OFFERED: Coreheap = Coreheap::new();
+        static PORTABLE: Coreheap = Coreheap::new();
+        PORTABLE.use_portable_cores();
+        for heap in [&OFFERED, &PORTABLE] {
+            let most = if heap.cores_kind() == CoresKind::Marks { 0 } else { 1 };
+            assert_eq!(barriers_of_a_purge(heap), most, "{:?}", heap.cores_kind());
+            // Everything is in its place again.
+            assert_eq!(barriers_of_a_purge(heap), most, "{:?}", heap.cores_kind());
+        }
+    }
+}
+
+/// How often a context gives the processor up for another one: some milliseconds on an idle machine, longer where others have work.
+const WAIT_TRIES: usize = 20_000;
 
 /// What the environment asks for.
 enum Wish {

@@ -20,19 +20,25 @@
 //! | context | allocate, free, purge, statistics |
 //! |---|---|
 //! | any thread of the C library's, while it starts and ends as well | yes |
-//! | signal handlers, whatever they interrupt | yes, once the heap was used: the first use of all asks the C library for things that are not made for handlers |
+//! | signal handlers, whatever they interrupt | yes, once the heap was used: the first use of all registers a handler for forks, which takes a lock of the C library |
+//! | a thread that a library's constructor waits for | yes, the first use of all as well: on Unix nothing is asked of the dynamic loader |
 //! | the child of `fork` | yes; in large pages only while the system has some for it (`Mmap::large`) |
 //! | the child of `fork` called in a signal handler that interrupted the heap | no |
-//! | the child of `vfork` before `exec` | no, unless [`OsHeap::use_portable_cores`] |
+//! | the child of `vfork` before `exec` | yes where `coreheap-c` is in charge, which has a `vfork` of its own; else no, unless [`OsHeap::use_portable_cores`] |
 //! | a thread made by the raw `clone` system call | no, unless it has a thread pointer of its own and [`OsHeap::use_portable_cores`], or [`CoresKind::Marks`] is used |
 //! | several copies of this crate in one process (`dlopen`) | yes; each has its own heap, and frees its own blocks only |
 //!
 //! What other threads were just doing to a heap when one thread calls `fork` stays half done in the child: the heap works on, and
-//! the blocks they had in hand are lost there.
+//! the blocks they had in hand are lost there. Handlers for forks may allocate, whenever they were registered. A thread that such a handler
+//! starts in the child may use the heap when `fork` has returned.
 //!
 //! On Windows: any thread, under the loader's lock, in exception handlers, and while the process ends and other threads were stopped wherever they
-//! were; but the first use of all looks functions up, for which the system may take locks of its own. A library with a heap may be unloaded
-//! when nobody uses the heap any more; its memory stays.
+//! were. But the first use of all, and each that needs a new region, looks functions up, for which the system takes the loader's lock: `DllMain` and
+//! callbacks for threads may allocate, but must not wait for another thread that does. A library with a heap may be unloaded when nobody uses the heap
+//! any more; its memory stays.
+//!
+//! A thread that is ended inside a pop or push, by `TerminateThread` or as the child of `vfork`, leaves that core heap out of use, with what is ready
+//! in it; where core heaps are leased, a later thread in the same place has none.
 //!
 //! Every call keeps `errno`, on Windows `GetLastError`.
 
@@ -87,6 +93,10 @@ pub use cores::{CoresKind, HostCores};
 #[cfg(feature = "std")]
 pub use purger::Purger;
 pub use system::HostPages;
+/// For ports that are built on this one, without promises.
+#[cfg(all(target_os = "linux", not(miri)))]
+#[doc(hidden)]
+pub use unix::loaded::Loaded;
 
 cfg_if::cfg_if! {
     if #[cfg(target_env = "musl")] {

@@ -25,23 +25,26 @@
 //!   restarts after it. If it interrupts `alone_on`, `open` is null and the page bitmaps serve.
 //! - Q5: the child of a `fork` has the area registered as its parent had, and no sequence under way: those of other threads are gone
 //!   without a trace. A core heap that was out for `alone_on` is put back by [`core`](RseqCores::core) in the child.
-//! - Q6: no field of the area is ever written but `rseq_cs`, the one that the kernel gives to programs.
+//! - Q6: no field of the area is ever written but `rseq_cs`, the one that the kernel gives to programs; and, where this is C's `malloc`, the number
+//!   while a child of `vfork` borrows the thread. It has no area of its own, and finds a number that no core has, so its calls fail.
 //! - Q7: after a sequence `rseq_cs` is cleared, so a library with a copy of this code may be unloaded when no thread is inside.
 //! - Q8: plain loads and stores do, also where the processor reorders them. Between two threads that have one number after each other, and
 //!   on every core that `membarrier` reaches, the kernel has a full barrier; and what a sequence reads of a core heap depends on the
 //!   `open` pointer that it read, so it sees what was written before that was stored.
 //!
 //! *Limits*: a thread without a registered area of its own must not use the heap: one made by the raw `clone` system call, and the
-//! child of a `vfork` before `exec`, which shares its parent's. Single-stepping a debugger through a sequence restarts it for ever.
+//! child of a `vfork` before `exec`, which shares its parent's, unless C's `malloc` is this heap. Single-stepping a debugger through a sequence restarts it for ever.
 
 use core::num::NonZeroIsize;
-use core::sync::atomic::{AtomicIsize, AtomicU32, AtomicUsize, Ordering};
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicI32, AtomicIsize, AtomicU32, AtomicUsize, Ordering};
 
 use coreheap::{CoreHeap, CoreSlot, Geometry};
 
-use crate::holder::Holder;
+use crate::holder::{Held, Holder};
 use crate::system::generation;
 use crate::system::membarrier::RESTART;
+use crate::system::this_thread;
 
 mod probe;
 mod sequences;
@@ -61,6 +64,9 @@ pub use probe::{Area, probe};
 
 /// How many slots there are: the most cores that the system may have.
 pub const CORES: usize = 512;
+
+/// For how many core heaps there is one barrier, where all are asked for.
+const OUT_AT_ONCE: usize = 64;
 
 /// A slot for each core.
 ///
@@ -105,6 +111,13 @@ impl RseqCores {
         NonZeroIsize::new(self.area.load(Ordering::Acquire))
     }
 
+    /// Where this thread's area says which core it runs on, once pops and pushes are served.
+    pub fn number_of_this_thread(&self) -> Option<NonNull<AtomicI32>> {
+        self.area()?;
+        let address = this_thread().wrapping_add_signed(self.number.load(Ordering::Relaxed));
+        NonNull::new(core::ptr::with_exposed_provenance_mut(address))
+    }
+
     /// Puts back what was out for `alone_on` in a parent process at the moment of the `fork` (Q5).
     #[cold]
     fn look_through(&self, generation: u32) {
@@ -120,13 +133,17 @@ impl RseqCores {
     }
 }
 
-/// Puts the core heap back, also if the work panics.
-struct PutBack<'a, G: Geometry>(&'a CoreSlot, &'a CoreHeap<G>);
+/// A core heap that is out of its slot. Puts it back when dropped, also if the work panics, and gives the mark up after that.
+struct Out<'a, G: Geometry> {
+    slot: &'a CoreSlot,
+    heap: &'a CoreHeap<G>,
+    _held: Held<'a>,
+}
 
-impl<G: Geometry> Drop for PutBack<'_, G> {
+impl<G: Geometry> Drop for Out<'_, G> {
     fn drop(&mut self) {
         // SAFETY: made with what was taken out of this slot.
-        unsafe { self.0.put_back(self.1) };
+        unsafe { self.slot.put_back(self.heap) };
     }
 }
 
@@ -161,6 +178,43 @@ impl RseqCores {
     /// # Safety
     /// `G` is the geometry of the heap that owns this value.
     pub unsafe fn alone_on<G: Geometry, R>(&self, core: usize, work: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R> {
+        // SAFETY: the caller names the geometry.
+        let out = unsafe { self.take_out::<G>(core) }?;
+        RESTART.pass().then(|| work(out.heap))
+    }
+
+    /// [`alone_on`](Self::alone_on) each core that has a core heap: one system call for up to [`OUT_AT_ONCE`]. Says which one could not be had.
+    ///
+    /// # Safety
+    /// As there.
+    pub unsafe fn alone_on_each<G: Geometry>(&self, mut work: impl FnMut(&CoreHeap<G>)) -> Option<usize> {
+        let (mut busy, count) = (None, self.core_count());
+        for first in (0..count).step_by(OUT_AT_ONCE) {
+            let cores = first..count.min(first + OUT_AT_ONCE);
+            let mut out = [const { None }; OUT_AT_ONCE];
+            for core in cores.clone() {
+                // SAFETY: the caller names the geometry.
+                out[core - first] = unsafe { self.take_out::<G>(core) };
+            }
+            let passed = out.iter().any(Option::is_some) && RESTART.pass();
+            for core in cores {
+                // Put back one by one: each is missed for as short as can be.
+                match out[core - first].take().filter(|_| passed) {
+                    Some(out) => work(out.heap),
+                    // SAFETY: the caller names the geometry.
+                    None if unsafe { self.slots[core].heap::<G>() }.is_some() => busy = Some(core),
+                    None => {}
+                }
+            }
+        }
+        busy
+    }
+
+    /// Takes a core heap out of its slot, if there is one. Who does passes a barrier before it uses it (Q3).
+    ///
+    /// # Safety
+    /// `G` is the geometry of the heap that owns this value.
+    unsafe fn take_out<G: Geometry>(&self, core: usize) -> Option<Out<'_, G>> {
         let slot = &self.slots[core];
         // SAFETY: the caller names the geometry.
         unsafe { slot.heap::<G>() }?;
@@ -169,9 +223,8 @@ impl RseqCores {
             // SAFETY: who had taken it out is gone, and this context has the mark.
             unsafe { slot.reopen() };
         }
-        // SAFETY: the caller names the geometry; `put_back` puts it back, before `held` ends.
+        // SAFETY: the caller names the geometry; `Out` puts it back, before `held` ends.
         let heap = unsafe { slot.take_out::<G>() }?;
-        let _put_back = PutBack(slot, heap);
-        RESTART.pass().then(|| work(heap))
+        Some(Out { slot, heap, _held: held })
     }
 }

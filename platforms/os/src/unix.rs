@@ -2,6 +2,8 @@
 
 pub mod errno;
 mod fork;
+#[cfg(all(target_os = "linux", not(miri)))]
+pub mod loaded;
 pub mod membarrier;
 mod mmap;
 mod os_page;
@@ -13,7 +15,7 @@ pub use mmap::{LargePage, Mmap, NodeError, Reserved};
 pub use process::cores_variable_is;
 #[cfg(feature = "std")]
 pub use process::processor_time;
-pub use threads::{core_number, cores_to_run_on, this_thread};
+pub use threads::{core_number, cores_to_run_on, this_thread, yield_processor};
 
 /// Where the memory of heaps comes from.
 pub type HostPages = Mmap;

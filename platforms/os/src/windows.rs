@@ -13,7 +13,7 @@ pub use large_pages::LargePages;
 pub use process::cores_variable_is;
 #[cfg(feature = "std")]
 pub use process::processor_time;
-pub use threads::{core_number, cores_to_run_on, this_thread};
+pub use threads::{core_number, cores_to_run_on, this_thread, yield_processor};
 pub use virtual_alloc::VirtualAlloc;
 
 /// Where the memory of heaps comes from.

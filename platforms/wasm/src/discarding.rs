@@ -9,7 +9,7 @@ use crate::linear_memory::LinearMemory;
 /// A memory with a function that gives up what is in whole pages: their address, and how many bytes they are together. They may hold anything when
 /// it returns. A module cannot do so by itself yet; JavaScript can, where the engine has `memory.discard`.
 ///
-/// A heap calls it in `purge`, for free pages: it must not allocate from that heap.
+/// A heap calls it in `purge`, for free pages that nobody can have meanwhile. It may allocate and free in that heap, as any function may.
 #[derive(Debug)]
 pub struct Discarding<M> {
     memory: M,

@@ -13,6 +13,9 @@ pub const NUMBERS_PER_RUN: u32 = 6;
 /// [`blocks`] says of so many bytes together what is in them.
 const PIECE: usize = 2048;
 
+/// So many blocks are copied out of a heap at a time, onto the stack.
+const BATCH: usize = 256;
+
 /// A heap report as an object: the fields of [`Stats`], named as JavaScript does (`largestFreeRun`), all in bytes; `largeBlocks` and `largeBytes`
 /// in place of `large`; and `classes`, an array of objects with the fields of [`ClassStats`](coreheap::ClassStats).
 pub fn report<G: Geometry>(stats: &Stats<G>) -> Object {
@@ -81,25 +84,58 @@ fn numbers_of(run: Run) -> [usize; NUMBERS_PER_RUN as usize] {
 /// What lies where in a heap without pages, piece by piece of 2 KiB, and in one piece where a block is longer. Six numbers as of [`runs`]. Start and
 /// size in bytes; what it is: 1 for free memory, 4 where nothing but blocks lie that are ready, else up to what power of two bytes most of what is used
 /// there is long; and in that case its size once more, and the bytes of it that are in use. The last is 0.
+///
+/// The heap is not in use while JavaScript is: blocks are copied out, [`BATCH`] at a time. If JavaScript's part changes the heap in between, a block may be
+/// missing in the picture, or be there twice.
 pub fn blocks<S: PageSource, X: Exclusion, const READY: usize>(heap: &DenseHeap<S, X, READY>) -> Float64Array {
-    let numbers = Array::new();
-    let mut piece = Piece::at(0);
-    heap.each_block(|block, state| {
-        let mut start = block.start;
-        while start < block.end {
-            if start != piece.end || start.is_multiple_of(PIECE) {
-                piece.finish(&numbers);
-                piece = Piece::at(start);
+    // Twice the same, as an array's length is told when it is made, and the heap must not be asked for memory to keep numbers in.
+    let mut count = 0;
+    each_piece(heap, |_| count += 1);
+    let numbers = Float64Array::new_with_length(count * NUMBERS_PER_RUN);
+    let mut at = 0;
+    each_piece(heap, |piece| {
+        for number in piece {
+            // What is behind the end is ignored.
+            if at < count * NUMBERS_PER_RUN {
+                numbers.set_index(at, number as f64);
             }
-            let whole = block.end / PIECE * PIECE;
-            piece.end =
-                if start.is_multiple_of(PIECE) && start < whole { whole } else { block.end.min((start / PIECE + 1) * PIECE) };
-            piece.add(start..piece.end, state, block.len());
-            start = piece.end;
+            at += 1;
         }
     });
-    piece.finish(&numbers);
-    Float64Array::new(&numbers)
+    numbers
+}
+
+/// Shows the six numbers of each piece to `see`, while the heap is not in use.
+fn each_piece<S: PageSource, X: Exclusion, const READY: usize>(
+    heap: &DenseHeap<S, X, READY>,
+    mut see: impl FnMut([usize; NUMBERS_PER_RUN as usize]),
+) {
+    let mut piece = Piece::at(0);
+    let mut batch = [const { (0..0, BlockState::Free) }; BATCH];
+    for first in (0..).step_by(BATCH) {
+        let copied = heap.copy_blocks(first, &mut batch);
+        for (block, state) in &batch[..copied] {
+            let mut start = block.start;
+            while start < block.end {
+                if start != piece.end || start.is_multiple_of(PIECE) {
+                    piece.numbers().into_iter().for_each(&mut see);
+                    piece = Piece::at(start);
+                }
+                let whole = block.end / PIECE * PIECE;
+                piece.end = if start.is_multiple_of(PIECE) && start < whole {
+                    whole
+                } else {
+                    start + (block.end - start).min(PIECE - start % PIECE)
+                };
+                piece.add(start..piece.end, *state, block.len());
+                start = piece.end;
+            }
+        }
+        if copied < BATCH {
+            break;
+        }
+    }
+    piece.numbers().into_iter().for_each(see);
 }
 
 /// Memory that is one strip of a picture, and how many of its bytes are what.
@@ -124,11 +160,9 @@ impl Piece {
         }
     }
 
-    fn finish(&self, numbers: &Array) {
+    /// What a picture says of it, if it has any bytes.
+    fn numbers(&self) -> Option<[usize; NUMBERS_PER_RUN as usize]> {
         let size = self.end - self.start;
-        if size == 0 {
-            return;
-        }
         let used: usize = self.used.iter().sum();
         let most = (0..self.used.len()).max_by_key(|&log| self.used[log]).unwrap_or(0);
         let [code, blocks] = match (used, self.ready) {
@@ -136,9 +170,7 @@ impl Piece {
             (0, _) => [4, 0],
             _ => [1 << most, size],
         };
-        [self.start, size, code, blocks, used, 0].iter().for_each(|&number| {
-            numbers.push(&JsValue::from_f64(number as f64));
-        });
+        (size > 0).then_some([self.start, size, code, blocks, used, 0])
     }
 }
 

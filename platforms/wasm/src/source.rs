@@ -77,11 +77,12 @@ unsafe impl<M: LinearMemory> PageSource for GrowingMemory<M> {
     /// Needs no [`commit`](PageSource::commit) after that. What lies on the same page as something else stays as it is: pages are too big for a heap
     /// to deal in whole ones.
     unsafe fn decommit(&self, start: NonNull<u8>, size: usize) -> bool {
-        let address = start.addr().get();
-        let (first, end) = (address.next_multiple_of(PAGE_SIZE), (address + size) / PAGE_SIZE * PAGE_SIZE);
-        if first < end {
+        let offset = start.addr().get().wrapping_neg() % PAGE_SIZE;
+        // In sizes, not addresses: behind the last page of all is address 0.
+        let pages = size.saturating_sub(offset) / PAGE_SIZE;
+        if pages > 0 {
             // SAFETY: the caller's promise, for whole pages of it.
-            unsafe { self.memory().discard(start.add(first - address), end - first) };
+            unsafe { self.memory().discard(start.add(offset), pages * PAGE_SIZE) };
         }
         M::DISCARDS
     }
@@ -92,8 +93,10 @@ unsafe impl<M: LinearMemory> PageSource for GrowingMemory<M> {
         let behind = self.spare.take(|piece| piece.start == start).unwrap_or(Region { start, size: 0 });
         let Some(behind) = self.extend(behind, min_size) else { return 0 };
         let added = behind.size.min(preferred_size.next_multiple_of(ALIGN));
-        // SAFETY: the rest of a piece that is this context's.
-        unsafe { self.spare.put(Region { start: start.add(added), size: behind.size - added }) };
+        if added < behind.size {
+            // SAFETY: the rest of a piece that is this context's.
+            unsafe { self.spare.put(Region { start: start.add(added), size: behind.size - added }) };
+        }
         added
     }
 }

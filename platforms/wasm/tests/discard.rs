@@ -7,14 +7,15 @@ mod simulated;
 
 use std::alloc::Layout;
 use std::cell::Cell;
+use std::ptr::NonNull;
 
 use coreheap_tests::actions::{Driver, Limits};
 use coreheap_tests::conformance::conformance_with;
 use coreheap_tests::fuzz::single_core;
 use coreheap_tests::rng::Rng;
 use coreheap_tests::subject::Subject;
-use coreheap_wasm::coreheap::{DenseHeap, Heap, OneContext, SingleCore};
-use coreheap_wasm::{Discarding, GrowingMemory, ModuleGeometry, PAGE_SIZE, WholePages};
+use coreheap_wasm::coreheap::{DenseHeap, Heap, OneContext, PageSource, SingleCore};
+use coreheap_wasm::{Discarding, GrowingMemory, LinearMemory, ModuleGeometry, PAGE_SIZE, WholePages};
 use simulated::Simulated;
 
 thread_local! {
@@ -106,4 +107,88 @@ fn use_again(heap: &impl Subject) {
         }
     }
     heap.assert_valid();
+}
+
+thread_local! {
+    /// A heap that the function uses which gives up its pages.
+    static USED_INSIDE: DenseHeap<WholePages<Discarding<Simulated>>, OneContext> =
+        DenseHeap::new(WholePages::new(Discarding::new(Simulated::new(100), use_the_heap), 1), OneContext::new());
+}
+
+fn use_the_heap(start: *mut u8, size: usize) {
+    USED_INSIDE.with(|heap| {
+        let layout = Layout::new::<[u8; 40]>();
+        let block = heap.allocate(layout).expect("the heap is not in use while its pages are given up");
+        assert!(block.addr().get().wrapping_sub(start.addr()) >= size, "nobody can have what is given up");
+        discard(start, size);
+        // SAFETY: a block of this heap.
+        unsafe { heap.deallocate(block, layout) };
+    });
+}
+
+#[test]
+fn the_function_may_use_the_heap() {
+    USED_INSIDE.with(|heap| {
+        let long = Layout::from_size_align(5 * PAGE_SIZE, 8).expect("a layout");
+        let short = Layout::new::<[u8; 100]>();
+        let blocks = [long, short, long, short].map(|layout| (heap.allocate(layout).expect("room"), layout));
+        // SAFETY: blocks of this heap.
+        blocks.into_iter().step_by(2).for_each(|(block, layout)| unsafe { heap.deallocate(block, layout) });
+        assert!(heap.purge() >= 8 * PAGE_SIZE);
+        heap.assert_valid();
+        // SAFETY: as above.
+        blocks.into_iter().skip(1).step_by(2).for_each(|(block, layout)| unsafe { heap.deallocate(block, layout) });
+        assert!(heap.purge() >= 10 * PAGE_SIZE);
+        heap.assert_valid();
+        assert_eq!(heap.stats().used, 0);
+    });
+}
+
+/// A memory that ends where the address space does, which nobody can touch.
+struct AllAddresses;
+
+// SAFETY: it gives no page.
+unsafe impl LinearMemory for AllAddresses {
+    const DISCARDS: bool = true;
+
+    fn grow(&self, _: usize) -> Option<usize> {
+        None
+    }
+
+    fn pages(&self) -> usize {
+        0
+    }
+
+    fn page(&self, index: usize) -> *mut u8 {
+        std::ptr::without_provenance_mut(index.wrapping_mul(PAGE_SIZE))
+    }
+
+    unsafe fn discard(&self, start: NonNull<u8>, size: usize) {
+        assert!(start.addr().get().is_multiple_of(PAGE_SIZE) && size > 0, "{start:?}, {size}");
+        DISCARDED.set(DISCARDED.get() + size);
+    }
+}
+
+#[test]
+fn only_whole_pages_are_discarded_up_to_the_last_of_all() {
+    let source = GrowingMemory::new(AllAddresses, 1);
+    // Bytes before the end of the address space, bytes of the range, and pages.
+    for (before, size, pages) in [
+        (PAGE_SIZE, PAGE_SIZE, 1),
+        (PAGE_SIZE, PAGE_SIZE - 1, 0),
+        (PAGE_SIZE - 1, PAGE_SIZE - 1, 0),
+        (0xf000, 0x2000, 0),
+        (0xf000, 0xf000, 0),
+        (1, 1, 0),
+        (3 * PAGE_SIZE + 1, 3 * PAGE_SIZE + 1, 3),
+        (3 * PAGE_SIZE - 1, 3 * PAGE_SIZE - 1, 2),
+        (3 * PAGE_SIZE - 1, 2 * PAGE_SIZE, 1),
+        (usize::MAX - PAGE_SIZE + 1, PAGE_SIZE, 1),
+    ] {
+        DISCARDED.set(0);
+        let start = NonNull::new(std::ptr::without_provenance_mut(0usize.wrapping_sub(before))).expect("not null");
+        // SAFETY: nobody uses what is there.
+        unsafe { source.decommit(start, size) };
+        assert_eq!(DISCARDED.get(), pages * PAGE_SIZE, "{size} bytes, {before} before the end");
+    }
 }

@@ -5,8 +5,15 @@ use std::fmt;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Mutex, Once};
+use std::thread::sleep;
+use std::time::Duration;
 
 use crate::shell::{command, output_of};
+
+/// So often something is installed: a network fails for a moment.
+const ATTEMPTS: u32 = 3;
+/// How long it is left alone between two of them.
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// Something that must be there before a step can run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,16 +88,30 @@ impl Need {
         if is_package {
             update_package_lists();
         }
-        let installed = command(&install).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()).output();
-        match installed {
-            Ok(_) if is_met() => Ok(()),
-            Ok(output) => {
-                let words = String::from_utf8_lossy(&output.stderr);
-                let last = words.trim_end().lines().last().unwrap_or("it said nothing").trim();
-                Err(Missing::NotInstalled(format!("{self} is missing; `{install}` did not help: {last}")))
+        let mut words = String::new();
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                sleep(PAUSE);
             }
-            Err(error) => Err(Missing::NotInstalled(format!("{self} is missing; cannot run `{install}`: {error}"))),
+            let installed = command(&install).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()).output();
+            match installed {
+                Ok(_) if is_met() => return Ok(()),
+                Ok(output) => {
+                    words = String::from_utf8_lossy(&output.stderr).trim().to_string();
+                    if let Need::Target(toolchain, triple) = self
+                        && words.contains("detected conflict")
+                    {
+                        remove_leftovers(toolchain, triple);
+                    }
+                }
+                Err(error) => {
+                    return Err(Missing::NotInstalled(format!("{self} is missing; cannot run `{install}`: {error}")));
+                }
+            }
         }
+        println!("{words}");
+        let first = words.lines().next().unwrap_or("it said nothing").trim();
+        Err(Missing::NotInstalled(format!("{self} is missing; `{install}` did not help: {first}")))
     }
 }
 
@@ -110,6 +131,16 @@ impl fmt::Display for Need {
 fn has_line(line: &str, word: &str) -> bool {
     let names_it = |found: &str| found.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', ' ']));
     output_of(line).is_some_and(|output| output.lines().any(names_it))
+}
+
+/// Removes what an interrupted rustup left of a target: it installs nothing over that.
+fn remove_leftovers(toolchain: &str, triple: &str) {
+    let Some(root) = output_of(&format!("rustup run {toolchain} rustc --print sysroot")) else { return };
+    let all = Path::new(root.trim()).join("lib/rustlib");
+    println!("      removing {}, left by an interrupted rustup", all.join(triple).display());
+    // Where that fails, the next attempt says what is wrong.
+    let _ = std::fs::remove_dir_all(all.join(triple));
+    let _ = std::fs::remove_file(all.join(format!("manifest-rust-std-{triple}")));
 }
 
 fn is_in_path(program: &str) -> bool {

@@ -37,7 +37,12 @@ void free_aligned_sized(void *, size_t, size_t) __attribute__((weak));
     } while (0)
 
 static const size_t TOO_MUCH[] = {(size_t)PTRDIFF_MAX + 1, SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - 7, SIZE_MAX - 8, SIZE_MAX - 15, SIZE_MAX - 16,
-                                  SIZE_MAX - 4095, SIZE_MAX - 4096, (size_t)PTRDIFF_MAX};
+                                  SIZE_MAX - 4095, SIZE_MAX - 4096, (size_t)PTRDIFF_MAX
+#if SIZE_MAX > UINT32_MAX
+                                  // More than any machine has.
+                                  , (size_t)1 << 46, (size_t)1 << 47, (size_t)1 << 50
+#endif
+};
 // Not constants, so that the compiler does not see what is wrong with them.
 static volatile size_t most = SIZE_MAX, half = (size_t)1 << (sizeof(size_t) * 4);
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -199,6 +204,13 @@ static void alignments(void) {
     REFUSED(memalign(SIZE_MAX / 2 + 2, 64), EINVAL);
     REFUSED(memalign(SIZE_MAX / 2 + 1, 64), ENOMEM);
     REFUSED(aligned_alloc(SIZE_MAX / 2 + 1, 64), ENOMEM);
+#if SIZE_MAX > UINT32_MAX
+    for (size_t align = (size_t)1 << 46; align != 0; align *= 2) {
+        REFUSED(aligned_alloc(align, 10), ENOMEM);
+        REFUSED(memalign(align, 10), ENOMEM);
+        KEEPS_ERRNO(CHECK(posix_memalign(&kept, align, 10) == ENOMEM));
+    }
+#endif
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     for (size_t size = 0; size < 5 * page; size += 999) {
         void *whole = valloc(size), *pages = pvalloc(size);

@@ -7,6 +7,7 @@
 
 mod fast_paths;
 mod functions;
+mod loading;
 mod processes;
 mod programs;
 mod support;

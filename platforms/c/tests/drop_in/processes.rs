@@ -1,6 +1,7 @@
 //! Forks, loaded copies, threads and ends of processes under load: `processes.c`.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::OnceLock;
 
 use crate::support::{Ended, KINDS, compile, folder, library, preloaded, run};
@@ -16,14 +17,40 @@ fn run_case(case: &[&str]) {
     }
 }
 
+/// Runs a case of a program that has the library in it.
+fn run_linked(name: &str, arguments: &[&str], case: &[&str]) {
+    let archive = library().archive.to_str().expect("a path in UTF-8");
+    let program = compile("processes.c", name, &[&[archive], arguments].concat());
+    for kind in KINDS {
+        run(Command::new(&program).env("COREHEAP_CORES", kind).args(case)).well();
+    }
+}
+
 #[test]
 fn forks_of_a_process_with_busy_threads() {
     run_case(&["forks"]);
 }
 
 #[test]
+fn forks_with_handlers_that_allocate() {
+    run_case(&["forks-with-handlers"]);
+    run_linked("processes-before", &["-DBEFORE", "-ldl"], &["forks-with-handlers"]);
+    run_linked("processes-before-static", &["-DBEFORE", "-static"], &["forks-with-handlers"]);
+}
+
+#[test]
 fn other_programs_are_started() {
     run_case(&["spawns"]);
+}
+
+#[test]
+fn children_of_vfork_allocate_and_free() {
+    run_case(&["vforks"]);
+}
+
+#[test]
+fn vfork_is_refused() {
+    run_case(&["no vfork"]);
 }
 
 #[test]
@@ -36,6 +63,14 @@ fn a_second_copy_of_the_library_comes_and_goes() {
 #[test]
 fn the_first_allocation_is_inside_pthread_atfork() {
     run_case(&["handlers"]);
+}
+
+#[test]
+fn a_cancelled_thread_allocates_for_the_first_time() {
+    let copy = folder().join("libcancelled.so");
+    std::fs::copy(&library().shared, &copy).expect("a copy");
+    run_case(&["cancelled"]);
+    run_case(&["cancelled", copy.to_str().expect("a path in UTF-8")]);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Stands in for `RseqCores` where there are no restartable sequences: never offered, so never asked.
 
 use core::num::NonZeroIsize;
+use core::ptr::NonNull;
+use core::sync::atomic::AtomicI32;
 
 use coreheap::{Block, Blocks, CoreHeap, CoreSlot, Geometry, SizeClass};
 
@@ -35,6 +37,10 @@ impl RseqCores {
         None
     }
 
+    pub fn number_of_this_thread(&self) -> Option<NonNull<AtomicI32>> {
+        None
+    }
+
     pub fn core_count(&self) -> usize {
         0
     }
@@ -62,6 +68,10 @@ impl RseqCores {
     pub unsafe fn push_many<G: Geometry>(&self, _: SizeClass, _: &mut Blocks) {}
 
     pub unsafe fn alone_on<G: Geometry, R>(&self, _: usize, _: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R> {
+        None
+    }
+
+    pub unsafe fn alone_on_each<G: Geometry>(&self, _: impl FnMut(&CoreHeap<G>)) -> Option<usize> {
         None
     }
 }

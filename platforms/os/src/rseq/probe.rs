@@ -2,15 +2,13 @@
 //!
 //! *Role*: asked once for each heap, at its first slow path. Allocates nothing.
 
-#[cfg(not(target_feature = "crt-static"))]
-use core::ffi::CStr;
-#[cfg(not(target_feature = "crt-static"))]
-use core::sync::atomic::{AtomicUsize, Ordering};
-
 use super::CORES;
+use super::instructions::SIGNATURE;
 #[cfg(target_feature = "crt-static")]
 use super::instructions::address_of_weak;
 use crate::system::errno::Errno;
+#[cfg(not(target_feature = "crt-static"))]
+use crate::system::loaded::Loaded;
 use crate::system::membarrier::RESTART;
 use crate::system::this_thread;
 
@@ -30,6 +28,8 @@ const CPU_ID: isize = 4;
 const MM_CID: isize = 24;
 /// The length of the area's part that the kernel uses, if it keeps `mm_cid` there.
 const FEATURES_WITH_MM_CID: u64 = 28;
+/// No kernel asks for areas that are longer, for a long time yet.
+const MOST_BYTES: usize = 512;
 pub(super) const AT_RSEQ_FEATURE_SIZE: u64 = 27;
 
 /// The areas, if glibc registers them, the kernel can restart sequences on other cores, and there are slots for all cores.
@@ -54,6 +54,8 @@ struct Said {
     /// Fields of this thread's area. What the kernel does not know stays 0.
     cpu_id: i32,
     mm_cid: i32,
+    /// Whether the kernel says that this thread has registered its area. The fields do not: one that nobody ever wrote reads like core 0.
+    is_registered: bool,
     /// How many cores there can ever be, if there are slots for all of them.
     core_count: Option<usize>,
 }
@@ -67,7 +69,8 @@ impl Said {
         let features = unsafe { libc::getauxval(AT_RSEQ_FEATURE_SIZE) };
         // SAFETY: each thread has an area of 32 bytes or more there, registered or not.
         let (cpu_id, mm_cid) = unsafe { (read(start + CPU_ID), read(start + MM_CID)) };
-        Some(Said { start, size, features, cpu_id, mm_cid, core_count: possible_cores() })
+        let is_registered = size != 0 && is_registered(start);
+        Some(Said { start, size, features, cpu_id, mm_cid, is_registered, core_count: possible_cores() })
     }
 
     /// The areas, if they can be used.
@@ -75,8 +78,7 @@ impl Said {
         let core_count = self.core_count?;
         // glibc's smallest area has room for `mm_cid`, and the kernel keeps up to date what it has room for.
         let (field, number) = if self.features >= FEATURES_WITH_MM_CID { (MM_CID, self.mm_cid) } else { (CPU_ID, self.cpu_id) };
-        let is_registered = self.size != 0 && self.cpu_id >= 0;
-        let is_usable = is_registered && (0..core_count as i32).contains(&number);
+        let is_usable = self.size != 0 && self.is_registered && (0..core_count as i32).contains(&number);
         is_usable.then_some(Area { start: self.start, number: self.start + field, core_count })
     }
 }
@@ -89,6 +91,21 @@ pub unsafe fn read(field: isize) -> i32 {
     let field = core::ptr::with_exposed_provenance::<i32>(this_thread().wrapping_add_signed(field));
     // SAFETY: the caller's promise. The kernel writes it whenever it runs, hence volatile.
     unsafe { field.read_volatile() }
+}
+
+/// Whether this thread has registered its area. The kernel is asked to end the registration, with a wrong signature: it refuses in any case,
+/// and only where the area is the right one for the signature.
+fn is_registered(start: isize) -> bool {
+    const UNREGISTER: libc::c_int = 1;
+    const WRONG: u32 = !SIGNATURE;
+    let area = this_thread().wrapping_add_signed(start);
+    // It wants to hear how long the area is, which glibc does not tell: 32 bytes, or what later kernels ask for.
+    let mut lengths = (32..=MOST_BYTES).step_by(4);
+    lengths.any(|length| {
+        // SAFETY: changes nothing.
+        let result = unsafe { libc::syscall(libc::SYS_rseq, area, length, UNREGISTER, WRONG) };
+        result == -1 && Errno::is(libc::EPERM)
+    })
 }
 
 /// How many cores there can ever be, if there are slots for all of them.
@@ -109,40 +126,13 @@ cfg_if::cfg_if! {
             (!offset.is_null() && !size.is_null()).then_some((offset, size))
         }
     } else {
-        /// glibc's `__rseq_offset` and `__rseq_size`, if this glibc has them.
+        /// glibc's `__rseq_offset` and `__rseq_size`, if this glibc has them: its loader does.
         ///
-        /// Looked up at run time, because a reference, even a weak one, would bind the program to glibc 2.35.
+        /// Looked up at run time, because a reference, even a weak one, would bind the program to glibc 2.35; and not by the loader, which
+        /// may be waiting for this very thread.
         fn symbols() -> Option<(*const u8, *const u8)> {
-            // A look-up that fails allocates its error message: ask only where it succeeds.
-            // SAFETY: glibc answers with a constant string.
-            let version = unsafe { CStr::from_ptr(libc::gnu_get_libc_version()) };
-            if !is_at_least_2_35(version.to_bytes()) {
-                return None;
-            }
-            // In a C program that was linked statically it does not succeed. The message is allocated by this heap, which comes here again.
-            static LOOKING: AtomicUsize = AtomicUsize::new(0);
-            // SAFETY: a plain question.
-            let this_thread = unsafe { libc::pthread_self() } as usize;
-            if LOOKING.swap(this_thread, Ordering::Relaxed) == this_thread {
-                return None;
-            }
-            // SAFETY: constant names.
-            let (offset, size) = unsafe { (look_up(c"__rseq_offset"), look_up(c"__rseq_size")) };
-            LOOKING.store(0, Ordering::Relaxed);
-            (!offset.is_null() && !size.is_null()).then_some((offset, size))
-        }
-
-        unsafe fn look_up(name: &CStr) -> *mut u8 {
-            // SAFETY: a name with its end.
-            unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()).cast() }
-        }
-
-        /// Versions are like `2.36` or `2.36.9000`.
-        fn is_at_least_2_35(version: &[u8]) -> bool {
-            let mut numbers = version.split(|byte| *byte == b'.').map(|digits| {
-                digits.iter().take_while(|byte| byte.is_ascii_digit()).fold(0u32, |number, digit| number * 10 + u32::from(digit - b'0'))
-            });
-            (numbers.next(), numbers.next()) >= (Some(2), Some(35))
+            let loader = Loaded::loader()?;
+            Some((loader.find(c"__rseq_offset")?.as_ptr(), loader.find(c"__rseq_size")?.as_ptr()))
         }
     }
 }
@@ -152,7 +142,8 @@ mod tests {
     use super::*;
 
     /// What glibc 2.36 said on Linux 6.18, of a thread on core 3 of 8.
-    const SAID: Said = Said { start: 2464, size: 20, features: 28, cpu_id: 3, mm_cid: 1, core_count: Some(8) };
+    const SAID: Said =
+        Said { start: 2464, size: 20, features: 28, cpu_id: 3, mm_cid: 1, is_registered: true, core_count: Some(8) };
     const BY_MM_CID: Option<isize> = Some(2464 + 24);
     const BY_CPU_ID: Option<isize> = Some(2464 + 4);
 
@@ -186,10 +177,10 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_not() {
         for (words, said) in [
-            ("registration is switched off", Said { size: 0, cpu_id: -2, mm_cid: 0, ..SAID }),
-            ("the same, and nothing was written", Said { size: 0, cpu_id: 0, mm_cid: 0, ..SAID }),
-            ("this thread alone is not registered", Said { cpu_id: -2, mm_cid: 0, ..SAID }),
-            ("not yet registered", Said { cpu_id: -1, mm_cid: 0, ..SAID }),
+            ("registration is switched off", Said { size: 0, cpu_id: -2, mm_cid: 0, is_registered: false, ..SAID }),
+            ("the same, and nothing was written", Said { size: 0, cpu_id: 0, mm_cid: 0, is_registered: false, ..SAID }),
+            ("this thread alone is not registered", Said { cpu_id: -2, mm_cid: 0, is_registered: false, ..SAID }),
+            ("the same, and nothing was written", Said { cpu_id: 0, mm_cid: 0, is_registered: false, ..SAID }),
             ("more cores than slots", Said { core_count: None, ..SAID }),
             ("a number that no core has", Said { mm_cid: 8, ..SAID }),
             ("the same of a kernel without `mm_cid`", Said { features: 20, cpu_id: 8, ..SAID }),
@@ -204,16 +195,7 @@ mod tests {
         std::println!("{said:?}");
         assert!([0, 20, 32].contains(&said.size) || u64::from(said.size) == said.features, "{said:?}");
         assert_eq!(said.size != 0, said.cpu_id >= 0, "{said:?}");
+        assert_eq!(said.size != 0, said.is_registered, "{said:?}");
         assert!(said.features == 0 || said.features >= 20, "{said:?}");
-    }
-
-    #[cfg(not(target_feature = "crt-static"))]
-    #[test]
-    fn versions_are_compared_as_numbers() {
-        for (version, new_enough) in
-            [("2.4", false), ("2.34", false), ("2.35", true), ("2.36.9000", true), ("2.100", true), ("3.0", true), ("", false)]
-        {
-            assert_eq!(is_at_least_2_35(version.as_bytes()), new_enough, "{version}");
-        }
     }
 }

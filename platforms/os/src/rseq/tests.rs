@@ -199,17 +199,39 @@ struct LongArea([u32; 64]);
 impl LongArea {
     /// Registers it for this thread in the place of glibc's, until the thread ends. Returns where it lies from the thread pointer.
     fn register(&mut self, glibc: isize) -> isize {
-        const UNREGISTER: libc::c_int = 1;
         let (start, length) = ((&raw mut *self).addr().wrapping_sub(this_thread()) as isize, size_of::<Self>());
-        // SAFETY: areas of this thread, in which no sequence is under way.
-        let call = |area: isize, length: usize, flags: libc::c_int| unsafe {
-            libc::syscall(libc::SYS_rseq, this_thread().wrapping_add_signed(area), length, flags, instructions::SIGNATURE) == 0
-        };
-        // The kernel wants to hear the length that glibc registered, which glibc does not tell.
-        assert!((32..length).any(|length| call(glibc, length, UNREGISTER)), "glibc's area");
+        unregister(glibc);
         assert!(call(start, length, 0), "an area of {length} bytes");
         start
     }
+}
+
+fn call(area: isize, length: usize, flags: libc::c_int) -> bool {
+    // SAFETY: areas of this thread, in which no sequence is under way.
+    unsafe { libc::syscall(libc::SYS_rseq, this_thread().wrapping_add_signed(area), length, flags, instructions::SIGNATURE) == 0 }
+}
+
+/// Has the kernel forget this thread's area, which lies here from the thread pointer.
+fn unregister(area: isize) {
+    const UNREGISTER: libc::c_int = 1;
+    // The kernel wants to hear the length that glibc registered, which glibc does not tell.
+    assert!((32..256).any(|length| call(area, length, UNREGISTER)), "glibc's area");
+}
+
+#[test]
+fn a_thread_whose_area_the_kernel_does_not_know_has_no_sequences() {
+    let Some(area) = probe() else { return };
+    let work = || {
+        unregister(area.start);
+        assert!(probe().is_none());
+        // As in a thread that was made past glibc: nobody ever wrote to its area.
+        let start = core::ptr::with_exposed_provenance_mut::<u8>(this_thread().wrapping_add_signed(area.start));
+        // SAFETY: the part of the area in which cores' numbers are, which the kernel uses no more.
+        unsafe { start.write_bytes(0, 28) };
+        assert!(probe().is_none(), "all zero is taken for core 0");
+    };
+    thread::scope(|scope| scope.spawn(work).join()).expect("a thread without an area");
+    assert!(probe().is_some());
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! Counts forks: which process of a line of forks this is.
 //!
-//! *Invariant* F1: `GENERATION` changes only in the child of a `fork`, before anything else runs there.
+//! *Invariant* F1: `GENERATION` changes only in the child of a `fork`, before anything else runs there but handlers for forks that the program
+//! registered earlier. To those the parent's marks are live ones: they go without these core heaps.
 //!
-//! *Limits*: a process image made by the raw system call, past the C library, keeps the parent's generation, and so its marks: the core
-//! heaps that were in use at that moment stay out of use there, which costs speed and what is in their magazines, nothing else. `fork` in
-//! a signal handler is not supported where it interrupts an allocation: the C library does not support it either.
+//! *Limits*: a thread that such a handler starts must not use the heap before `fork` has returned: its marks would be taken for the parent's.
+//! A process image made by the raw system call, past the C library, keeps the parent's generation, and so its marks: the core heaps that were
+//! in use at that moment stay out of use there, which costs speed and what is in their magazines, nothing else. `fork` in a signal handler is
+//! not supported where it interrupts an allocation: the C library does not support it either.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 

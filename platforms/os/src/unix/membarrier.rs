@@ -28,9 +28,17 @@ cfg_if::cfg_if! {
             /// Has every running thread of this process pass it. False if the kernel refuses.
             pub fn pass(self) -> bool {
                 let _errno = Errno::keep();
+                #[cfg(test)]
+                PASSES.with(|passes| passes.set(passes.get() + 1));
                 // A process image that `fork` made may have to register anew.
                 call(self.0) || (call(self.1) && call(self.0))
             }
+        }
+
+        #[cfg(test)]
+        std::thread_local! {
+            /// How many barriers this thread asked for.
+            pub static PASSES: core::cell::Cell<usize> = const { core::cell::Cell::new(0) };
         }
 
         #[cfg(target_os = "android")]

@@ -23,7 +23,7 @@ use coreheap::{PageSource, Region, RegionRequest};
 use libc::{MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED, MAP_PRIVATE, PROT_NONE, PROT_READ, PROT_WRITE, c_int, c_void};
 
 use self::placement::{Placement, system::large_region};
-use self::remap::{REMAPS_FROM, move_pages};
+use self::remap::{MovedRanges, REMAPS_FROM};
 use super::errno::Errno;
 use super::os_page::{LEAST, UNIT, page_size};
 use crate::sizes::sizes_to_try;
@@ -55,12 +55,12 @@ const LARGE: u8 = 3;
 ///
 /// | ability | how |
 /// |---|---|
-/// | reserve | `mmap` of the preferred size, or half of it, and so on down to the least; aligned by cutting off both ends |
+/// | reserve | `mmap` of the preferred size, or half of it, and so on down to the least; aligned by cutting off both ends, or by a hint where addresses are limited |
 /// | commit | nothing (on Apple's systems `MADV_FREE_REUSE`), or `mprotect` in strict mode |
 /// | decommit | `MADV_DONTNEED` on Linux, `MADV_FREE_REUSABLE` on Apple's systems, elsewhere a fresh mapping; in strict mode one without access |
 /// | discard | `MADV_DONTNEED`, on Linux |
 /// | release | `munmap` |
-/// | remap | `mremap`, on Linux 5.7 and later, not in strict mode |
+/// | remap | `mremap`, on Linux 5.7 and later, not in strict mode, for at most 96 ranges at a time |
 /// | huge pages | `MADV_HUGEPAGE` on 64-bit Linux, from 8 MiB into a region on |
 /// | large pages | `MAP_HUGETLB` on Linux, if asked for ([`Mmap::large`]); then nothing is decommitted, discarded or remapped |
 /// | NUMA node | `mbind` on Linux, if asked for ([`Mmap::on_node`], [`Mmap::near_node`]) |
@@ -69,6 +69,7 @@ const LARGE: u8 = 3;
 pub struct Mmap {
     mode: AtomicU8,
     placement: Placement,
+    moved: MovedRanges,
     in_large_pages: AtomicUsize,
     in_usual_pages: AtomicUsize,
 }
@@ -77,7 +78,13 @@ impl Mmap {
     /// Asks the system at the first request whether it overcommits.
     pub const fn new() -> Self {
         let (in_large_pages, in_usual_pages) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Mmap { mode: AtomicU8::new(UNDECIDED), placement: Placement::ANYWHERE, in_large_pages, in_usual_pages }
+        Mmap {
+            mode: AtomicU8::new(UNDECIDED),
+            placement: Placement::ANYWHERE,
+            moved: MovedRanges::new(),
+            in_large_pages,
+            in_usual_pages,
+        }
     }
 
     /// Commits explicitly, whatever the system does: memory that is not committed cannot be accessed, and a system that refuses
@@ -114,17 +121,13 @@ impl Mmap {
 
     fn reserve_usual(&self, request: &RegionRequest) -> Option<Region> {
         let access = if self.mode() == STRICT { NO_ACCESS } else { FULL_ACCESS };
-        let sizes = || sizes_to_try(request, page_size().max(UNIT));
-        let aligned = sizes().find_map(|size| {
-            let region = Region { start: map_aligned(size, request.preferred_align.max(UNIT), access)?, size };
-            kernel::prefer_huge_pages(&region);
-            Some(region)
-        });
-        // The alignment is only a wish, but for that of OS pages.
-        let region = aligned.or_else(|| {
-            let size = sizes().last()?;
-            Some(Region { start: map_aligned(size, UNIT, access)?, size })
-        })?;
+        // The alignment is only a wish, but for that of OS pages: a smaller region is worse than one that starts elsewhere.
+        let map = |size| {
+            map_aligned(size, request.preferred_align.max(UNIT), access)
+                .or_else(|| map_near(size, request.preferred_align, access))
+        };
+        let region = sizes_to_try(request, page_size().max(UNIT)).find_map(|size| Some(Region { start: map(size)?, size }))?;
+        kernel::prefer_huge_pages(&region);
         if self.placement.apply(region.start.as_ptr().cast(), region.size).is_err() {
             // SAFETY: mapped above, and used by nobody.
             unsafe { self.release(region) };
@@ -188,7 +191,10 @@ unsafe impl PageSource for Mmap {
                 is_mapped
             }
             // SAFETY: whole pages whose contents nobody uses.
-            _ => unsafe { kernel::give_up(pages, whole.size) },
+            _ => unsafe {
+                self.moved.give_up(pages, whole.size);
+                kernel::give_up(pages, whole.size)
+            },
         };
         if given {
             // SAFETY: the rest of the range, which shares its pages with others and so stayed accessible.
@@ -209,16 +215,17 @@ unsafe impl PageSource for Mmap {
 
     unsafe fn release(&self, region: Region) {
         let _errno = Errno::keep();
+        self.moved.forget(region.start.addr().get(), region.size);
         // SAFETY: the caller's promise: a whole region of ours, used by nobody.
         unsafe { libc::munmap(region.start.as_ptr().cast(), region.size) };
     }
 
-    unsafe fn remap(&self, from: NonNull<u8>, to: NonNull<u8>, size: usize) -> bool {
+    unsafe fn remap(&self, from: NonNull<u8>, to: NonNull<u8>, size: usize, room: usize) -> bool {
         let _errno = Errno::keep();
-        let fits = [from.addr().get(), to.addr().get(), size].iter().all(|number| number % page_size() == 0);
+        let fits = [from.addr().get(), to.addr().get(), size, room].iter().all(|number| number % page_size() == 0);
         // In strict mode the move would need twice the commit for a moment and could fail half-way; large pages only move whole.
         // SAFETY: whole pages of regions of ours that belong to the caller.
-        fits && self.mode() == USUAL && unsafe { move_pages(from.as_ptr().cast(), to.as_ptr().cast(), size) }
+        fits && self.mode() == USUAL && unsafe { self.moved.move_pages(from.as_ptr().cast(), to.as_ptr().cast(), size, room) }
     }
 
     fn now_ms(&self) -> u64 {
@@ -272,6 +279,26 @@ fn map_aligned(size: usize, align: usize, access: Access) -> Option<NonNull<u8>>
         }
         Some(start.add(before))
     }
+}
+
+/// Maps `size` bytes, aligned if the system takes a hint: takes no more addresses than that, where these are limited.
+fn map_near(size: usize, align: usize, access: Access) -> Option<NonNull<u8>> {
+    let start = map_aligned(size, UNIT, access)?;
+    let inside = start.addr().get() % align;
+    if inside == 0 {
+        return Some(start);
+    }
+    // Most systems fill a gap from its end. Unmapped first: both at once may be too much.
+    // SAFETY: mapped above, and used by nobody.
+    unsafe { libc::munmap(start.as_ptr().cast(), size) };
+    let hint = start.as_ptr().wrapping_sub(inside).cast();
+    let start = map(hint, size, access)?;
+    if start.addr().get().is_multiple_of(UNIT) {
+        return Some(start);
+    }
+    // SAFETY: as above.
+    unsafe { libc::munmap(start.as_ptr().cast(), size) };
+    map_aligned(size, UNIT, access)
 }
 
 #[cfg(test)]

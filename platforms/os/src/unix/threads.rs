@@ -83,3 +83,9 @@ cfg_if::cfg_if! {
         }
     }
 }
+
+/// Lets another thread have the processor, if one waits for it.
+pub fn yield_processor() {
+    // SAFETY: takes nothing, and cannot fail on systems where it is a function at all.
+    unsafe { libc::sched_yield() };
+}

@@ -1,6 +1,8 @@
 //! What tells threads and cores apart.
 
-use windows_sys::Win32::System::Threading::{GetCurrentProcess, GetCurrentProcessorNumber, GetProcessAffinityMask};
+use windows_sys::Win32::System::Threading::{
+    GetCurrentProcess, GetCurrentProcessorNumber, GetProcessAffinityMask, SwitchToThread,
+};
 
 use super::last_error::LastError;
 
@@ -40,6 +42,13 @@ cfg_if::cfg_if! {
             unsafe { windows_sys::Win32::System::Threading::GetCurrentThreadId() as usize }
         }
     }
+}
+
+/// Lets another thread have the processor, if one waits for it.
+pub fn yield_processor() {
+    let _kept = LastError::keep();
+    // SAFETY: takes nothing.
+    unsafe { SwitchToThread() };
 }
 
 /// How many cores this process may run on; of more than one group of processors, as many as a group can have.

@@ -61,13 +61,9 @@ unsafe impl PageSource for VirtualAlloc {
 
     fn reserve(&self, request: RegionRequest) -> Option<Region> {
         let _kept = LastError::keep();
-        let sizes = || sizes_to_try(&request, GRANULARITY);
-        let aligned = sizes().find_map(|size| Some(Region { start: reserve_aligned(size, request.preferred_align)?, size }));
-        // The alignment is only a wish.
-        aligned.or_else(|| {
-            let size = sizes().last()?;
-            Some(Region { start: new_region(size, MEM_RESERVE)?, size })
-        })
+        // The alignment is only a wish: a smaller region is worse than one that starts elsewhere.
+        let reserve = |size| reserve_aligned(size, request.preferred_align).or_else(|| new_region(size, MEM_RESERVE));
+        sizes_to_try(&request, GRANULARITY).find_map(|size| Some(Region { start: reserve(size)?, size }))
     }
 
     unsafe fn commit(&self, start: NonNull<u8>, size: usize) -> bool {

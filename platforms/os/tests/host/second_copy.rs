@@ -18,6 +18,7 @@ type Allocate = extern "C" fn(usize) -> *mut u8;
 type Free = unsafe extern "C" fn(*mut u8);
 type Purge = extern "C" fn() -> usize;
 type UsesRseq = extern "C" fn() -> bool;
+type First = extern "C" fn() -> *mut u8;
 
 /// The library, loaded.
 #[derive(Clone, Copy)]
@@ -27,6 +28,7 @@ struct Copy {
     free: Free,
     purge: Purge,
     uses_rseq: UsesRseq,
+    first: First,
 }
 
 /// Builds `tests/second-copy` with the cargo that runs this test; returns the library's path.
@@ -60,6 +62,7 @@ impl Copy {
                 free: std::mem::transmute::<*mut c_void, Free>(find(c"second_free")),
                 purge: std::mem::transmute::<*mut c_void, Purge>(find(c"second_purge")),
                 uses_rseq: std::mem::transmute::<*mut c_void, UsesRseq>(find(c"second_uses_rseq")),
+                first: std::mem::transmute::<*mut c_void, First>(find(c"second_first")),
             }
         }
     }
@@ -105,6 +108,17 @@ impl Copy {
 }
 
 cases! {
+    fn a_constructor_may_wait_for_the_thread_that_allocates_first() {
+        let path = CString::new(build().into_os_string().into_encoded_bytes()).expect("a path");
+        let copy = Copy::load(&path);
+        let first = (copy.first)();
+        assert!(!first.is_null());
+        assert_eq!((copy.uses_rseq)(), expected_kind() == coreheap_os::CoresKind::Rseq);
+        // SAFETY: a block of this copy, used no more.
+        unsafe { (copy.free)(first) };
+        copy.unload(&path);
+    }
+
     fn two_copies_in_one_process() {
         static EXCHANGE: Exchange<500> = Exchange::new();
         let path = CString::new(build().into_os_string().into_encoded_bytes()).expect("a path");

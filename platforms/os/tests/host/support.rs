@@ -66,7 +66,7 @@ fn this_program() -> Command {
 
 /// The emulator that this runs in: who starts it says so, because a system cannot start a program for another processor by itself.
 /// Without a name it is that of a whole machine, on which programs are started as anywhere.
-fn emulator() -> Option<OsString> {
+pub fn emulator() -> Option<OsString> {
     std::env::var_os("COREHEAP_TEST_EMULATOR")
 }
 

@@ -11,7 +11,7 @@ use coreheap_os::{LargePage, Mmap, OsHeap, Reserved};
 use coreheap_tests::conformance::conformance;
 
 use crate::regions::{at, fill, holds_only};
-use crate::support::{MIB, PAGE, in_child, is_emulated, request, resident_pages, skip, smaps};
+use crate::support::{MIB, PAGE, in_child, is_emulated, request, resident_pages, skip, smaps, unmaps};
 
 /// More large pages than the machine has set apart, while this lives. One test at a time, in all processes.
 struct Pool {
@@ -79,11 +79,11 @@ fn a_region_lies_in_large_pages() {
         assert!(source.commit(at(region, MIB), MIB));
         assert!(!source.decommit(at(region, 4 * MIB), 8 * MIB), "given up, these pages could be gone when they are touched");
         assert!(!source.discard(at(region, 4 * MIB), 8 * MIB));
-        assert!(!source.remap(region.start, at(region, 32 * MIB), 4 * MIB));
+        assert!(!source.remap(region.start, at(region, 32 * MIB), 4 * MIB, 4 * MIB));
         assert!(holds_only(region.start, region.size, 7), "nothing happened");
-        source.release(region);
     }
-    assert_eq!(resident_pages(region.start, PAGE), None);
+    // SAFETY: used by nobody.
+    assert!(unmaps(region.start, PAGE, || unsafe { source.release(region) }));
     assert_eq!(pool.free(), free);
 }
 

@@ -9,13 +9,14 @@ mod regions;
 mod support;
 
 use std::alloc::Layout;
+use std::ops::Range;
 use std::ptr::NonNull;
 
 use coreheap_os::coreheap::{PageSource, RegionRequest};
 use coreheap_os::{Coreheap, Mmap};
 
 use regions::{at, fill, holds_only};
-use support::{MIB, PAGE, in_child, is_accessible, minor_faults, reserve, resident_pages, smaps};
+use support::{MIB, PAGE, in_child, is_accessible, is_emulated, minor_faults, reserve, resident_pages, smaps, unmaps};
 
 #[test]
 fn reserves_what_is_preferred_at_the_preferred_alignment() {
@@ -30,8 +31,7 @@ fn reserves_what_is_preferred_at_the_preferred_alignment() {
             fill(region.start, region.size.min(MIB), 1);
             // Both ends belong to the region alone: what was cut off is not mapped by it.
             // SAFETY: used by nobody.
-            unsafe { source.release(region) };
-            assert_eq!(resident_pages(region.start, region.size), None);
+            assert!(unmaps(region.start, region.size, || unsafe { source.release(region) }));
         }
     }
 }
@@ -65,6 +65,11 @@ fn reserves_less_than_preferred_where_there_is_a_limit() {
         let region =
             Mmap::new().reserve(RegionRequest { min_size: 70 * MIB, preferred_size: 70 * MIB, preferred_align: 1 << 30 });
         region.is_some_and(|region| region.size == 70 * MIB)
+    }));
+    assert!(under_limit(1100 * MIB, || {
+        // It is given up before the size is.
+        let region = Mmap::new().reserve(RegionRequest { min_size: MIB, preferred_size: 1 << 30, preferred_align: 1 << 30 });
+        region.is_some_and(|region| region.size == 1 << 30)
     }));
     assert!(under_limit(100 * MIB, || {
         Mmap::new().reserve(RegionRequest { min_size: 128 * MIB, preferred_size: 1 << 30, preferred_align: PAGE }).is_none()
@@ -138,8 +143,7 @@ fn strict_memory_is_out_of_reach_unless_committed() {
     assert!(unsafe { source.commit(middle, 5 * PAGE) });
     assert!(holds_only(middle, 5 * PAGE, 0));
     // SAFETY: used by nobody.
-    unsafe { source.release(region) };
-    assert_eq!(resident_pages(region.start, PAGE), None);
+    assert!(unmaps(region.start, PAGE, || unsafe { source.release(region) }));
 }
 
 #[test]
@@ -150,8 +154,7 @@ fn releasing_gives_the_addresses_back() {
     fill(region.start, MIB, 1);
     assert!(resident_pages(region.start, 16 * MIB).is_some());
     // SAFETY: used by nobody.
-    unsafe { source.release(region) };
-    assert_eq!(resident_pages(region.start, 16 * MIB), None);
+    assert!(unmaps(region.start, 16 * MIB, || unsafe { source.release(region) }));
 }
 
 #[test]
@@ -166,7 +169,7 @@ fn remapping_moves_pages_without_touching_them() {
     assert_eq!(resident_pages(to, size), Some(0));
     let before = minor_faults();
     // SAFETY: two ranges of the region, not overlapping, used by nobody else.
-    assert!(unsafe { source.remap(from, to, size) });
+    assert!(unsafe { source.remap(from, to, size, size) });
     assert_eq!(resident_pages(from, size), Some(0), "the pages are still where they were: copied");
     assert_eq!(resident_pages(to, size), Some(size / PAGE), "the pages did not arrive");
     for page in 0..size / PAGE {
@@ -178,8 +181,7 @@ fn remapping_moves_pages_without_touching_them() {
     fill(from, size, 5);
     assert!(holds_only(from, size, 5) && holds_only(at(region, 32 * MIB + PAGE), PAGE, 1), "two places, two memories");
     // SAFETY: used by nobody.
-    unsafe { source.release(region) };
-    assert_eq!(resident_pages(region.start, 64 * MIB), None);
+    assert!(unmaps(region.start, 64 * MIB, || unsafe { source.release(region) }));
 }
 
 #[test]
@@ -190,21 +192,22 @@ fn several_mappings_are_moved_in_parts() {
     fill(region.start, MIB, 7);
     let odd = at(region, 10 * MIB + 5 * PAGE);
     // SAFETY: ranges of the region, not overlapping, used by nobody else.
-    assert!(unsafe { source.remap(region.start, odd, MIB) });
+    assert!(unsafe { source.remap(region.start, odd, MIB, MIB) });
     let size = 8 * MIB + PAGE;
     let (from, to) = (at(region, 4 * MIB), at(region, 32 * MIB));
     (0..size / PAGE).for_each(|page| fill(at(region, 4 * MIB + page * PAGE), PAGE, page as u8));
     let before = minor_faults();
     // SAFETY: as above.
-    assert!(unsafe { source.remap(from, to, size) });
+    assert!(unsafe { source.remap(from, to, size, size) });
     let faults = minor_faults() - before;
-    assert!(faults < 200, "{faults} page faults for {} pages: copied", size / PAGE);
+    // What lies behind the piece is too short to be moved.
+    assert!(faults < 400, "{faults} page faults for {} pages: copied", size / PAGE);
     assert!((0..size / PAGE).all(|page| holds_only(at(region, 32 * MIB + page * PAGE), PAGE, page as u8)));
     fill(from, size, 5);
     assert!(holds_only(from, size, 5) && holds_only(to, PAGE, 0), "two places, two memories");
     // SAFETY: as above; used by nobody in the end.
     unsafe {
-        assert!(!source.remap(at(region, 1), to, MIB), "no whole pages");
+        assert!(!source.remap(at(region, 1), to, MIB, MIB), "no whole pages");
         source.release(region);
     }
 }
@@ -239,6 +242,91 @@ fn big_blocks_grow_by_remapping() {
     heap.assert_valid();
 }
 
+/// Grows blocks step by step while others are in their way. Returns how many mappings of the process there were at most.
+fn mappings_of_growing_blocks(heap: &Coreheap, rounds: usize) -> usize {
+    let layout = |size: usize| Layout::from_size_align(size, PAGE).expect("a layout");
+    let mut blocks: Vec<Option<(NonNull<u8>, usize)>> = vec![None; 20];
+    let (mut rng, mut most) = (coreheap_tests::rng::Rng::new(1), 0);
+    for round in 0..rounds {
+        let index = rng.below(blocks.len());
+        let size = blocks[index].map_or(0, |(_, size)| size) + MIB + rng.below(256) * PAGE;
+        let block = match blocks[index].take() {
+            None => heap.allocate(layout(size)),
+            // SAFETY: blocks of this heap.
+            Some((block, old)) if size > 8 * MIB => unsafe {
+                heap.deallocate(block, layout(old));
+                continue;
+            },
+            // SAFETY: as above.
+            Some((block, old)) => unsafe {
+                let block = heap.reallocate(block, layout(old), size).expect("memory");
+                assert!(holds_only(block, 8, index as u8) && holds_only(block.add(old - 8), 8, index as u8));
+                Some(block)
+            },
+        };
+        let block = block.expect("memory");
+        fill(block, 8, index as u8);
+        // SAFETY: inside the block.
+        fill(unsafe { block.add(size - 8) }, 8, index as u8);
+        blocks[index] = Some((block, size));
+        if round % 50 == 0 {
+            most = most.max(mappings_in(0..usize::MAX));
+        }
+    }
+    for (block, size) in blocks.into_iter().flatten() {
+        // SAFETY: as above.
+        unsafe { heap.deallocate(block, layout(size)) };
+    }
+    heap.purge();
+    heap.assert_valid();
+    most
+}
+
+fn mappings_in(addresses: Range<usize>) -> usize {
+    let list = std::fs::read_to_string("/proc/self/maps").expect("a list");
+    let bounds = list.lines().filter_map(|line| line.split(' ').next()?.split_once('-'));
+    let number = |text| usize::from_str_radix(text, 16).expect("a number");
+    bounds.filter(|(start, end)| number(start) < addresses.end && addresses.start < number(end)).count()
+}
+
+#[test]
+fn growing_blocks_leave_few_mappings() {
+    let rounds = if is_emulated() { 100 } else { 250 };
+    let work = || {
+        // No other test's thread makes or ends mappings here.
+        let (heap, before) = (Coreheap::new(), mappings_in(0..usize::MAX));
+        let most = mappings_of_growing_blocks(&heap, rounds);
+        // Mappings that a child has from its parent do not become one again.
+        most < before + 270 && in_child(|| mappings_of_growing_blocks(&heap, rounds) < before + 300)
+    };
+    assert!(in_child(work));
+}
+
+#[test]
+fn moved_pages_that_are_given_back_leave_no_mapping() {
+    let source = Mmap::new();
+    let region = reserve(&source, 64 * MIB);
+    fill(region.start, 7 * MIB, 1);
+    fill(at(region, 16 * MIB), 40 * MIB, 1);
+    let mappings = || mappings_in(region.start.addr().get()..region.start.addr().get() + region.size);
+    let before = mappings();
+    // SAFETY: ranges of the region, not overlapping, used by nobody else.
+    unsafe {
+        for to in [20, 30, 40] {
+            assert!(source.remap(at(region, MIB), at(region, to * MIB), 3 * MIB, 4 * MIB));
+        }
+        assert!(mappings() > before);
+        // In two parts from its start, in two from its end, and moved on.
+        for (start, size) in [(20, 1), (21, 3), (32, 2), (30, 2)] {
+            assert!(source.decommit(at(region, start * MIB), size * MIB));
+        }
+        assert!(source.remap(at(region, 40 * MIB), at(region, 50 * MIB), 4 * MIB, 4 * MIB));
+        assert!(source.decommit(at(region, 48 * MIB), 8 * MIB));
+        assert_eq!(mappings(), before);
+        source.release(region);
+    }
+}
+
 #[test]
 fn the_clock_goes_forward() {
     let source = Mmap::new();
@@ -269,12 +357,12 @@ fn errno_is_kept() {
     unsafe {
         assert!(source.commit(region.start, MIB));
         errno(Some(77));
-        source.remap(region.start, at(region, PAGE), PAGE);
+        source.remap(region.start, at(region, PAGE), PAGE, PAGE);
         errno(Some(77));
         source.decommit(region.start, MIB);
         errno(Some(77));
         source.now_ms();
-        Mmap::new().remap(at(region, 8 * PAGE), at(region, 16 * PAGE), 0);
+        Mmap::new().remap(at(region, 8 * PAGE), at(region, 16 * PAGE), 0, 0);
         source.release(region);
         errno(Some(77));
     }
@@ -287,6 +375,25 @@ fn a_heap_that_is_dropped_releases_its_regions() {
     fill(block, 3 * MIB, 1);
     let page = NonNull::new(std::ptr::without_provenance_mut(block.addr().get() & !(PAGE - 1))).expect("not null");
     assert!(resident_pages(page, 2 * MIB).is_some());
-    drop(heap);
-    assert_eq!(resident_pages(page, 2 * MIB), None);
+    assert!(unmaps(page, 2 * MIB, || drop(heap)));
+}
+
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn a_huge_block_has_no_tables_and_goes_back() {
+    let heap = coreheap_os::OsHeap::with_source(Mmap::new());
+    let layout = Layout::from_size_align(100 << 30, 16).expect("a layout");
+    // A system that does not overcommit refuses.
+    let Some(block) = heap.allocate_zeroed(layout) else { return };
+    // SAFETY: both ends of the block.
+    unsafe {
+        assert_eq!((block.read(), block.add(layout.size() - 1).read()), (0, 0));
+        block.write(1);
+    }
+    let stats = heap.stats();
+    assert!(stats.large == (1, layout.size()) && stats.metadata < 4 * MIB, "{stats}");
+    // SAFETY: a live block of this layout.
+    assert!(unmaps(block, MIB, || unsafe { heap.deallocate(block, layout) }));
+    let impossible = Layout::from_size_align(1 << 60, 16).expect("a layout");
+    assert!(heap.allocate(impossible).is_none() && heap.stats().large == (0, 0));
 }

@@ -79,7 +79,7 @@ fn memory_comes_from_the_node() {
             }
             // SAFETY: ranges of the region, used by nobody else.
             unsafe {
-                assert!(source.remap(region.start, at(region, 16 * MIB), MIB));
+                assert!(source.remap(region.start, at(region, 16 * MIB), MIB, MIB));
                 assert!(source.decommit(at(region, 4 * MIB), MIB));
             }
             for offset in [0, 4 * MIB, 16 * MIB] {

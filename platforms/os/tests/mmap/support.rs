@@ -66,11 +66,25 @@ pub fn minor_faults() -> libc::c_long {
 
 /// Runs `work` in a child process that may change its limits; true if it returned true.
 pub fn in_child(work: impl FnOnce() -> bool) -> bool {
+    forked(|is_child| is_child && work())
+}
+
+/// Runs `release` here, and in a child process; true if this range is not mapped in that one any more. Here another thread may map it again at once.
+pub fn unmaps(start: NonNull<u8>, size: usize, release: impl FnOnce()) -> bool {
+    forked(|is_child| {
+        release();
+        is_child && resident_pages(start, size).is_none()
+    })
+}
+
+/// Runs `work` here and in a child process, and tells it where; true if it returned true in the child.
+fn forked(work: impl FnOnce(bool) -> bool) -> bool {
     // SAFETY: the child makes system calls only and leaves without unwinding.
     unsafe {
         let child = libc::fork();
+        let is_true = work(child == 0);
         if child == 0 {
-            libc::_exit(if work() { 0 } else { 1 });
+            libc::_exit(if is_true { 0 } else { 1 });
         }
         let mut status = -1;
         assert_eq!(libc::waitpid(child, &mut status, 0), child);

@@ -177,6 +177,14 @@ pub const STEPS: &[Step] = &[
         ..STEP
     },
     Step {
+        name: "stress-pages",
+        shows: "pages under many threads that lose their processor before any use of an atomic",
+        env: &[("RUSTFLAGS", "--cfg preempted"), ("STRESS_SECONDS", "30")],
+        command: "cargo test -p coreheap --lib --release --target-dir {target}/preempted stress",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
         name: "miri-stacked",
         shows: "Miri: Stacked Borrows, strict provenance",
         needs: MIRI,

@@ -93,7 +93,8 @@ impl Visitor {
     pub fn wait_for(&self, expression: &str) -> Result<()> {
         let begin = Instant::now();
         while self.value(expression)? != Value::Bool(true) {
-            ensure!(self.complaints().is_empty() && begin.elapsed() < LIMIT, "waited in vain for {expression}");
+            let is_in_vain = !self.complaints().is_empty() || begin.elapsed() > LIMIT;
+            ensure!(!is_in_vain, "waited in vain for {expression}; the page says: {}", self.text("body")?);
             thread::sleep(Duration::from_millis(20));
         }
         Ok(())

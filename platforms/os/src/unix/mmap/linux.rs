@@ -20,12 +20,14 @@ const SMALL_PAGES_AT_ENDS: usize = 8 << 20;
 pub fn overcommits() -> bool {
     let _errno = Errno::keep();
     let mut first = [0u8; 1];
+    // Plain system calls: at the C library's functions a thread may be cancelled, inside of the program's first `malloc`.
     // SAFETY: a constant name, and room for the one byte asked for.
     unsafe {
-        let file = libc::open(c"/proc/sys/vm/overcommit_memory".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        let (name, flags) = (c"/proc/sys/vm/overcommit_memory", libc::O_RDONLY | libc::O_CLOEXEC);
+        let file = libc::syscall(libc::SYS_openat, libc::AT_FDCWD, name.as_ptr(), flags);
         if file >= 0 {
-            libc::read(file, first.as_mut_ptr().cast(), 1);
-            libc::close(file);
+            libc::syscall(libc::SYS_read, file, first.as_mut_ptr(), 1usize);
+            libc::syscall(libc::SYS_close, file);
         }
     }
     first != *b"2"

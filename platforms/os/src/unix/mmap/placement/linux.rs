@@ -21,7 +21,7 @@ const NODES: usize = 1024;
 pub fn large_region(request: &RegionRequest, page: LargePage, placement: &Placement) -> Option<Region> {
     let request = RegionRequest { preferred_size: request.preferred_size.min(MOST_PREFERRED), ..*request };
     sizes_to_try(&request, page.size()).find_map(|size| {
-        let start = map(room_for(size, request.preferred_align.max(page.size()))?, size, in_large_pages(page))?;
+        let start = map(room_for(size, request.preferred_align.max(page.size())), size, in_large_pages(page))?;
         let is_there = placement.apply(start.as_ptr().cast(), size).is_ok() && populate(start.as_ptr().cast(), size);
         if !is_there {
             // SAFETY: mapped above, and used by nobody.
@@ -35,12 +35,13 @@ fn in_large_pages(page: LargePage) -> (c_int, c_int) {
     (PROT_READ | PROT_WRITE, MAP_HUGETLB | (page as c_int) << MAP_HUGE_SHIFT)
 }
 
-/// Where a mapping would be aligned. A hint, because it is free again: to map more and cut off the ends would take large pages for them.
-fn room_for(size: usize, align: usize) -> Option<*mut c_void> {
-    let room = map_aligned(size, align, NO_ACCESS)?.as_ptr().cast();
+/// Where a mapping would be aligned; null if the system shall choose. A hint, because it is free again: to map more and cut off the ends would
+/// take large pages for them.
+fn room_for(size: usize, align: usize) -> *mut c_void {
+    let Some(room) = map_aligned(size, align, NO_ACCESS) else { return core::ptr::null_mut() };
     // SAFETY: mapped above, and used by nobody.
-    unsafe { libc::munmap(room, size) };
-    Some(room)
+    unsafe { libc::munmap(room.as_ptr().cast(), size) };
+    room.as_ptr().cast()
 }
 
 /// Has pages brought in now. A system that has set them apart may still not give them to this process, or not on this node: it would
