@@ -81,6 +81,14 @@ impl<G: Geometry> ArenaMap<G> {
         &map[address / G::ARENA_SIZE % map.len()]
     }
 
+    /// The arena at home, if it has this address among its slices: most have it.
+    #[inline]
+    pub fn find_at_home(&self, address: usize) -> Option<&Arena<G>> {
+        // SAFETY: N2: entries are arenas, and R1: these stay.
+        let arena = unsafe { self.home(address).load(Ordering::Acquire).cast::<Arena<G>>().as_ref() };
+        arena.filter(|arena| arena.slices().index_of(address).is_some())
+    }
+
     /// The arena that has this address among its slices.
     pub fn find(&self, address: usize) -> Option<&Arena<G>> {
         Self::shifts().find_map(|shift| {

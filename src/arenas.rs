@@ -51,10 +51,12 @@ impl<G: Geometry> Arenas<G> {
         if !ArenaMap::<G>::IS_USED {
             return on_list();
         }
-        // First: who is no longer entering an arena by now has entered it. Acquire pairs with the end in `add_first`. That it began comes before all
-        // that is known of the arena.
-        let are_entering = self.entering.load(Ordering::Acquire) != 0;
-        self.map.find(address).or_else(|| if are_entering { on_list() } else { None })
+        self.map.find_at_home(address).or_else(|| {
+            // First: who is no longer entering an arena by now has entered it. Acquire pairs with the end in `add_first`. That it began comes before all
+            // that is known of the arena.
+            let are_entering = self.entering.load(Ordering::Acquire) != 0;
+            self.map.find(address).or_else(|| if are_entering { on_list() } else { None })
+        })
     }
 
     /// The class of the page that this address lies in; `None` for a large block, and for what is no arena's.

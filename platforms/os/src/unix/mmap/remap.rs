@@ -230,8 +230,9 @@ cfg_if::cfg_if! {
             true
         }
 
-        /// Moves pages of a single mapping in two steps. One step (`MREMAP_FIXED` from here to there) would do, but a kernel that then
-        /// finds that `from` is no single mapping has unmapped `to` already. A failure changes nothing.
+        /// Moves pages of a single mapping in steps. One (`MREMAP_FIXED` from here to there) would do, but a kernel that then finds that `from` is
+        /// no single mapping, or that there is no memory for a longer one, has unmapped `to` already, and another thread may map something there. A
+        /// failure changes nothing.
         ///
         /// The mapping at `to` is as long as there is room: what the program writes behind the pages belongs to the same one.
         ///
@@ -240,18 +241,44 @@ cfg_if::cfg_if! {
         unsafe fn move_mapping(from: *mut c_void, to: *mut c_void, size: usize, room: usize) -> bool {
             // SAFETY: the caller's promise.
             let Some(on_the_way) = (unsafe { move_away(from, size) }) else { return false };
-            // SAFETY: a single mapping of our own, onto memory that belongs to the caller.
-            let moved = unsafe { libc::mremap(on_the_way, size, room, libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED, to) };
-            if moved == MAP_FAILED {
-                // Too many mappings, or the kernel is out of memory itself. `to` is still there, or a hole that this fills.
-                map(to, room, (FULL_ACCESS.0, FULL_ACCESS.1 | libc::MAP_FIXED_NOREPLACE));
-                // SAFETY: two ranges that belong to us; the first is then used by nobody.
-                unsafe {
-                    to.cast::<u8>().copy_from_nonoverlapping(on_the_way.cast(), size);
-                    libc::munmap(on_the_way, size);
+            // SAFETY: a single mapping of our own, onto memory that belongs to the caller; if it is refused that is used by nobody else.
+            unsafe {
+                let grown = libc::mremap(on_the_way, size, room, libc::MREMAP_MAYMOVE);
+                if grown == MAP_FAILED {
+                    copy_and_unmap(on_the_way, to, size, size);
+                } else {
+                    move_onto(grown, to, room, size);
                 }
             }
             true
+        }
+
+        /// Moves a mapping to where another one is, or copies the `used` bytes at its start and unmaps it.
+        ///
+        /// # Safety
+        /// A single mapping of ours, `size` long as the other one, which belongs to the caller, who does not use its contents.
+        unsafe fn move_onto(from: *mut c_void, to: *mut c_void, size: usize, used: usize) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                if libc::mremap(from, size, size, libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED, to) == MAP_FAILED {
+                    // Too many mappings, which is found out while `to` is still there; or the kernel has not a page left for its own lists: then
+                    // it may be a hole, which this fills.
+                    map(to, size, (FULL_ACCESS.0, FULL_ACCESS.1 | libc::MAP_FIXED_NOREPLACE));
+                    copy_and_unmap(from, to, used, size);
+                }
+            }
+        }
+
+        /// Copies the first `used` bytes of a mapping of `size`, and unmaps it.
+        ///
+        /// # Safety
+        /// Both ranges belong to the caller, who does not use the first one afterwards.
+        unsafe fn copy_and_unmap(from: *mut c_void, to: *mut c_void, used: usize, size: usize) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                to.cast::<u8>().copy_from_nonoverlapping(from.cast(), used);
+                libc::munmap(from, size);
+            }
         }
 
         /// Moves pages of a single mapping to an address that the system picks. They stay mapped here, and read as zero.
@@ -282,7 +309,7 @@ cfg_if::cfg_if! {
         /// # Safety
         /// Whole pages of regions of ours that belong to the caller, who does not use the contents.
         unsafe fn renew(start: *mut c_void, size: usize) -> bool {
-            // SAFETY: the caller's promise; what is moved on the way is unmapped there, or moved back as in `move_mapping`.
+            // SAFETY: the caller's promise; what is moved on the way is unmapped there, or moved back.
             unsafe {
                 if libc::madvise(start, size, libc::MADV_DONTDUMP) != 0 {
                     return false;
@@ -290,11 +317,8 @@ cfg_if::cfg_if! {
                 if let Some(old) = move_away(start, size) {
                     libc::munmap(old, size);
                 }
-                if let Some(fresh) = move_away(start, size)
-                    && libc::mremap(fresh, size, size, libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED, start) == MAP_FAILED
-                {
-                    map(start, size, (FULL_ACCESS.0, FULL_ACCESS.1 | libc::MAP_FIXED_NOREPLACE));
-                    libc::munmap(fresh, size);
+                if let Some(fresh) = move_away(start, size) {
+                    move_onto(fresh, start, size, 0);
                 }
                 libc::madvise(start, size, libc::MADV_DODUMP);
             }
