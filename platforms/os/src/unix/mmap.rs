@@ -127,12 +127,16 @@ impl Mmap {
                 .or_else(|| map_near(size, request.preferred_align, access))
         };
         let region = sizes_to_try(request, page_size().max(UNIT)).find_map(|size| Some(Region { start: map(size)?, size }))?;
-        kernel::prefer_huge_pages(&region);
         if self.placement.apply(region.start.as_ptr().cast(), region.size).is_err() {
             // SAFETY: mapped above, and used by nobody.
             unsafe { self.release(region) };
             return None;
         }
+        if self.mode() == USUAL {
+            // SAFETY: as above.
+            unsafe { remap::begin(region.start) };
+        }
+        kernel::prefer_huge_pages(&region);
         self.in_usual_pages.fetch_add(region.size, Relaxed);
         Some(region)
     }
