@@ -1,7 +1,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
+use crate::core_heap::{CoreHeap, CoreSlot};
+use crate::core_local::SingleCore;
 use crate::shortage::tests::scripted::{Paged, TwoCores, heap, layout};
+use crate::sources::FixedRegion;
 
 fn large(heap: &TwoCores, size: usize) -> NonNull<u8> {
     let block = heap.allocate(layout(size)).expect("room");
@@ -101,4 +104,71 @@ fn what_is_no_block_is_not_reallocated() {
         assert_eq!(heap.misuses.count(), before + 1);
         assert!(result.map_or(cfg!(debug_assertions), |moved| moved.is_none()));
     }
+}
+
+/// A core-local whose fast way is not there: each pop and push is made in the other way.
+struct Otherwise(SingleCore);
+
+// SAFETY: `SingleCore` keeps L1.
+unsafe impl CoreLocal for Otherwise {
+    fn core_count(&self) -> usize {
+        self.0.core_count()
+    }
+
+    fn slot(&self, core: usize) -> &CoreSlot {
+        self.0.slot(core)
+    }
+
+    fn core(&self) -> usize {
+        self.0.core()
+    }
+
+    unsafe fn pop<G: Geometry>(&self, _: SizeClass) -> Option<Block> {
+        None
+    }
+
+    unsafe fn push<G: Geometry>(&self, _: SizeClass, block: Block) -> Result<(), Block> {
+        Err(block)
+    }
+
+    unsafe fn pop_otherwise<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.pop::<G>(class) }
+    }
+
+    unsafe fn push_otherwise<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block> {
+        // SAFETY: as above.
+        unsafe { self.0.push::<G>(class, block) }
+    }
+
+    unsafe fn alone_on<G: Geometry, R>(&self, core: usize, work: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R> {
+        // SAFETY: as above.
+        unsafe { self.0.alone_on::<G, R>(core, work) }
+    }
+}
+
+/// What the other way pushed, it pops again; a magazine that is full in that way is flushed, and one that is empty refilled.
+#[test]
+fn where_the_fast_way_is_not_there_the_other_one_serves() {
+    let mut memory = std::vec![0_u64; 8 << 10];
+    // SAFETY: memory of the test's own, and one thread.
+    let (source, cores) = unsafe { (FixedRegion::over(memory.as_mut_ptr().cast(), 64 << 10), SingleCore::new()) };
+    let heap = Heap::<_, _, Paged>::new(source, Otherwise(cores));
+    let class = Paged::class_of(32, 1).unwrap();
+    let ready = || {
+        // SAFETY: the heap's geometry.
+        unsafe { heap.cores.alone_on::<Paged, _>(0, |core| core.magazine(class).addresses(false).count()) }
+    };
+    let block = heap.allocate(layout(32)).expect("room");
+    let before = ready().expect("a core heap");
+    // SAFETY: a block of this heap.
+    unsafe { heap.deallocate(block, layout(32)) };
+    assert_eq!(ready(), Some(before + 1));
+    assert_eq!(heap.allocate(layout(32)), Some(block), "the newest");
+    assert_eq!(ready(), Some(before));
+    let blocks: std::vec::Vec<_> = (0..200).map(|_| heap.allocate(layout(32)).expect("room")).collect();
+    // SAFETY: blocks of this heap.
+    blocks.into_iter().for_each(|block| unsafe { heap.deallocate(block, layout(32)) });
+    assert!((1..200).contains(&ready().expect("a core heap")));
+    heap.assert_valid();
 }

@@ -177,9 +177,14 @@ fn a_ready_block_that_is_freed_again_is_seen_in_debug_builds() {
     // SAFETY: a block of this heap.
     unsafe { heap.deallocate(block, Layout::new::<u64>()) };
     if cfg!(debug_assertions) {
-        // SAFETY: a mistake on purpose.
-        let seen = catch_unwind(AssertUnwindSafe(|| unsafe { heap.deallocate(block, Layout::new::<u64>()) }));
-        assert!(seen.is_err());
+        // SAFETY: mistakes on purpose.
+        unsafe {
+            assert!(catch_unwind(AssertUnwindSafe(|| heap.deallocate(block, Layout::new::<u64>()))).is_err());
+            // Also of the same length, which has nothing to do.
+            for size in [8, 300] {
+                assert!(catch_unwind(AssertUnwindSafe(|| heap.reallocate(block, Layout::new::<u64>(), size))).is_err());
+            }
+        }
     }
     assert_eq!(heap.stats().used, 0);
 }

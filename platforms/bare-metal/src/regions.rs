@@ -6,7 +6,7 @@ use coreheap::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use coreheap::{PageSource, Region, RegionRequest};
 
 /// Up to `N` regions of any start and length, each handed to the heap whole. All zero, and without memory, until [`add`](Self::add). What touches a
-/// region that the heap did not get yet becomes a part of it.
+/// region that the heap did not get yet becomes a part of it. One that is too short for the heap waits in its place, of the `N`, for such a part.
 #[derive(Debug)]
 pub struct AddedRegions<const N: usize> {
     regions: [Added; N],
