@@ -15,8 +15,8 @@
 //! *Concurrency*: none. The heap's work is inside [`Exclusion::alone`] (X1), in short steps; the page source is called outside.
 //!
 //! *Bounds*: where a block is ready, or may be, some 35 or 20 instructions. A free looks at the marks of a few cards, at most 64 in each. So does an
-//! allocation, and at the bins, and at some 64 long runs at most. Before the source is asked for memory what is ready goes home, three blocks at a time, and
-//! where a long or aligned run may have been missed, the cards are looked at, four at a time. So are they for a report. Contexts that wait for each other
+//! allocation, and at the bins, and at 32 long runs at most. Before the source is asked for memory what is ready goes home, three blocks at a time, and
+//! where a long or aligned run may have been missed, the cards are looked at, one at a time. So are they for a report. Contexts that wait for each other
 //! wait for one such step: it does not take longer where there is more memory, but for a block's region, which is looked for among all.
 
 use core::alloc::Layout;
@@ -128,7 +128,7 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
             return Some(pointer);
         }
         let is_small = old_size.max(new_size) <= MOVED;
-        let elsewhere = || self.take_ready(new_layout).or_else(|| self.open(|heap| heap.allocate(new_layout, &mut true)));
+        let elsewhere = || self.take_ready(new_layout).or_else(|| self.open(|heap| heap.allocate(new_layout)));
         let in_place = || is_aligned && self.open(|heap| heap.resize(block, old_size, new_size)) == Ok(true);
         let target = match if is_small { elsewhere() } else { None } {
             Some(target) => target,
@@ -154,9 +154,12 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
     pub fn stats(&self) -> SmallStats {
         let mut list = 0;
         while self.open(|heap| heap.flush(&mut list)) {}
-        let (mut largest_free_run, mut place) = (0, self.open(|heap| heap.first_place()));
-        while place.is_some() {
+        let (mut largest_free_run, mut place) = (0, None);
+        loop {
             largest_free_run = largest_free_run.max(self.open(|heap| heap.longest_from(&mut place)));
+            if place.is_none() {
+                break;
+            }
         }
         let (capacity, free) = self.open(|heap| heap.capacity_and_free());
         SmallStats { capacity, used: capacity - free, largest_free_run, misuses: self.misuses.count() }
@@ -185,14 +188,15 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
     fn search(&self, layout: Layout) -> Option<NonZeroUsize> {
         let mut list = 0;
         loop {
-            let mut is_sure = true;
-            if let Some(block) = self.open(|heap| heap.allocate(layout, &mut is_sure)) {
+            if let Some(block) = self.open(|heap| heap.allocate(layout)) {
                 return Some(block);
             }
             if self.open(|heap| heap.flush(&mut list)) {
                 continue;
             }
-            if !is_sure && let Some(block) = self.search_cards(layout) {
+            if self.open(|heap| heap.may_miss(layout))
+                && let Some(block) = self.search_cards(layout)
+            {
                 return Some(block);
             }
             // If there is no region that is long enough wherever it lies, one may be that lies well.
@@ -206,30 +210,36 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
     }
 
     /// Takes a block out of any run in which it has room.
-    #[inline(never)]
     fn search_cards(&self, layout: Layout) -> Option<NonZeroUsize> {
-        let (mut found, mut place) = (None, self.open(|heap| heap.first_place()));
-        while found.is_none() && place.is_some() {
-            found = self.open(|heap| heap.allocate_from(&mut place, layout));
+        let mut place = None;
+        loop {
+            let found = self.open(|heap| heap.allocate_from(&mut place, layout));
+            if found.is_some() || place.is_none() {
+                return found;
+            }
         }
-        found
     }
 
     /// Gets a region of so many bytes, or more; false if the source refuses, and no other context has got one meanwhile.
     #[inline(never)]
     fn add_chunk(&self, min_size: usize) -> bool {
         event!("short of memory: {=usize} bytes", min_size);
-        let capacity = || self.open(|heap| heap.capacity_and_free().0);
-        let before = capacity();
+        let before = self.capacity();
         // A quarter of what there is, so that regions are few.
         let request = RegionRequest { min_size, preferred_size: min_size.max(before / 4), preferred_align: GRANULE };
-        let Some(region) = self.source.reserve(request) else { return capacity() != before };
+        let Some(region) = self.source.reserve(request) else { return self.capacity() != before };
         event!("{=usize} bytes from the page source", region.size);
         // One that is too short, as it does not lie well, stays unused.
         if let Some(chunk) = Chunk::create(Words(&self.source), region) {
             self.open(|heap| heap.add(chunk));
         }
         true
+    }
+
+    /// Bytes in all regions' granules.
+    #[inline(never)]
+    fn capacity(&self) -> usize {
+        self.open(|heap| heap.capacity_and_free().0)
     }
 
     /// Reports a block that the program cannot have.

@@ -233,6 +233,7 @@ impl<S: PageSource> SmallHeap<S> {
     }
 
     /// Lets blocks be ready, in proportion to the memory there is.
+    #[inline(never)]
     fn limit_ready(&self) {
         let granules: usize = self.chunks().map(Chunk::count).sum();
         self.ready.set_limit(granules * GRANULE / READY_PART);
@@ -321,6 +322,7 @@ impl<S: PageSource> SmallHeap<S> {
     }
 
     /// Makes this chunk the heap's.
+    #[inline(never)]
     fn push(&self, chunk: NonNull<Chunk>) {
         // SAFETY: made just now, and not shared yet.
         self.newest.push(chunk.as_ptr(), |before| unsafe { (*chunk.as_ptr()).next.store(before, Ordering::Relaxed) });

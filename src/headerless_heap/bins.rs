@@ -20,8 +20,6 @@ const COUNT: usize = EXACT + 12;
 
 /// So many long runs of one bin are looked at before the best of them is taken.
 const CANDIDATES: usize = 16;
-/// And so many in all bins, of those that are only long enough if they lie well.
-const DOUBTFUL: usize = 32;
 
 /// The first run of each list, or 0.
 pub struct Bins([usize; COUNT]);
@@ -31,41 +29,25 @@ impl Bins {
         Bins([0; COUNT])
     }
 
-    /// The address of a run that has `len` bytes at `align`, and stays where it is: of the shortest, but among long ones not for sure. There may be one
-    /// that is not found, if `is_sure` becomes false.
-    pub fn find<S: PageSource>(&self, words: Words<'_, S>, len: usize, align: usize, is_sure: &mut bool) -> Option<NonZeroUsize> {
-        // First those that are long enough wherever they lie: behind the first bin all are. Then those that may be.
-        let mut candidates = CANDIDATES;
-        if let Some(found) = self.look(words, longest_for(len, align), GRANULE, &mut candidates, CANDIDATES) {
-            return Some(found);
-        }
-        let mut candidates = DOUBTFUL;
-        let found = self.look(words, len, align, &mut candidates, 0);
-        *is_sure = candidates > 0;
-        found
-    }
-
-    /// Looks at so many candidates, and at `more` of each bin but the first.
-    #[inline(never)]
-    fn look<S: PageSource>(
-        &self,
-        words: Words<'_, S>,
-        len: usize,
-        align: usize,
-        candidates: &mut usize,
-        more: usize,
-    ) -> Option<NonZeroUsize> {
-        let mut bin = bin_of(len);
+    /// The address of a run of so many bytes or more, that stays where it is: of the shortest, but among long ones not for sure.
+    pub fn find<S: PageSource>(&self, words: Words<'_, S>, least: usize) -> Option<NonZeroUsize> {
+        let mut bin = bin_of(least);
         loop {
-            let first = *self.0.get(bin)?;
-            let all_fit = bin < EXACT && more > 0;
-            let found = if all_fit { first } else { shortest(words, first, len, align, candidates) };
-            if found != 0 {
-                return NonZeroUsize::new(found);
+            let first = NonZeroUsize::new(*self.0.get(bin)?);
+            let found = first.and_then(|first| if bin < EXACT { Some(first) } else { shortest(words, first, least).0 });
+            if found.is_some() {
+                return found;
             }
-            *candidates = more.max(*candidates);
+            // Behind its bin all runs are long enough.
             bin += 1;
         }
+    }
+
+    /// Whether [`find`](Self::find) may have missed a run: it did not look at all of the bin.
+    pub fn may_miss<S: PageSource>(&self, words: Words<'_, S>, least: usize) -> bool {
+        let bin = bin_of(least);
+        let first = self.0.get(bin).copied().and_then(NonZeroUsize::new);
+        bin >= EXACT && first.is_some_and(|first| shortest(words, first, least).1 != 0)
     }
 
     /// Adds a run.
@@ -98,24 +80,21 @@ pub fn longest_for(len: usize, align: usize) -> usize {
     len + align.saturating_sub(GRANULE)
 }
 
-/// How many bytes a run that begins here must have for `len` bytes at `align`.
-#[inline(always)]
-pub fn needed_at(run: usize, len: usize, align: usize) -> usize {
-    (run.wrapping_neg() & (align - 1)) + len
-}
-
-/// The shortest run that has `len` bytes at `align`, among so many of a list, or 0. Counts down those that it looks at.
-fn shortest<S: PageSource>(words: Words<'_, S>, first: usize, len: usize, align: usize, candidates: &mut usize) -> usize {
-    let (mut run, mut best, mut best_len) = (first, 0, usize::MAX);
-    while run != 0 && *candidates > 0 {
-        let run_len = len_of(words, run);
-        if run_len >= needed_at(run, len, align) && run_len < best_len {
-            (best, best_len) = (run, run_len);
+/// The shortest run that has so many bytes, among the first of a list; and where the rest of the list begins, or 0.
+#[inline(never)]
+fn shortest<S: PageSource>(words: Words<'_, S>, first: NonZeroUsize, least: usize) -> (Option<NonZeroUsize>, usize) {
+    let (mut run, mut best, mut best_len) = (first.get(), 0, usize::MAX);
+    for _ in 0..CANDIDATES {
+        let len = len_of(words, run);
+        if len >= least && len < best_len {
+            (best, best_len) = (run, len);
         }
         run = words.read(run, NEXT);
-        *candidates -= 1;
+        if run == 0 {
+            break;
+        }
     }
-    best
+    (NonZeroUsize::new(best), run)
 }
 
 /// Which bin has the runs of so many bytes, which are at least [`LEAST`]. The last one has all that are longer as well.

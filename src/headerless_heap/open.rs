@@ -5,7 +5,7 @@
 use core::alloc::Layout;
 use core::num::NonZeroUsize;
 
-use super::bins::{Bins, needed_at};
+use super::bins::{Bins, longest_for};
 use super::chunk::{Chunk, Run, len_of};
 use super::ready::{LISTS, Ready};
 use super::{GRANULE, LEAST};
@@ -29,9 +29,6 @@ impl State {
         State { newest: None, bins: Bins::new(), ready: Ready::new(), free: 0, capacity: 0 }
     }
 }
-
-/// So many cards are looked at in one step.
-const STEP: usize = 4;
 
 /// How far a look at all cards is, that goes on step by step: chunks and cards stay where they are.
 pub struct Place {
@@ -63,52 +60,51 @@ impl<'a, S: PageSource> Open<'a, S> {
         if self.state.ready.put(self.words, block, size) { Ok(()) } else { self.release(block, len_for(size)) }
     }
 
-    /// Takes the run that fits best, and gives back what is too much; returns a block's address. There may be a run that is not found, if `is_sure`
-    /// becomes false.
-    pub fn allocate(&mut self, layout: Layout, is_sure: &mut bool) -> Option<NonZeroUsize> {
+    /// Takes the run that fits best, and gives back what is too much; returns a block's address. Of those that are long enough wherever they lie.
+    pub fn allocate(&mut self, layout: Layout) -> Option<NonZeroUsize> {
         let (len, align) = (len_for(layout.size()), layout.align());
-        let found = self.state.bins.find(self.words, len, align, is_sure)?.get();
-        let chunk = self.find(found)?;
-        self.take(chunk, Run { start: found, len: len_of(self.words, found) }, len, align)
+        let found = self.state.bins.find(self.words, longest_for(len, align))?;
+        self.take(found.get(), len, align)
     }
 
-    /// Like [`allocate`](Self::allocate), from a run that begins in the next few cards.
+    /// Whether there may be a run with room, although [`allocate`](Self::allocate) found none.
+    pub fn may_miss(&self, layout: Layout) -> bool {
+        layout.align() > GRANULE || self.state.bins.may_miss(self.words, len_for(layout.size()))
+    }
+
+    /// Like [`allocate`](Self::allocate), from the first run with room that begins in the card where `place` is; that goes on to the next one.
     pub fn allocate_from(&mut self, place: &mut Option<Place>, layout: Layout) -> Option<NonZeroUsize> {
         let (len, align) = (len_for(layout.size()), layout.align());
-        let fits = |(_, run): &(Chunk, Run)| run.len >= needed_at(run.start, len, align);
-        let (chunk, run) = self.next_runs(place).filter(fits).min_by_key(|(_, run)| run.len)?;
-        self.take(chunk, run, len, align)
+        let Place { chunk, card } = self.next_card(place)?;
+        let needed_at = |start: usize| (start.wrapping_neg() & (align - 1)) + len;
+        let run = chunk.runs_in(self.words, card).find(|run| run.len >= needed_at(run.start))?;
+        self.take(run.start, len, align)
     }
 
-    /// The length of the longest run that begins in the next few cards.
+    /// The length of the longest run that begins in the card where `place` is; that goes on to the next one.
     pub fn longest_from(&self, place: &mut Option<Place>) -> usize {
-        self.next_runs(place).map(|(_, run)| run.len).max().unwrap_or(0)
+        let Some(Place { chunk, card }) = self.next_card(place) else { return 0 };
+        chunk.runs_in(self.words, card).map(|run| run.len).max().unwrap_or(0)
     }
 
-    /// Where a look at all cards begins.
-    pub fn first_place(&self) -> Option<Place> {
-        self.state.newest.map(|chunk| Place { chunk, card: chunk.first_card(self.words) })
+    /// The card where `place` is, which goes on to the next one: from none to the first, and behind the last to none.
+    fn next_card(&self, place: &mut Option<Place>) -> Option<Place> {
+        let first = |chunk: Chunk| Place { chunk, card: chunk.first_card(self.words) };
+        let Place { chunk, card } = place.take().or_else(|| self.state.newest.map(first))?;
+        *place = match chunk.card_behind(self.words, card) {
+            Some(card) => Some(Place { chunk, card }),
+            None => chunk.older(self.words).map(first),
+        };
+        Some(Place { chunk, card })
     }
 
-    /// The runs that begin in the next few cards.
-    fn next_runs(&self, place: &mut Option<Place>) -> impl Iterator<Item = (Chunk, Run)> {
-        let words = self.words;
-        let cards = core::iter::from_fn(move || {
-            let Place { chunk, card } = place.take()?;
-            *place = match chunk.card_behind(words, card) {
-                Some(card) => Some(Place { chunk, card }),
-                None => chunk.older(words).map(|chunk| Place { chunk, card: chunk.first_card(words) }),
-            };
-            Some((chunk, card))
-        });
-        cards.take(STEP).flat_map(move |(chunk, card)| chunk.runs_in(words, card).map(move |run| (chunk, run)))
-    }
-
-    /// Cuts a block out of a run in which it has room.
-    fn take(&mut self, chunk: Chunk, run: Run, len: usize, align: usize) -> Option<NonZeroUsize> {
-        let block = align_up(run.start, align);
+    /// Cuts a block out of the run that begins here, in which it has room.
+    fn take(&mut self, start: usize, len: usize, align: usize) -> Option<NonZeroUsize> {
+        let chunk = self.find(start)?;
+        let run = Run { start, len: len_of(self.words, start) };
+        let block = align_up(start, align);
         self.remove(chunk, run);
-        self.insert(chunk, run.start, block);
+        self.insert(chunk, start, block);
         self.insert(chunk, block + len, run.end());
         NonZeroUsize::new(block)
     }
