@@ -1,3 +1,6 @@
+use std::thread;
+use std::time::Duration;
+
 use super::*;
 
 #[test]
@@ -62,4 +65,25 @@ fn who_sees_that_memory_came_in_does_not_ask() {
     assert_eq!((asking.others(1, 0), asking.others(1, 1)), (0, 1 << 4));
     assert!(asking.ask(0, 0, |_| panic!("it is there")));
     assert_eq!((asking.cores.load(Ordering::Relaxed), asking.generation()), (1 << 4, 1));
+}
+
+/// Until they have ended without memory, or have got some.
+#[test]
+fn others_are_waited_for_until_they_are_done() {
+    for has_memory in [false, true] {
+        let asking = Asking::new();
+        asking.cores.store(1 << 4, Ordering::Relaxed);
+        let missed = thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(5));
+                if has_memory {
+                    asking.note_memory();
+                } else {
+                    asking.cores.store(0, Ordering::Release);
+                }
+            });
+            asking.wait_for_others(1, 0, usize::MAX)
+        });
+        assert_eq!(missed, 0);
+    }
 }

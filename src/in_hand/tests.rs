@@ -20,13 +20,13 @@ fn hands_are_counted_and_moves_are_seen() {
 #[test]
 fn who_was_forgotten_and_comes_back_is_not_counted_twice() {
     let word = InHand::new();
-    let [mut before, mut lost] = [(); 2].map(|()| Hand::new(Some(&word)));
+    let [mut before, mut lost, also_lost] = [(); 3].map(|()| Hand::new(Some(&word)));
     before.moves();
     drop(before);
     lost.moves();
     word.forget();
     assert_eq!((word.is_empty(), word.moves()), (true, 1), "what was given back before is not forgotten");
-    drop(lost);
+    drop((lost, also_lost));
     assert_eq!((word.is_empty(), word.moves()), (true, 2));
     let next = Hand::new(Some(&word));
     assert!(!word.is_empty());
