@@ -10,6 +10,16 @@ fn lets_one_in(exclusion: &impl Exclusion, is_inside: impl Fn() -> bool) {
     let both = exclusion.alone(|| catch_unwind(AssertUnwindSafe(|| exclusion.alone(|| 1))).map(|_| 2));
     assert!(both.is_err(), "two at a time");
     assert_eq!(exclusion.alone(|| 3), 3, "the first has come to its end");
+    // What the work has left behind is nobody's to use.
+    let work = || {
+        exclusion.alone(|| {
+            if is_inside() {
+                panic!("half done")
+            }
+        })
+    };
+    assert!(catch_unwind(AssertUnwindSafe(work)).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(|| exclusion.alone(|| 4))).is_err(), "after a panic nobody runs");
 }
 
 #[test]

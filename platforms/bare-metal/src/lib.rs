@@ -49,6 +49,7 @@ mod heap;
 #[cfg(feature = "linked_list_allocator")]
 mod list;
 mod memory;
+mod once;
 mod regions;
 mod window;
 

@@ -2,8 +2,9 @@
 
 use core::ptr::NonNull;
 
-use coreheap::atomic::{AtomicBool, Ordering};
 use coreheap::{PageSource, Region, RegionRequest};
+
+use crate::once::Once;
 
 /// A kernel's frame allocator and page tables, as far as its heap needs them. Called on any core, also from an interrupt that allocates or frees,
 /// perhaps in the middle of another call; so a lock in here masks interrupts.
@@ -40,7 +41,7 @@ pub struct Window<F> {
     frames: F,
     start: NonNull<u8>,
     size: usize,
-    is_taken: AtomicBool,
+    once: Once,
 }
 
 // SAFETY: the addresses belong to the heap, by the promise of `new`.
@@ -56,7 +57,7 @@ impl<F: Frames> Window<F> {
     /// `start` is not null, and nothing else lies at these addresses.
     pub const unsafe fn new(start: *mut u8, size: usize, frames: F) -> Self {
         // SAFETY: the caller's promise.
-        Window { frames, start: unsafe { NonNull::new_unchecked(start) }, size, is_taken: AtomicBool::new(false) }
+        Window { frames, start: unsafe { NonNull::new_unchecked(start) }, size, once: Once::new() }
     }
 
     /// The frame allocator.
@@ -80,7 +81,7 @@ unsafe impl<F: Frames> PageSource for Window<F> {
     const OS_PAGE_SIZE: usize = F::PAGE_SIZE;
 
     fn reserve(&self, request: RegionRequest) -> Option<Region> {
-        let fits = self.size >= request.min_size && !self.is_taken.swap(true, Ordering::AcqRel);
+        let fits = self.size >= request.min_size && self.once.is_first();
         if fits { self.first_region(0) } else { None }
     }
 
