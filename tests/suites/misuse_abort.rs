@@ -5,12 +5,22 @@
 use std::alloc::{GlobalAlloc, Layout, System, dealloc};
 use std::hint::black_box;
 use std::process::{Command, Output};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use coreheap::{
     DenseHeap, Exclusion, HeaderlessHeap, Heap, OneContext, PageSource, Region, RegionRequest, Server, SmallHeap, TryFlag,
     Unshared, sources::FixedRegion,
 };
 use coreheap_tests::cores::ThreadNumber;
+
+coreheap::geometry! {
+    /// Blocks of more than 64 KiB are regions of their own.
+    struct Small {
+        slice_size: 512, fit_candidates: 4, max_block: 1024, page_size: 2048, page_words: 2, pages_per_group: 8, room_words: 4, page_entry_bits: 32,
+        magazine_slots: 7, magazine_bytes: 1024, arena_size: 64 * 1024, arena_map: 4, grow_size: 4096, own_region_above: 64 * 1024,
+    }
+}
 
 const SIZE: usize = 64 << 20;
 
@@ -33,31 +43,96 @@ const MISUSES: [(&str, fn(), &str); 4] = [
 ];
 
 /// What panics inside a heap, in any build: its page source, in these.
-const PANICS: [(&str, fn()); 6] = [
-    ("Heap", || call_inside(Heap::<_, _, Server>::new(Panics, TryFlag::<ThreadNumber, 4>::new()))),
-    ("SmallHeap", || call_inside(SmallHeap::new(Panics))),
-    ("HeaderlessHeap", || call_inside(HeaderlessHeap::new(Panics, OneContext::new()))),
-    ("DenseHeap", || call_inside(DenseHeap::<_, _, 0>::new(Panics, OneContext::new()))),
-    ("DenseHeap with ready blocks", || call_inside(DenseHeap::<_, _, 16>::new(Panics, OneContext::new()))),
+const PANICS: [(&str, fn()); 14] = [
+    ("Heap", || alloc_from(Heap::<_, _, Server>::new(Panics::at(0), cores()), 40)),
+    ("Heap, zeroed", || alloc_zeroed_from(Heap::<_, _, Server>::new(Panics::at(0), cores()))),
+    ("Heap, a large block", || alloc_from(Heap::<_, _, Server>::new(Panics::at(0), cores()), LONG)),
+    ("Heap, a large block that grows", || grow_in(Heap::<_, _, Small>::new(Panics::at(2), cores()), LONG)),
+    ("Heap, a block that becomes large", || grow_in(Heap::<_, _, Small>::new(Panics::at(1), cores()), 40)),
+    ("Heap, a block that is a region", || free_in(Heap::<_, _, Small>::new(Panics::at(2), cores()), LONG)),
+    ("SmallHeap", || alloc_from(SmallHeap::new(Panics::at(0)), 40)),
+    ("SmallHeap, a block that grows", || grow_in(SmallHeap::new(Panics::at(1)), 40)),
+    ("HeaderlessHeap", || alloc_from(HeaderlessHeap::new(Panics::at(0), OneContext::new()), 40)),
+    ("HeaderlessHeap, a block that grows", || grow_in(HeaderlessHeap::new(Panics::at(1), OneContext::new()), 40)),
+    ("DenseHeap", || alloc_zeroed_from(DenseHeap::<_, _, 0>::new(Panics::at(0), OneContext::new()))),
+    ("DenseHeap, a block that grows", || grow_in(DenseHeap::<_, _, 0>::new(Panics::at(1), OneContext::new()), 40)),
+    ("DenseHeap with ready blocks", || alloc_from(DenseHeap::<_, _, 16>::new(Panics::at(0), OneContext::new()), 40)),
     // SAFETY: nobody else uses it.
     ("Unshared", || unsafe { Unshared::new() }.alone(|| panic!("{REASON}"))),
 ];
 
+/// More bytes than a first region has.
+const LONG: usize = 300 << 10;
+
 const REASON: &str = "as a page source may";
 
-/// A source with a fault.
-struct Panics;
+fn cores() -> TryFlag<ThreadNumber, 4> {
+    TryFlag::new()
+}
 
-// SAFETY: gives nothing.
+/// A source with a fault: it panics when it has given so many regions, and when it gets one back.
+struct Panics {
+    left: AtomicUsize,
+}
+
+impl Panics {
+    fn at(regions: usize) -> Self {
+        Panics { left: AtomicUsize::new(regions) }
+    }
+}
+
+// SAFETY: gives memory of the system's allocator, which is the heap's for good.
 unsafe impl PageSource for Panics {
-    fn reserve(&self, _: RegionRequest) -> Option<Region> {
+    const RELEASES: bool = true;
+
+    fn reserve(&self, request: RegionRequest) -> Option<Region> {
+        assert!(self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok(), "{REASON}");
+        let size = request.min_size.max(64 << 10);
+        // SAFETY: not of size 0.
+        let start = unsafe { System.alloc(Layout::from_size_align(size, 4096).expect("a layout")) };
+        Some(Region { start: NonNull::new(start)?, size })
+    }
+
+    unsafe fn release(&self, _: Region) {
         panic!("{REASON}");
     }
 }
 
-fn call_inside(heap: impl GlobalAlloc) {
+fn bytes(size: usize) -> Layout {
+    Layout::from_size_align(size, 8).expect("a layout")
+}
+
+fn alloc_from(heap: impl GlobalAlloc, size: usize) {
     // SAFETY: a layout that is not empty.
-    black_box(unsafe { heap.alloc(Layout::new::<[u64; 5]>()) });
+    black_box(unsafe { heap.alloc(bytes(size)) });
+    std::mem::forget(heap);
+}
+
+fn alloc_zeroed_from(heap: impl GlobalAlloc) {
+    // SAFETY: as above.
+    black_box(unsafe { heap.alloc_zeroed(bytes(40)) });
+    std::mem::forget(heap);
+}
+
+/// The block has memory; what it grows to has not.
+fn grow_in(heap: impl GlobalAlloc, size: usize) {
+    // SAFETY: as above; a block of this heap.
+    unsafe {
+        let block = black_box(heap.alloc(bytes(size)));
+        assert!(!block.is_null());
+        black_box(heap.realloc(block, bytes(size), 3 * LONG));
+    }
+    std::mem::forget(heap);
+}
+
+fn free_in(heap: impl GlobalAlloc, size: usize) {
+    // SAFETY: as above.
+    unsafe {
+        let block = black_box(heap.alloc(bytes(size)));
+        assert!(!block.is_null());
+        heap.dealloc(block, bytes(size));
+    }
+    std::mem::forget(heap);
 }
 
 /// A block that the compiler knows nothing of: it may leave an allocation out that it sees the end of.
