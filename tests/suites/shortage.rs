@@ -36,13 +36,23 @@ fn capacity<S: PageSource, C: CoreLocal, G: Geometry>(heap: &Heap<S, C, G>, layo
 
 /// Each thread holds its part of `percent` of the blocks at most, and gets every block that it asks for.
 fn hold<S: PageSource, C: CoreLocal + Send, G: Geometry>(heap: &Heap<S, C, G>, size: usize, threads: usize, percent: usize) {
+    assert_eq!(refused(heap, size, threads, percent), 0, "{threads} threads, {percent} % of blocks of {size} bytes");
+}
+
+/// How many requests are refused of threads that each hold their part of `percent` of the blocks at most.
+fn refused<S: PageSource, C: CoreLocal + Send, G: Geometry>(
+    heap: &Heap<S, C, G>,
+    size: usize,
+    threads: usize,
+    percent: usize,
+) -> usize {
     let layout = Layout::from_size_align(size, 8).unwrap();
     let each = capacity(heap, layout, threads) * percent / 100 / threads;
     assert!(each > 0);
-    let (refused, allocated) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let refused = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for thread in 0..threads {
-            let (refused, allocated) = (&refused, &allocated);
+            let refused = &refused;
             scope.spawn(move || {
                 let mut rng = Rng::new(thread as u64);
                 let mut held = Vec::new();
@@ -66,7 +76,6 @@ fn hold<S: PageSource, C: CoreLocal + Send, G: Geometry>(heap: &Heap<S, C, G>, s
                         unsafe { heap.deallocate(block, layout) };
                     }
                 }
-                allocated.fetch_add(steps, Ordering::Relaxed);
                 for block in held {
                     // SAFETY: as above.
                     unsafe { heap.deallocate(block, layout) };
@@ -74,8 +83,7 @@ fn hold<S: PageSource, C: CoreLocal + Send, G: Geometry>(heap: &Heap<S, C, G>, s
             });
         }
     });
-    let (refused, allocated) = (refused.into_inner(), allocated.into_inner());
-    assert_eq!(refused, 0, "{refused} of {allocated} requests, {threads} threads, {percent} % of blocks of {size} bytes");
+    refused.into_inner()
 }
 
 /// The same, by these threads alone.
@@ -109,6 +117,22 @@ fn with_magazines() {
         }
         hold_alone(&heap(), 1000, *threads, 90);
     }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "long; the others show it")]
+fn in_each_geometry() {
+    fn check<G: Geometry>(geometry: &str) {
+        let heap = || Heap::<_, TryFlag<ThreadNumber, 4>, G>::new(TestSource::<0>::new(&[256 << 10]), TryFlag::new());
+        hold_alone(&heap(), 64, 4, 60);
+        // Of a million and a half.
+        let refused = refused(&heap(), 256, 4, 95);
+        assert!(refused < 20, "{geometry}: {refused}");
+    }
+    check::<Tiny>("Tiny");
+    check::<Compact>("Compact");
+    check::<Small>("Small");
+    check::<Server>("Server");
 }
 
 #[test]
