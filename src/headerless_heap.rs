@@ -186,17 +186,18 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
     #[cold]
     #[inline(never)]
     fn search(&self, layout: Layout) -> Option<NonZeroUsize> {
-        let mut list = 0;
+        let (mut list, mut may_miss) = (0, false);
         loop {
-            if let Some(block) = self.open(|heap| heap.allocate(layout)) {
-                return Some(block);
+            // The doubt is of this moment: other contexts change the heap between the steps.
+            let found = self.open(|heap| heap.allocate(layout).ok_or_else(|| heap.may_miss(layout)));
+            match found {
+                Ok(block) => return Some(block),
+                Err(doubt) => may_miss |= doubt,
             }
             if self.open(|heap| heap.flush(&mut list)) {
                 continue;
             }
-            if self.open(|heap| heap.may_miss(layout))
-                && let Some(block) = self.search_cards(layout)
-            {
+            if may_miss && let Some(block) = self.search_cards(layout) {
                 return Some(block);
             }
             // If there is no region that is long enough wherever it lies, one may be that lies well.

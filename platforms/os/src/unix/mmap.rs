@@ -134,7 +134,7 @@ impl Mmap {
         }
         if self.mode() == USUAL {
             // SAFETY: as above.
-            unsafe { remap::begin(region.start) };
+            unsafe { remap::begin(&region) };
         }
         kernel::prefer_huge_pages(&region);
         self.in_usual_pages.fetch_add(region.size, Relaxed);

@@ -51,6 +51,14 @@ impl MovedRange {
         start != CLAIMED && self.start.compare_exchange(start, CLAIMED, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
+    /// Clears a range that begins here, unless somebody else is about to change it.
+    fn forget(&self, start: usize) {
+        if self.claim(start) {
+            self.clear();
+        }
+    }
+
+    /// Clears what the caller has claimed.
     fn clear(&self) {
         self.size.store(0, Ordering::Relaxed);
         self.start.store(0, Ordering::Release);
@@ -120,7 +128,7 @@ impl MovedRanges {
         target.hold(to.addr(), room);
         match held {
             // SAFETY: the caller's promise; the pages have left it.
-            Some(held) if unsafe { renew(from, size) } => held.clear(),
+            Some(held) if unsafe { renew(from, size) } => held.forget(from.addr()),
             None if is_border(from) && is_border(from.wrapping_byte_add(size)) => {
                 // Its neighbours were moved here. What is written to it makes it a mapping that does not become one with theirs again.
                 self.claim().inspect(|own| own.hold(from.addr(), size));
@@ -164,7 +172,12 @@ impl MovedRanges {
             if overlaps(&range) {
                 return Some((held, range));
             }
-            held.hold(range.start, range.len());
+            // It was cut meanwhile.
+            if range.is_empty() {
+                held.clear()
+            } else {
+                held.hold(range.start, range.len())
+            }
             None
         })
     }
@@ -174,19 +187,23 @@ impl MovedRanges {
     /// # Safety
     /// Whole pages of a region of ours whose contents nobody uses.
     pub unsafe fn give_up(&self, start: *mut c_void, size: usize) {
-        let page = page_size();
+        let (page, memory) = (page_size(), start.addr()..start.addr() + size);
         if !self.is_used.load(Ordering::Relaxed) || is_one(start.wrapping_byte_sub(page), size + 2 * page) {
             return;
         }
+        // Where a region ends, or its huge pages begin, a mapping ends for good.
+        let is_held =
+            || self.ranges.iter().map(MovedRange::range).any(|range| range.start < memory.end && memory.start < range.end);
+        let is_apart = || !is_one(start, size) || is_border(start) && is_border(start.wrapping_byte_add(size));
         // SAFETY: the caller's promise.
-        if unsafe { renew(start, size) } {
-            self.cut_out(start.addr()..start.addr() + size, self.claim());
+        if (is_held() || is_apart()) && unsafe { renew(start, size) } {
+            self.cut_out(memory.clone(), self.claim());
         }
     }
 
     /// Forgets the ranges inside this region, which is gone.
     pub fn forget(&self, start: usize, size: usize) {
-        self.inside(&(start..start + size)).for_each(|(held, _)| held.clear());
+        self.inside(&(start..start + size)).for_each(|(held, range)| held.forget(range.start));
     }
 
     /// The ranges inside this one, which belongs to the caller (N1).
@@ -194,7 +211,7 @@ impl MovedRanges {
         let outer = outer.clone();
         self.ranges.iter().filter_map(move |held| {
             let range = held.range();
-            (outer.contains(&range.start) && range.end <= outer.end).then_some((held, range))
+            (!range.is_empty() && outer.contains(&range.start) && range.end <= outer.end).then_some((held, range))
         })
     }
 

@@ -1,8 +1,8 @@
 //! The system calls that move pages, and that make one mapping of several.
 
 use core::ffi::c_void;
-use core::ptr::NonNull;
 
+use coreheap::Region;
 use libc::MAP_FAILED;
 
 use super::super::{FULL_ACCESS, kernel, map};
@@ -13,12 +13,14 @@ use crate::system::os_page::page_size;
 /// mappings that were touched for the first time when they were two.
 ///
 /// # Safety
-/// A region's start, which nobody uses.
-pub unsafe fn begin(region: NonNull<u8>) {
+/// A region that nobody uses.
+pub unsafe fn begin(region: &Region) {
+    /// What one touch may cost: a huge page.
+    const TOUCHED: usize = 2 << 20;
     // SAFETY: the caller's promise. It reads as zero and costs nothing afterwards, as before.
     unsafe {
-        region.write_volatile(0);
-        kernel::give_up(region.as_ptr().cast(), page_size());
+        region.start.write_volatile(0);
+        kernel::give_up(region.start.as_ptr().cast(), region.size.min(TOUCHED));
     }
 }
 
@@ -31,18 +33,16 @@ pub unsafe fn move_each(from: *mut c_void, to: *mut c_void, size: usize, room: u
     if !Errno::is(libc::EFAULT) {
         return false;
     }
-    let mut done = 0;
-    while done < size {
-        let (from, to) = (from.wrapping_byte_add(done), to.wrapping_byte_add(done));
-        let length = length_of_mapping(from, size - done);
+    for (part, length) in mappings(from, size) {
+        let done = part.addr() - from.addr();
+        let to = to.wrapping_byte_add(done);
         let room = if done + length == size { room - done } else { length };
         // SAFETY: parts of both ranges. What could not be moved lies where it lay.
         unsafe {
-            if length <= COPIED || !move_mapping(from, to, length, room) {
-                to.cast::<u8>().copy_from_nonoverlapping(from.cast(), length);
+            if length <= COPIED || !move_mapping(part, to, length, room) {
+                to.cast::<u8>().copy_from_nonoverlapping(part.cast(), length);
             }
         }
-        done += length;
     }
     true
 }
@@ -126,43 +126,40 @@ unsafe fn move_away(from: *mut c_void, size: usize) -> Option<*mut c_void> {
 /// # Safety
 /// Whole pages of regions of ours that belong to the caller, who does not use the contents.
 pub unsafe fn renew(start: *mut c_void, size: usize) -> bool {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's promise, also for each part. What is moved on the way is unmapped there, or moved back.
     unsafe {
-        if libc::madvise(start, size, libc::MADV_DONTDUMP) != 0 {
-            return false;
+        if libc::madvise(start, size, libc::MADV_DONTDUMP) == 0 {
+            for (part, length) in mappings(start, size) {
+                if let Some(old) = move_away(part, length) {
+                    libc::munmap(old, length);
+                }
+                if let Some(fresh) = move_away(part, length) {
+                    move_onto(fresh, part, length, 0);
+                }
+            }
         }
-        renew_each(start, size);
         libc::madvise(start, size, libc::MADV_DODUMP);
+        if cfg!(target_pointer_width = "64") {
+            for (part, length) in mappings(start, size) {
+                // What came from a region's end may have huge pages here, as its neighbours have. May be refused.
+                if is_border(part) && is_border(part.wrapping_byte_add(length)) {
+                    libc::madvise(part, length, libc::MADV_HUGEPAGE);
+                }
+            }
+        }
     }
-    let end = start.wrapping_byte_add(size);
-    if cfg!(target_pointer_width = "64") && (is_border(start) || is_border(end)) {
-        // What came from a region's end may have huge pages here, as its neighbours have.
-        // SAFETY: says how to back it, and may be refused.
-        unsafe { libc::madvise(start, size, libc::MADV_HUGEPAGE) };
-    }
-    !is_border(start) || !is_border(end)
+    !is_border(start) || !is_border(start.wrapping_byte_add(size))
 }
 
-/// [`renew`]s each of the mappings that these pages are; where they end, one ends.
-///
-/// # Safety
-/// As for [`renew`].
-unsafe fn renew_each(start: *mut c_void, size: usize) {
+/// The parts of these pages that lie in one mapping each, as these are when it comes to them.
+fn mappings(start: *mut c_void, size: usize) -> impl Iterator<Item = (*mut c_void, usize)> {
     let mut done = 0;
-    while done < size {
+    core::iter::from_fn(move || {
         let part = start.wrapping_byte_add(done);
-        let length = length_of_mapping(part, size - done);
-        // SAFETY: the caller's promise; what is moved on the way is unmapped there, or moved back.
-        unsafe {
-            if let Some(old) = move_away(part, length) {
-                libc::munmap(old, length);
-            }
-            if let Some(fresh) = move_away(part, length) {
-                move_onto(fresh, part, length, 0);
-            }
-        }
+        let length = (done < size).then(|| length_of_mapping(part, size - done))?;
         done += length;
-    }
+        Some((part, length))
+    })
 }
 
 /// How many of these bytes lie in one mapping with the first of them.

@@ -1,7 +1,8 @@
 //! Where no pages can be moved.
 
 use core::ffi::c_void;
-use core::ptr::NonNull;
+
+use coreheap::Region;
 
 /// Nothing can be moved.
 pub const REMAPS_FROM: usize = usize::MAX;
@@ -10,7 +11,7 @@ pub const REMAPS_FROM: usize = usize::MAX;
 ///
 /// # Safety
 /// None is needed.
-pub unsafe fn begin(_: NonNull<u8>) {}
+pub unsafe fn begin(_: &Region) {}
 
 /// There are none.
 #[derive(Debug)]
