@@ -1,11 +1,14 @@
 //! What a source is asked for, what comes of its answers, and what is looked at before it is asked.
 
+use core::cell::Cell;
 use core::ops::Range;
+use core::ptr;
 use std::vec::Vec;
 
 use super::super::*;
 use crate::exclusion::Unshared;
 use crate::page_source::tests::script::{self, Script};
+use crate::sources::FixedRegion;
 
 type Heap = HeaderlessHeap<Script, Unshared>;
 
@@ -320,4 +323,56 @@ fn a_layout_is_changed_in_place_only_where_it_is_aligned() {
     assert_eq!(unsafe { heap.change_layout(moved, layout(99, 2 * align), layout(50, more)) }, None);
     assert_eq!(change(moved, layout(99, 2 * align), layout(50, 2 * align)), moved);
     heap.assert_valid();
+}
+
+/// Another context, which takes a block before the step of which none is left.
+struct Visited {
+    steps: Cell<usize>,
+    heap: Cell<*const HeaderlessHeap<FixedRegion, Visited>>,
+}
+
+// SAFETY: one thread has it, and the other context comes in before the work begins.
+unsafe impl Exclusion for Visited {
+    fn alone<R>(&self, work: impl FnOnce() -> R) -> R {
+        // SAFETY: null, or the heap that this is in.
+        if let Some(heap) = unsafe { self.heap.get().as_ref() } {
+            match self.steps.get() {
+                0 => {
+                    self.heap.set(ptr::null());
+                    heap.allocate(layout(40 * GRANULE, 8)).expect("one of many");
+                }
+                steps => self.steps.set(steps - 1),
+            }
+        }
+        work()
+    }
+}
+
+/// Of sixteen runs that are too short, which hide one that is long enough, another context takes one in the middle of the search.
+#[test]
+#[cfg_attr(miri, ignore = "long")]
+fn a_run_that_was_missed_is_found_whenever_others_come_in() {
+    for steps in 0..6 {
+        let mut memory = std::vec![0_u64; 8000];
+        // SAFETY: memory of the test's own.
+        let source = unsafe { FixedRegion::over(memory.as_mut_ptr().cast(), 64_000) };
+        let heap = HeaderlessHeap::new(source, Visited { steps: Cell::new(steps), heap: Cell::new(ptr::null()) });
+        let granules = |count: usize| layout(count * GRANULE, 8);
+        let apart = |count: usize| {
+            let block = heap.allocate(granules(count)).expect("room");
+            heap.allocate(granules(2)).expect("room");
+            block
+        };
+        let (long, short) = (apart(60), [(); 16].map(|()| apart(40)));
+        while heap.allocate(granules(2)).is_some() {}
+        // SAFETY: blocks of this heap.
+        unsafe {
+            heap.deallocate(long, granules(60));
+            short.into_iter().for_each(|block| heap.deallocate(block, granules(40)));
+        }
+        heap.exclusion.heap.set(&raw const heap);
+        assert_eq!(heap.allocate(granules(50)), Some(long), "before step {steps}");
+        heap.exclusion.heap.set(ptr::null());
+        heap.assert_valid();
+    }
 }

@@ -285,10 +285,16 @@ fn mappings_of_growing_blocks(heap: &Coreheap, rounds: usize) -> (usize, usize) 
 }
 
 fn mappings_in(addresses: Range<usize>) -> usize {
+    bounds_in(addresses).len()
+}
+
+/// Where the mappings begin and end that have some of these addresses.
+fn bounds_in(addresses: Range<usize>) -> Vec<(usize, usize)> {
     let list = std::fs::read_to_string("/proc/self/maps").expect("a list");
     let bounds = list.lines().filter_map(|line| line.split(' ').next()?.split_once('-'));
     let number = |text| usize::from_str_radix(text, 16).expect("a number");
-    bounds.filter(|(start, end)| number(start) < addresses.end && addresses.start < number(end)).count()
+    let bounds = bounds.map(|(start, end)| (number(start), number(end)));
+    bounds.filter(|(start, end)| *start < addresses.end && addresses.start < *end).collect()
 }
 
 #[test]
@@ -325,6 +331,29 @@ fn moved_pages_that_are_given_back_leave_no_mapping() {
         assert!(source.remap(at(region, 40 * MIB), at(region, 50 * MIB), 4 * MIB, 4 * MIB));
         assert!(source.decommit(at(region, 48 * MIB), 8 * MIB));
         assert_eq!(mappings(), before);
+        source.release(region);
+    }
+}
+
+/// Where a region's ends are in small pages and its middle in huge ones, and where it ends itself, a mapping ends for good.
+#[test]
+fn what_is_given_back_at_the_ends_of_a_region_changes_no_mapping() {
+    let source = Mmap::new();
+    let region = reserve(&source, 64 * MIB);
+    fill(region.start, 64 * MIB, 1);
+    let bounds = || bounds_in(region.start.addr().get()..region.start.addr().get() + region.size);
+    let before = bounds();
+    // SAFETY: ranges of the region, not overlapping, used by nobody else.
+    unsafe {
+        assert!(source.remap(at(region, 20 * MIB), at(region, 30 * MIB), 3 * MIB, 3 * MIB));
+        let kib = MIB / 1024;
+        for (start, size) in
+            [(7 * MIB, MIB), (5 * MIB, 2 * MIB), (0, 64 * kib), (64 * MIB - 64 * kib, 64 * kib), (55 * MIB, 2 * MIB)]
+        {
+            assert!(source.decommit(at(region, start), size));
+        }
+        assert!(source.decommit(at(region, 30 * MIB), 3 * MIB));
+        assert_eq!(bounds(), before);
         source.release(region);
     }
 }

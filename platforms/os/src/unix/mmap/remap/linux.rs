@@ -219,3 +219,55 @@ impl MovedRanges {
         self.ranges.iter().find(|range| range.start.load(Ordering::Relaxed) == 0 && range.claim(0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: usize = 1 << 30;
+    const SIZE: usize = 3 << 20;
+
+    fn ranges(moved: &MovedRanges) -> [Range<usize>; 2] {
+        let mut ranges =
+            moved.ranges.iter().map(MovedRange::range).filter(|range| range.start != 0).collect::<std::vec::Vec<_>>();
+        ranges.sort_by_key(|range| range.start);
+        ranges.resize(2, 0..0);
+        [ranges[0].clone(), ranges[1].clone()]
+    }
+
+    #[test]
+    fn memory_is_cut_out_of_its_range() {
+        let third = SIZE / 3;
+        let at = |thirds: Range<usize>| START + thirds.start * third..START + thirds.end * third;
+        for (cut, left) in
+            [(0..3, [0..0, 0..0]), (0..1, [at(1..3), 0..0]), (2..3, [at(0..2), 0..0]), (1..2, [at(0..1), at(2..3)])]
+        {
+            let moved = MovedRanges::new();
+            moved.ranges[0].hold(START, SIZE);
+            moved.cut_out(at(cut.clone()), moved.claim());
+            assert_eq!(ranges(&moved), left, "{cut:?}");
+        }
+        let moved = MovedRanges::new();
+        moved.ranges[0].hold(START, SIZE);
+        moved.cut_out(at(1..2), None);
+        assert_eq!(ranges(&moved), [at(0..3), 0..0], "there is none for what lies behind");
+    }
+
+    /// One context reads a range, which another cuts and a third leaves before the first claims it.
+    #[test]
+    fn who_comes_too_late_for_a_range_leaves_none_that_is_empty() {
+        let moved = MovedRanges::new();
+        let range = &moved.ranges[0];
+        range.hold(START, SIZE);
+        let seen = range.range();
+        assert!(range.claim(seen.start));
+        range.forget(seen.start);
+        assert_eq!(range.start.load(Ordering::Relaxed), CLAIMED, "it is left to who has claimed it");
+        range.hold(START, 0);
+        assert!(moved.inside(&(START..START + SIZE)).next().is_none());
+        assert!(moved.overlapping(&(START..START + SIZE)).next().is_none());
+        range.hold(START, SIZE);
+        range.forget(START);
+        assert_eq!(ranges(&moved), [0..0, 0..0]);
+    }
+}
