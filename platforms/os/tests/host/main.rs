@@ -16,6 +16,7 @@ cfg_if::cfg_if! {
         #[path = "windows.rs"]
         mod system;
     } else {
+        mod clones;
         mod forks;
         #[cfg(not(target_env = "musl"))]
         mod second_copy;

@@ -10,13 +10,18 @@ mod support;
 
 use std::alloc::Layout;
 use std::ops::Range;
-use std::ptr::NonNull;
+use std::ptr::{NonNull, null_mut, with_exposed_provenance_mut};
+use std::sync::Barrier;
+use std::thread;
 
 use coreheap_os::coreheap::{PageSource, RegionRequest};
-use coreheap_os::{Coreheap, Mmap};
+use coreheap_os::{Coreheap, Mmap, OsHeap};
+use coreheap_tests::watched::{Ledger, Watched};
 
 use regions::{at, fill, holds_only};
-use support::{MIB, PAGE, in_child, is_accessible, is_emulated, minor_faults, reserve, resident_pages, smaps, unmaps};
+use support::{
+    MIB, PAGE, in_child, is_accessible, is_emulated, minor_faults, reserve, resident_pages, smaps, under_limit, unmaps,
+};
 
 #[test]
 fn reserves_what_is_preferred_at_the_preferred_alignment() {
@@ -38,23 +43,6 @@ fn reserves_what_is_preferred_at_the_preferred_alignment() {
 
 #[test]
 fn reserves_less_than_preferred_where_there_is_a_limit() {
-    let under_limit = |bytes: usize, work: fn() -> bool| {
-        in_child(|| {
-            let used: usize = {
-                // SAFETY: a valid place for the answer, as big as is said.
-                unsafe {
-                    let file = libc::open(c"/proc/self/statm".as_ptr(), libc::O_RDONLY);
-                    let mut text = [0u8; 64];
-                    libc::read(file, text.as_mut_ptr().cast(), text.len());
-                    text.iter().take_while(|byte| byte.is_ascii_digit()).fold(0, |sum, digit| sum * 10 + (digit - b'0') as usize)
-                        * PAGE
-                }
-            };
-            let limit = libc::rlimit { rlim_cur: (used + bytes) as _, rlim_max: (used + bytes) as _ };
-            // SAFETY: a limit for this process.
-            unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) == 0 && work() }
-        })
-    };
     assert!(under_limit(100 * MIB, || {
         let region = Mmap::new().reserve(RegionRequest { min_size: MIB, preferred_size: 1 << 30, preferred_align: PAGE });
         // 1 GiB, 512, 256, 128, 64: the first that fits.
@@ -77,6 +65,47 @@ fn reserves_less_than_preferred_where_there_is_a_limit() {
     assert!(
         Mmap::new().reserve(RegionRequest { min_size: usize::MAX, preferred_size: usize::MAX, preferred_align: PAGE }).is_none()
     );
+}
+
+/// Where less than an arena can be had at a time, arenas are halves of it, and not as small as what the heap happens to need.
+#[test]
+fn a_heap_reserves_less_than_preferred_where_there_is_a_limit_in_few_regions() {
+    // What is allocated in blocks of 64 bytes, and limits: one that no arena fits in beside anything else, and one that is nearly used up.
+    const ALL: usize = if cfg!(target_pointer_width = "64") { 300 * MIB } else { 100 * MIB };
+    const LIMITS: [usize; 2] = if cfg!(target_pointer_width = "64") { [1 << 30, 340 * MIB] } else { [384 * MIB, 110 * MIB] };
+    for limit in LIMITS {
+        assert!(under_limit(limit, || {
+            let ledger = Ledger::new(usize::MAX);
+            let heap = OsHeap::with_source(Watched::new(Mmap::new(), &ledger));
+            let layout = Layout::new::<[usize; 64 / size_of::<usize>()]>();
+            // Each block holds its number, and where the one before it lies: nothing else needs memory.
+            let mut newest: *mut [usize; 2] = null_mut();
+            for number in 0..ALL / layout.size() {
+                let Some(block) = heap.allocate(layout) else {
+                    println!("block {number} of {} under {} MiB: {}", ALL / layout.size(), limit / MIB, heap.stats());
+                    return false;
+                };
+                // SAFETY: a fresh block with room for two numbers and more.
+                unsafe { block.cast().write([number, newest.expose_provenance()]) };
+                newest = block.cast().as_ptr();
+            }
+            let regions = ledger.regions_out();
+            println!("{regions} regions under {} MiB", limit / MIB);
+            for number in (0..ALL / layout.size()).rev() {
+                // SAFETY: a live block of this heap, which was written above.
+                unsafe {
+                    let [found, before] = newest.read();
+                    assert_eq!(found, number, "the block was overwritten");
+                    heap.deallocate(NonNull::new_unchecked(newest).cast(), layout);
+                    newest = with_exposed_provenance_mut(before);
+                }
+            }
+            heap.purge();
+            heap.assert_valid();
+            let stats = heap.stats();
+            newest.is_null() && stats.used == 0 && stats.misuses == 0 && regions <= 40
+        }));
+    }
 }
 
 #[test]
@@ -242,6 +271,28 @@ fn big_blocks_grow_by_remapping() {
     heap.assert_valid();
 }
 
+/// Starts threads that are all there at once, each with a block. A thread needs two mappings, and a process may have only so many.
+fn start_threads(heap: &Coreheap) {
+    const THREADS: usize = 16;
+    let (all_are_there, layout) = (Barrier::new(THREADS), Layout::new::<[u8; 1000]>());
+    thread::scope(|scope| {
+        for number in 0..THREADS {
+            scope.spawn({
+                let all_are_there = &all_are_there;
+                move || {
+                    let block = heap.allocate(layout).expect("memory");
+                    fill(block, layout.size(), number as u8);
+                    all_are_there.wait();
+                    assert!(holds_only(block, layout.size(), number as u8));
+                    // SAFETY: a block of this heap.
+                    unsafe { heap.deallocate(block, layout) };
+                }
+            });
+        }
+    });
+    heap.assert_valid();
+}
+
 /// Grows blocks step by step while others are in their way. Returns how many mappings of the process there were at most, and how many are left when all
 /// memory has been given back.
 fn mappings_of_growing_blocks(heap: &Coreheap, rounds: usize) -> (usize, usize) {
@@ -305,7 +356,13 @@ fn growing_blocks_leave_few_mappings() {
         let (heap, before) = (Coreheap::new(), mappings_in(0..usize::MAX));
         let (most, left) = mappings_of_growing_blocks(&heap, rounds);
         // Mappings that a child has from its parent do not become one again.
-        most < before + 220 && left < before + 80 && in_child(|| mappings_of_growing_blocks(&heap, rounds).0 < before + 300)
+        let in_child_as_well = in_child(|| {
+            let (most, _) = mappings_of_growing_blocks(&heap, rounds);
+            start_threads(&heap);
+            most < before + 300
+        });
+        start_threads(&heap);
+        most < before + 220 && left < before + 80 && in_child_as_well
     };
     assert!(in_child(work));
 }

@@ -1,6 +1,7 @@
 //! What several tests need, and how they look at memory.
 
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
 use coreheap_os::Mmap;
@@ -69,6 +70,25 @@ pub fn in_child(work: impl FnOnce() -> bool) -> bool {
     forked(|is_child| is_child && work())
 }
 
+/// Runs `work` as [`in_child`] does, in a child that may map so many bytes more than it has mapped.
+pub fn under_limit(bytes: usize, work: impl FnOnce() -> bool) -> bool {
+    in_child(|| {
+        let used: usize = {
+            // SAFETY: a valid place for the answer, as big as is said.
+            unsafe {
+                let file = libc::open(c"/proc/self/statm".as_ptr(), libc::O_RDONLY);
+                let mut text = [0u8; 64];
+                libc::read(file, text.as_mut_ptr().cast(), text.len());
+                text.iter().take_while(|byte| byte.is_ascii_digit()).fold(0, |sum, digit| sum * 10 + (digit - b'0') as usize)
+                    * PAGE
+            }
+        };
+        let limit = libc::rlimit { rlim_cur: (used + bytes) as _, rlim_max: (used + bytes) as _ };
+        // SAFETY: a limit for this process.
+        unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) == 0 && work() }
+    })
+}
+
 /// Runs `release` here, and in a child process; true if this range is not mapped in that one any more. Here another thread may map it again at once.
 pub fn unmaps(start: NonNull<u8>, size: usize, release: impl FnOnce()) -> bool {
     forked(|is_child| {
@@ -82,10 +102,12 @@ fn forked(work: impl FnOnce(bool) -> bool) -> bool {
     // SAFETY: the child makes system calls only and leaves without unwinding.
     unsafe {
         let child = libc::fork();
-        let is_true = work(child == 0);
         if child == 0 {
+            // A panic must not get to the harness, which would end this thread, the child's only one, and so the child, as if all were well.
+            let is_true = catch_unwind(AssertUnwindSafe(|| work(true))).unwrap_or(false);
             libc::_exit(if is_true { 0 } else { 1 });
         }
+        work(false);
         let mut status = -1;
         assert_eq!(libc::waitpid(child, &mut status, 0), child);
         status == 0
