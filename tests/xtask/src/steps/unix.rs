@@ -35,6 +35,18 @@ pub const STEPS: &[Step] = &[
         ..STEP
     },
     Step {
+        name: "c-aarch64",
+        shows: "the C library is built for AArch64 Linux",
+        needs: &[
+            LINUX,
+            Target("stable", "aarch64-unknown-linux-gnu"),
+            Program("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
+        ],
+        env: &[("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc")],
+        command: "cargo build -p coreheap-c --target aarch64-unknown-linux-gnu",
+        ..STEP
+    },
+    Step {
         name: "aarch64-musl",
         shows: "the hosted port on AArch64 Linux with musl, in QEMU, its shorter suites",
         needs: &[LINUX, Target("stable", "aarch64-unknown-linux-musl"), Program("qemu-aarch64-static", QEMU)],
