@@ -265,9 +265,9 @@ fn the_first_request_is_served_like_a_later_one() {
         ($align:expr, $name:literal, $new:expr) => {
             check!($align, $name, $new, 1);
         };
-        ($align:expr, $name:literal, $new:expr, $least:expr) => {
+        ($align:expr, $name:literal, $new:expr, $above:expr) => {
             for (inset, size) in
-                [(0, 2000), (1, 4096), (3, 4099), (8, 20_000), (13, 70_001)].into_iter().filter(|region| region.1 > $least)
+                [(0, 2000), (1, 4096), (3, 4099), (8, 20_000), (13, 70_001)].into_iter().filter(|region| region.1 > $above)
             {
                 let mut memory = vec![0u64; 10 * KIB];
                 // SAFETY: memory of the test's own, for one heap after the other.
