@@ -67,6 +67,14 @@ pub fn part(name: &str, work: impl FnOnce()) {
     println!("ok");
 }
 
+/// Waits for an interrupt.
+pub fn wait() {
+    #[cfg(target_arch = "arm")]
+    cortex_m::asm::wfi();
+    #[cfg(target_arch = "riscv32")]
+    riscv::asm::wfi();
+}
+
 /// Ends the program with success.
 pub fn done() -> ! {
     process::exit(0)
