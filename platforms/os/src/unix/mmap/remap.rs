@@ -11,9 +11,8 @@
 
 cfg_if::cfg_if! {
     if #[cfg(all(target_os = "linux", not(miri)))] {
-        #[path = "remap/linux.rs"]
-        mod ranges;
         mod mappings;
+        mod ranges;
 
         pub use mappings::begin;
     } else {

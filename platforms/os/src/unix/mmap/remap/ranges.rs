@@ -161,15 +161,14 @@ impl MovedRanges {
     /// The ranges that overlap with this one, which belongs to the caller; each is claimed.
     fn overlapping(&self, memory: &Range<usize>) -> impl Iterator<Item = (&MovedRange, Range<usize>)> {
         let memory = memory.clone();
-        let overlaps = move |range: &Range<usize>| range.start < memory.end && memory.start < range.end;
         self.ranges.iter().filter_map(move |held| {
             let seen = held.range();
-            if !overlaps(&seen) || !held.claim(seen.start) {
+            if !overlap(&seen, &memory) || !held.claim(seen.start) {
                 return None;
             }
             // Looked at again: now nobody changes it.
             let range = seen.start..seen.start + held.size.load(Ordering::Relaxed);
-            if overlaps(&range) {
+            if overlap(&range, &memory) {
                 return Some((held, range));
             }
             // It was cut meanwhile.
@@ -192,8 +191,7 @@ impl MovedRanges {
             return;
         }
         // Where a region ends, or its huge pages begin, a mapping ends for good.
-        let is_held =
-            || self.ranges.iter().map(MovedRange::range).any(|range| range.start < memory.end && memory.start < range.end);
+        let is_held = || self.ranges.iter().map(MovedRange::range).any(|range| overlap(&range, &memory));
         let is_apart = || !is_one(start, size) || is_border(start) && is_border(start.wrapping_byte_add(size));
         // SAFETY: the caller's promise.
         if (is_held() || is_apart()) && unsafe { renew(start, size) } {
@@ -218,6 +216,11 @@ impl MovedRanges {
     fn claim(&self) -> Option<&MovedRange> {
         self.ranges.iter().find(|range| range.start.load(Ordering::Relaxed) == 0 && range.claim(0))
     }
+}
+
+/// Whether two ranges have an address in common.
+fn overlap(one: &Range<usize>, other: &Range<usize>) -> bool {
+    one.start < other.end && other.start < one.end
 }
 
 #[cfg(test)]
