@@ -10,17 +10,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "check.h"
+
 void cfree(void *) __attribute__((weak));
 void free_sized(void *, size_t) __attribute__((weak));
 void free_aligned_sized(void *, size_t, size_t) __attribute__((weak));
 
-#define CHECK(what)                                                              \
-    do {                                                                         \
-        if (!(what)) {                                                           \
-            fprintf(stderr, "%s:%d: %s, errno %d\n", __FILE__, __LINE__, #what, errno); \
-            exit(1);                                                             \
-        }                                                                        \
-    } while (0)
 #define UNTOUCHED 77
 // Evaluates a call with errno set to something that no call sets.
 #define KEEPS_ERRNO(call)          \

@@ -16,13 +16,7 @@
 
 #include <malloc.h>
 
-#define CHECK(what)                                                             \
-    do {                                                                        \
-        if (!(what)) {                                                          \
-            std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #what);     \
-            std::exit(1);                                                       \
-        }                                                                       \
-    } while (0)
+#include "check.h"
 
 using std::align_val_t;
 using std::nothrow;

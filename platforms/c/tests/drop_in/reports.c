@@ -8,13 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CHECK(what)                                                                      \
-    do {                                                                                 \
-        if (!(what)) {                                                                   \
-            fprintf(stderr, "%s:%d: %s, errno %d\n", __FILE__, __LINE__, #what, errno);  \
-            exit(1);                                                                     \
-        }                                                                                \
-    } while (0)
+#include "check.h"
 
 void *__libc_malloc(size_t);
 void *__libc_calloc(size_t, size_t);
