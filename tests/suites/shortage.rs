@@ -97,26 +97,27 @@ fn hold_alone<S: PageSource, C: CoreLocal + Send, G: Geometry>(
     heap.assert_valid();
 }
 
-#[test]
-fn without_magazines() {
-    for (bytes, threads) in if cfg!(miri) { &[(8 << 10, 2)][..] } else { &[(16 << 10, 2), (24 << 10, 4), (64 << 10, 16)] } {
-        let heap = || Heap::<_, TryFlag<ThreadNumber, 4>, Compact>::new(TestSource::<0>::new(&[*bytes]), TryFlag::new());
+/// Regions of so many bytes, each for so many threads: blocks of 64 bytes, then of `size`, of which there are few.
+fn hold_in_each<G: Geometry>(regions: &[(usize, usize)], size: usize, percent: usize) {
+    for (bytes, threads) in regions {
+        let heap = || Heap::<_, TryFlag<ThreadNumber, 4>, G>::new(TestSource::<0>::new(&[*bytes]), TryFlag::new());
         if !cfg!(miri) {
             hold_alone(&heap(), 64, *threads, 60);
         }
-        hold_alone(&heap(), 256, *threads, 95);
+        hold_alone(&heap(), size, *threads, percent);
     }
 }
 
 #[test]
+fn without_magazines() {
+    let regions: &[_] = if cfg!(miri) { &[(8 << 10, 2)] } else { &[(16 << 10, 2), (24 << 10, 4), (64 << 10, 16)] };
+    hold_in_each::<Compact>(regions, 256, 95);
+}
+
+#[test]
 fn with_magazines() {
-    for (bytes, threads) in if cfg!(miri) { &[(32 << 10, 2)][..] } else { &[(64 << 10, 2), (64 << 10, 4), (128 << 10, 16)] } {
-        let heap = || Heap::<_, TryFlag<ThreadNumber, 4>, Small>::new(TestSource::<0>::new(&[*bytes]), TryFlag::new());
-        if !cfg!(miri) {
-            hold_alone(&heap(), 64, *threads, 60);
-        }
-        hold_alone(&heap(), 1000, *threads, 90);
-    }
+    let regions: &[_] = if cfg!(miri) { &[(32 << 10, 2)] } else { &[(64 << 10, 2), (64 << 10, 4), (128 << 10, 16)] };
+    hold_in_each::<Small>(regions, 1000, 90);
 }
 
 #[test]
