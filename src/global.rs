@@ -5,15 +5,15 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
 
-use crate::core_local::CoreLocal;
-use crate::dense_heap::DenseHeap;
-use crate::exclusion::Exclusion;
-use crate::geometry::Geometry;
-use crate::headerless_heap::HeaderlessHeap;
+use crate::base::misuse::{no_unwind, no_unwind_in_debug};
+use crate::cores::core_local::CoreLocal;
 use crate::heap::Heap;
-use crate::misuse::{no_unwind, no_unwind_in_debug};
-use crate::page_source::PageSource;
-use crate::small_heap::SmallHeap;
+use crate::pages::geometry::Geometry;
+use crate::small::dense_heap::DenseHeap;
+use crate::small::exclusion::Exclusion;
+use crate::small::headerless_heap::HeaderlessHeap;
+use crate::small::small_heap::SmallHeap;
+use crate::source::page_source::PageSource;
 
 /// `GlobalAlloc` for a heap.
 macro_rules! implement_global_alloc {

@@ -1,0 +1,243 @@
+//! How big everything is: a compile-time parameter of a heap.
+//!
+//! *Role*: constants and array types for all files above. [`geometry!`](crate::geometry!) makes one; [`Server`], [`Compact`]
+//! and [`Tiny`] are ready.
+
+use crate::base::size_class::SizeClass;
+use crate::base::sync::{AtomicPtr, AtomicUsize, WORD_BITS};
+use crate::pages::page_entry::PageEntry;
+
+/// Sizes of slices, pages, classes and magazines. Made by [`geometry!`](crate::geometry!).
+///
+/// # Safety
+/// The types are arrays of plain memory, valid where all bytes are zero, as long as the constants and their descriptions say.
+pub unsafe trait Geometry: Sized + Send + Sync + 'static {
+    /// Bytes in a slice, the unit in which regions are handed out: a power of two.
+    const SLICE_SIZE: usize;
+    /// Bytes in the biggest block that has a size class; bigger requests are large blocks of whole slices.
+    const MAX_BLOCK: usize;
+    /// Bytes that a page should have, if its bitmap can describe so many blocks.
+    const PAGE_SIZE: usize;
+    /// Most bytes that one magazine may hold back.
+    const MAGAZINE_BYTES: usize;
+    /// How many free runs of slices that are long enough are compared, to take the shortest. 1 is fast, and for memory that is mapped where it is
+    /// used; some dozens fill a region of fixed size best.
+    const FIT_CANDIDATES: usize;
+    /// Bytes to ask the page source for when an arena is needed, a power of two; doubled with every few arenas.
+    const ARENA_SIZE: usize;
+    /// Bytes that a growing arena should grow by at a time.
+    const GROW_SIZE: usize;
+
+    /// Blocks that with their alignment take more bytes have a region each, where no arena has room and the page source takes regions back.
+    const OWN_REGION_ABOVE: usize = if Self::ARENA_SIZE > BIG { Self::ARENA_SIZE } else { BIG };
+
+    /// What blocks of at least so many bytes are aligned to, even if less is asked for: a power of two, for programs that expect it.
+    const MIN_ALIGN: usize = 1;
+
+    /// One `T` for each size class.
+    type PerClass<T: Send + Sync>: AsRef<[T]> + AsMut<[T]> + Send + Sync;
+    /// One `T` for each size class, none at all for a heap without magazines.
+    type PerMagazine<T: Send + Sync>: AsRef<[T]> + Send + Sync;
+    /// The words of a page's bitmap.
+    type PageWords: AsRef<[AtomicUsize]> + Send + Sync;
+    /// The slots of a magazine; none for a heap without magazines.
+    type MagazineSlots: AsRef<[AtomicUsize]> + Send + Sync;
+    /// The words of a page group that say which pages are listed: one for each class, or fewer that classes share, which saves
+    /// memory where a group has few pages.
+    type RoomWords: AsRef<[AtomicUsize]> + Send + Sync;
+    /// The page headers that are made at a time; at most as many as a word has bits.
+    type PageGroup<T: Send + Sync>: AsRef<[T]> + Send + Sync;
+    /// What the page table has for each slice. 16 bits save memory where slices are small, serve at most some 60,000 pages and large blocks
+    /// in an arena, and are for heaps without magazines; all others take 32.
+    type PageEntry: PageEntry;
+    /// The arenas by address: a power of two many. With one entry there is a list instead, for heaps of few regions.
+    type ArenaMap: AsRef<[AtomicPtr<u8>]> + Send + Sync;
+    /// A `T` for each size class, by index.
+    fn per_class<T: Send + Sync>(make: impl FnMut(usize) -> T) -> Self::PerClass<T>;
+    /// An empty arena map.
+    #[cfg(not(loom))]
+    const EMPTY_MAP: Self::ArenaMap;
+
+    /// How many size classes there are.
+    const CLASS_COUNT: usize = SizeClass::count(Self::MAX_BLOCK);
+    /// How many slots a magazine has.
+    const MAGAZINE_SLOTS: usize = size_of::<Self::MagazineSlots>() / size_of::<AtomicUsize>();
+    /// Whether there are magazines.
+    const HAS_MAGAZINES: bool = Self::MAGAZINE_SLOTS > 0;
+    /// Most blocks in a page.
+    const PAGE_BLOCKS: usize = size_of::<Self::PageWords>() / size_of::<AtomicUsize>() * WORD_BITS;
+
+    /// Fails to compile where the numbers do not fit together.
+    const VALID: () = {
+        assert!(Self::SLICE_SIZE.is_power_of_two() && Self::SLICE_SIZE >= 64, "a slice is a power of two, at least 64 bytes");
+        assert!(Self::MAX_BLOCK >= 128 && Self::CLASS_COUNT < LARGE as usize, "the biggest class is out of range");
+        assert!(
+            SizeClass::from_index(Self::CLASS_COUNT - 1).block_size() == Self::MAX_BLOCK,
+            "the biggest block must be a size class"
+        );
+        assert!(
+            Self::MIN_ALIGN.is_power_of_two() && Self::MIN_ALIGN <= 16,
+            "classes from 16 bytes on can be aligned to 16 by size"
+        );
+        assert!(Self::ARENA_SIZE.is_power_of_two(), "arenas lie at multiples of their size, a power of two");
+        assert!(Self::MAX_BLOCK <= 1 << 20, "blocks of a class have at most 1 MiB: the reciprocal is exact to there");
+        assert!(
+            !Self::HAS_MAGAZINES || Self::PageEntry::HAS_CLASS,
+            "a free by address into a magazine needs 32-bit page entries"
+        );
+        let group = size_of::<Self::PageGroup<u8>>();
+        assert!(group >= 1 && group <= WORD_BITS, "a group has as many pages as a word has bits, at most");
+        assert!(Self::PAGE_BLOCKS >= WORD_BITS && Self::PAGE_BLOCKS <= MOST_PAGE_BLOCKS, "a page has 1 word of blocks or more");
+    };
+
+    /// The class for `size` bytes at `align`, or `None` for a large block.
+    #[inline(always)]
+    fn class_of(size: usize, align: usize) -> Option<SizeClass> {
+        let least = if size >= Self::MIN_ALIGN { Self::MIN_ALIGN } else { 1 };
+        SizeClass::of(size, if align < least { least } else { align }, Self::MAX_BLOCK)
+    }
+
+    /// Most blocks of this class that a magazine holds.
+    fn magazine_limit(class: SizeClass) -> usize {
+        (Self::MAGAZINE_BYTES / class.block_size()).clamp(1, Self::MAGAZINE_SLOTS.max(1)).min(Self::MAGAZINE_SLOTS)
+    }
+
+    /// How many slices a page of this class has: near `page_size` bytes but room for `least_blocks` blocks, no more blocks than its bitmap has bits,
+    /// and the least waste at its end.
+    fn page_slices(class: SizeClass, page_size: usize, least_blocks: usize) -> usize {
+        let size = class.block_size();
+        let most = (size * Self::PAGE_BLOCKS).div_ceil(Self::SLICE_SIZE);
+        let wished = page_size.max(least_blocks * size).div_ceil(Self::SLICE_SIZE);
+        let (first, last) = (wished.min(most), (wished + wished / 4).min(most));
+        let waste = |slices: usize| {
+            let bytes = slices * Self::SLICE_SIZE;
+            // In 1/1024 of the page; a page that has more room than bits wastes the rest as well.
+            (bytes - (bytes / size).min(Self::PAGE_BLOCKS) * size) * 1024 / bytes
+        };
+        // Of pages that waste the same that which is nearest to the wish.
+        let badness = |slices: &usize| (waste(*slices), slices.abs_diff(first));
+        (first.saturating_sub(1).max(1)..=last).min_by_key(badness).unwrap_or(1)
+    }
+}
+
+/// What is big on any host.
+const BIG: usize = if usize::BITS == 64 { 1 << 30 } else { 64 << 20 };
+/// No page has more blocks, in any geometry.
+pub(crate) const MOST_PAGE_BLOCKS: usize = 1 << 12;
+/// The class number of a large block in a page table.
+pub(crate) const LARGE: u8 = 254;
+
+/// Makes a [`Geometry`]: `geometry! { pub struct Name { slice_size: 4096, … } }`. All sizes are in bytes.
+#[macro_export]
+macro_rules! geometry {
+    ($(#[$doc:meta])* $vis:vis struct $name:ident {
+        slice_size: $slice:expr, fit_candidates: $candidates:expr, max_block: $max:expr, page_size: $page:expr, page_words: $words:expr, pages_per_group: $group:expr, room_words: $rooms:expr,
+        page_entry_bits: $entry:tt,
+        magazine_slots: $slots:expr, magazine_bytes: $bytes:expr,
+        arena_size: $arena:expr, arena_map: $map:expr, grow_size: $grow:expr $(, min_align: $min_align:expr)? $(, own_region_above: $above:expr)? $(,)?
+    }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy)]
+        $vis struct $name;
+        // SAFETY: arrays of atomics, of the lengths that the constants say.
+        unsafe impl $crate::Geometry for $name {
+            const SLICE_SIZE: usize = $slice;
+            const FIT_CANDIDATES: usize = $candidates;
+            const MAX_BLOCK: usize = $max;
+            const PAGE_SIZE: usize = $page;
+            const MAGAZINE_BYTES: usize = $bytes;
+            const ARENA_SIZE: usize = $arena;
+            const GROW_SIZE: usize = $grow;
+            $(const MIN_ALIGN: usize = $min_align;)?
+            $(const OWN_REGION_ABOVE: usize = $above;)?
+            type PerClass<T: Send + Sync> = [T; $crate::SizeClass::count($max)];
+            type PerMagazine<T: Send + Sync> = [T; if $slots == 0 { 0 } else { $crate::SizeClass::count($max) }];
+            type PageWords = [$crate::atomic::AtomicUsize; $words];
+            type MagazineSlots = [$crate::atomic::AtomicUsize; $slots];
+            type RoomWords = [$crate::atomic::AtomicUsize; $rooms];
+            type PageGroup<T: Send + Sync> = [T; $group];
+            type PageEntry = $crate::__page_entry!($entry);
+            type ArenaMap = [$crate::atomic::AtomicPtr<u8>; $map];
+            fn per_class<T: Send + Sync>(make: impl FnMut(usize) -> T) -> Self::PerClass<T> {
+                ::core::array::from_fn(make)
+            }
+            $crate::__empty_map!($map);
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __page_entry {
+    (16) => {
+        $crate::atomic::AtomicU16
+    };
+    (32) => {
+        $crate::atomic::AtomicU32
+    };
+}
+
+// Not a `cfg` in the macro above: that would be looked at in the crate that uses it.
+#[cfg(not(loom))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __empty_map {
+    ($map:expr) => {
+        #[allow(clippy::declare_interior_mutable_const)] // It is only ever moved into a heap.
+        const EMPTY_MAP: Self::ArenaMap = [const { $crate::atomic::AtomicPtr::new(::core::ptr::null_mut()) }; $map];
+    };
+}
+
+#[cfg(loom)]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __empty_map {
+    ($map:expr) => {};
+}
+
+macro_rules! server {
+    ($(#[$doc:meta])* $name:ident, $min_align:expr) => {
+        geometry! {
+            $(#[$doc])*
+            pub struct $name {
+                slice_size: 4096, fit_candidates: 1, max_block: 32 * 1024, page_size: 64 * 1024, page_words: 12,
+                pages_per_group: if usize::BITS == 64 { 58 } else { 30 }, room_words: 80, page_entry_bits: 32,
+                // An odd number of cache lines for each magazine: their counts lie in different sets of a core's cache.
+                magazine_slots: 183, magazine_bytes: 128 * 1024,
+                arena_size: if usize::BITS == 64 { 1 << 30 } else { 64 << 20 }, arena_map: if usize::BITS == 64 { 1024 } else { 64 },
+                grow_size: 1 << 20, min_align: $min_align,
+            }
+        }
+    };
+}
+
+server! {
+    /// Hosted programs and kernels with virtual memory: 4 KiB slices, pages of about 64 KiB, magazines of up to 183 blocks.
+    Server, 1
+}
+
+server! {
+    /// [`Server`] for programs that expect every block of 16 bytes or more at a multiple of 16, whatever they ask for.
+    AlignedServer, 16
+}
+
+geometry! {
+    /// Some 100 KiB to 64 MiB without magazines: every operation works on bitmaps, and blocks of more than 1 KiB are runs of slices, so that
+    /// little memory waits in pages for its own class. In a bigger region pages and large blocks must be 2 KiB on average.
+    pub struct Compact {
+        slice_size: 512, fit_candidates: 32, max_block: 1024, page_size: 8 * 1024, page_words: 128 / usize::BITS as usize,
+        pages_per_group: usize::BITS as usize - 2, room_words: 8, page_entry_bits: 16,
+        magazine_slots: 0, magazine_bytes: 0,
+        arena_size: 1 << 20, arena_map: 1, grow_size: 64 * 1024,
+    }
+}
+
+geometry! {
+    /// A few KiB: a page is one word of bits and a few blocks. For who frees without a `Layout` or looks blocks up; more fits into so little
+    /// memory in a [`SmallHeap`](crate::SmallHeap).
+    pub struct Tiny {
+        slice_size: 128, fit_candidates: 32, max_block: 512, page_size: 512, page_words: 1, pages_per_group: 8, room_words: 1, page_entry_bits: 16,
+        magazine_slots: 0, magazine_bytes: 0,
+        arena_size: 16 * 1024, arena_map: 1, grow_size: 4096,
+    }
+}

@@ -1,0 +1,365 @@
+//! [`SmallHeap`]: for memory in KiB. No size classes, no pages: a block is a run of granules in one bitmap.
+//!
+//! *Role*: the other heap of this crate, for regions that pages, each for one block size, would use up. A free knows how long the block is by its
+//! `Layout`, so nothing is kept for a block. All the metadata is one bit for each 8 bytes, and hints (together 2.3 % on 32-bit targets).
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `small_heap/ready.rs` | small blocks that were freed last, ready to be allocated again |
+//! | `small_heap/chunk.rs` | a region, and which of its granules are free |
+//!
+//! *Concurrency*: no lock. Any context may call at any time, also while it interrupts another call. Where the target has no compare-and-swap
+//! that takes the feature `critical-section`; without it contexts cannot share the heap: it is not `Sync`.
+//!
+//! *Bounds*: most small blocks are ready: some 20 instructions. Else an allocation looks at the few words that have a hint, and, before it
+//! gives up, at all of them; a free, and a resize in place, at those of the block and of 2 KiB around it.
+
+use core::alloc::Layout;
+use core::num::NonZeroUsize;
+use core::ops::Range;
+use core::ptr::NonNull;
+
+use crate::base::events::event;
+use crate::base::misuse::{Misuse, Misuses};
+use crate::base::size_class::GRANULE;
+use crate::base::sync::{AtomicUsize, NeedsCompareAndSwapOrTheFeatureCriticalSection, Ordering, const_but_in_models};
+use crate::small::small_stats::SmallStats;
+use crate::source::newest::{Newest, Overtaken};
+use crate::source::page_source::{ALIGNED_BY_CHANCE, PageSource, Region, RegionRequest};
+
+mod chunk;
+mod ready;
+
+use chunk::{Chunk, FirstChunk};
+use ready::Ready;
+
+/// Blocks of more than this part of the memory are never ready, so that what waits for its own size is little.
+const READY_PART: usize = 128;
+/// After memory was short no blocks are ready for so many frees, so that free granules come together.
+const SHORTAGE: usize = 32;
+
+/// A heap without size classes, for regions of some KiB, with memory from `S`: plain memory, which needs no commit.
+///
+/// It differs from a [`Heap`](crate::Heap) in that every free names the block's layout: there is no `usable_size`. Its regions stay with it for
+/// good. `new` is `const`, needs no memory, and all of the value is zero.
+pub struct SmallHeap<S: PageSource> {
+    source: S,
+    /// The newest chunk; each leads to the one before.
+    newest: Newest<Chunk>,
+    ready: Ready,
+    /// How many more frees memory is taken to be short for.
+    shortage: AtomicUsize,
+    misuses: Misuses,
+    #[allow(dead_code)] // It is there for its type.
+    shared: NeedsCompareAndSwapOrTheFeatureCriticalSection,
+}
+
+impl<S: PageSource> SmallHeap<S> {
+    const_but_in_models! {
+        /// A heap that takes memory from `source`.
+        pub fn new(source: S) -> Self {
+            const { assert!(!S::COMMITS, "`SmallHeap` is for memory that needs no commit") };
+            let (newest, shortage) = (Newest::new(), AtomicUsize::new(0));
+            let shared = NeedsCompareAndSwapOrTheFeatureCriticalSection::new();
+            SmallHeap { source, newest, ready: Ready::new(), shortage, misuses: Misuses::new(), shared }
+        }
+    }
+
+    /// Allocates `layout.size()` bytes at `layout.align()`; `None` when there is no such run, and the source refuses. Size 0 is served like 1.
+    #[inline]
+    pub fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
+        let ready = if layout.align() <= GRANULE { self.ready.take(layout.size()) } else { None };
+        let block = ready.or_else(|| self.search(layout))?;
+        NonNull::new(self.source.pointer_at(block.get()))
+    }
+
+    /// Like [`allocate`](Self::allocate), all bytes zero.
+    pub fn allocate_zeroed(&self, layout: Layout) -> Option<NonNull<u8>> {
+        let pointer = self.allocate(layout)?;
+        // SAFETY: a fresh block of at least this size.
+        unsafe { pointer.write_bytes(0, layout.size()) };
+        Some(pointer)
+    }
+
+    /// Gives a block back. A block that is free already, and one of no region, is a misuse: a debug build panics; a release build counts it when
+    /// the block is to go into the bitmap, and leaves it alone.
+    ///
+    /// # Safety
+    /// `pointer` came from this heap with this alignment and size, or was reallocated to it, and is not used any more.
+    #[inline]
+    pub unsafe fn deallocate(&self, pointer: NonNull<u8>, layout: Layout) {
+        if cfg!(debug_assertions) {
+            self.check(pointer.addr(), layout.size());
+        }
+        if let Some(block) = self.ready.put(layout.size(), pointer.addr()) {
+            self.release_freed(block, layout.size());
+        }
+    }
+
+    /// Changes a block's size: in place if it shrinks, or if what follows it is free; else by a copy. `None` leaves the block as it was.
+    ///
+    /// # Safety
+    /// As for [`deallocate`](Self::deallocate). After success the old pointer is not used any more, and the block has the new size.
+    pub unsafe fn reallocate(&self, pointer: NonNull<u8>, layout: Layout, new_size: usize) -> Option<NonNull<u8>> {
+        let new_layout = Layout::from_size_align(new_size, layout.align()).ok()?;
+        // SAFETY: the caller's promise.
+        unsafe { self.change_layout(pointer, layout, new_layout) }
+    }
+
+    /// [`reallocate`](Self::reallocate) to any layout.
+    ///
+    /// # Safety
+    /// As there.
+    pub unsafe fn change_layout(&self, pointer: NonNull<u8>, layout: Layout, new_layout: Layout) -> Option<NonNull<u8>> {
+        // SAFETY: the caller's promise.
+        if unsafe { self.resize(pointer, layout, new_layout) }? {
+            return Some(pointer);
+        }
+        let target = self.allocate(new_layout)?;
+        // SAFETY: two blocks that this context owns, each at least so long; then the old one is given up.
+        unsafe {
+            target.copy_from_nonoverlapping(pointer, layout.size().min(new_layout.size()));
+            self.deallocate(pointer, layout);
+        }
+        Some(target)
+    }
+
+    /// Changes a block's size where it lies: false, if there is no room, or it is not aligned to that, leaves it as it was. `None` for what is no
+    /// block of this heap: a misuse.
+    ///
+    /// # Safety
+    /// As for [`reallocate`](Self::reallocate).
+    pub unsafe fn resize(&self, pointer: NonNull<u8>, layout: Layout, new_layout: Layout) -> Option<bool> {
+        let (old, new) = (granules(layout.size()), granules(new_layout.size()));
+        let (chunk, run) = self.claimed(pointer.addr(), layout.size())?;
+        if !pointer.addr().get().is_multiple_of(new_layout.align()) {
+            return Some(false);
+        }
+        if new < old {
+            chunk.release(run.start + new..run.end);
+        }
+        Some(new <= old || chunk.claim_exactly(run.end..run.start + new))
+    }
+
+    /// Whether this is an address in the heap's memory.
+    pub fn contains(&self, pointer: *const u8) -> bool {
+        self.chunks().any(|chunk| chunk.run_at(pointer.addr() / GRANULE * GRANULE, 1).is_some())
+    }
+
+    /// How many of the bytes from `start` to `end` are in blocks, ready ones among them, or the heap's own: for a picture of the heap. Takes
+    /// time in proportion to their number.
+    pub fn used_between(&self, start: *const u8, end: *const u8) -> usize {
+        let free: usize = self.chunks().map(|chunk| chunk.free_between(start.addr(), end.addr())).sum();
+        end.addr().saturating_sub(start.addr()).saturating_sub(free * GRANULE)
+    }
+
+    /// How the heap is doing. Ready blocks go home first. Takes time in proportion to its size.
+    pub fn stats(&self) -> SmallStats {
+        self.flush();
+        let mut stats = SmallStats { misuses: self.misuses.count(), ..SmallStats::default() };
+        for chunk in self.chunks() {
+            let (mut from, mut free) = (0, 0);
+            while let Some(run) = chunk.free().next_run(from) {
+                stats.largest_free_run = stats.largest_free_run.max(run.len() * GRANULE);
+                free += run.len();
+                from = run.end;
+            }
+            stats.capacity += chunk.count() * GRANULE;
+            stats.used += (chunk.count() - free) * GRANULE;
+        }
+        stats
+    }
+
+    /// Panics if the heap's books are wrong: U4. For tests, while no other context uses the heap.
+    pub fn assert_valid(&self) {
+        let mut ready = 0;
+        for (block, size) in self.ready.blocks() {
+            assert!(self.claimed(block, size).is_some(), "a ready block at {block:#x} is free as well");
+            let overlaps =
+                |other: &(NonZeroUsize, usize)| other.0.get() < block.get() + size && block.get() < other.0.get() + other.1;
+            assert_eq!(self.ready.blocks().filter(overlaps).count(), 1, "ready blocks overlap at {block:#x}");
+            ready += size;
+        }
+        let used = |chunk: &Chunk| (chunk.count() - chunk.free().count()) * GRANULE;
+        assert!(self.chunks().map(used).sum::<usize>() >= ready, "more blocks are ready than claimed");
+    }
+
+    /// The page source.
+    pub fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// Claims a block's granules, and sees to it that there are some; returns the block's address.
+    #[cold]
+    #[inline(never)]
+    fn search(&self, layout: Layout) -> Option<NonZeroUsize> {
+        let (len, align) = (granules(layout.size()), layout.align());
+        loop {
+            let newest = self.newest.get();
+            let found = self.chunks().find_map(|chunk| chunk.claim(len, align)).or_else(|| {
+                event!("short of memory: {=usize} bytes at {=usize}", layout.size(), align);
+                // In this order: another context that counts the last free of the shortage before lets blocks be ready again.
+                self.ready.set_limit(0);
+                self.shortage.store(SHORTAGE, Ordering::Relaxed);
+                self.flush();
+                self.chunks().find_map(|chunk| chunk.claim_anywhere(len, align))
+            });
+            // Another context may have added a chunk meanwhile.
+            if found.is_some() || !self.add_chunk(layout) && self.newest.get() == newest {
+                return found;
+            }
+        }
+    }
+
+    /// Releases the granules of an owned block, if it is one.
+    fn release(&self, block: NonZeroUsize, size: usize) {
+        if let Some((chunk, run)) = self.claimed(block, size) {
+            chunk.release(run);
+        }
+    }
+
+    /// Releases a block that the program frees, and counts that while memory is short.
+    #[inline(never)]
+    fn release_freed(&self, block: NonZeroUsize, size: usize) {
+        self.release(block, size);
+        let shortage = self.shortage.load(Ordering::Relaxed);
+        if shortage > 0 {
+            // A free that another context counts at the same moment does not matter.
+            self.shortage.store(shortage - 1, Ordering::Relaxed);
+            if shortage == 1 {
+                self.limit_ready();
+            }
+        }
+    }
+
+    /// Lets blocks be ready, in proportion to the memory there is.
+    #[inline(never)]
+    fn limit_ready(&self) {
+        let granules: usize = self.chunks().map(Chunk::count).sum();
+        self.ready.set_limit(granules * GRANULE / READY_PART);
+    }
+
+    /// Sends all ready blocks home.
+    fn flush(&self) {
+        self.ready.drain().for_each(|(block, size)| self.release(block, size));
+    }
+
+    /// Adds a region with room for a block of this layout, or one that may have; false if the source refuses.
+    fn add_chunk(&self, layout: Layout) -> bool {
+        loop {
+            if self.newest.get().is_null()
+                && let Some(first) = FirstChunk::of(&self.source)
+            {
+                return self.add_first(first);
+            }
+            let Some(region) = self.reserve(layout) else { return false };
+            // The source is only asked for its first region while the heap has none: what it answers with, it keeps for the heap.
+            if self.newest.get().is_null()
+                && let Some(first) = FirstChunk::of(&self.source)
+            {
+                // It came meanwhile.
+                if first.is_in(region) {
+                    continue;
+                }
+                self.add_first(first);
+            }
+            // It is the heap's already, unless the heap began before there was one.
+            if self.chunks().any(|chunk| region.holds(core::ptr::from_ref(chunk).addr())) {
+                continue;
+            }
+            event!("{=usize} bytes from the page source", region.size);
+            return Chunk::create(region).is_some_and(|chunk| {
+                self.push(chunk);
+                true
+            });
+        }
+    }
+
+    /// Gets a region in which the block fits wherever that starts; else one in which it may fit.
+    fn reserve(&self, layout: Layout) -> Option<Region> {
+        let surely = Chunk::region_for(layout.size(), layout.align());
+        let perhaps = (layout.align() <= ALIGNED_BY_CHANCE).then(|| Chunk::least_region_for(layout.size()));
+        // A quarter of what there is, so that regions are few.
+        let growth = self.chunks().map(Chunk::count).sum::<usize>() / 4 * GRANULE;
+        core::iter::once(surely).chain(perhaps).filter(|size| *size <= isize::MAX as usize).find_map(|min_size| {
+            self.source.reserve(RegionRequest { min_size, preferred_size: min_size.max(growth), preferred_align: GRANULE })
+        })
+    }
+
+    /// Makes the first chunk, beside other contexts that do. False if there are too many of them.
+    fn add_first(&self, first: FirstChunk) -> bool {
+        let Some(attempt) = self.newest.begin(first.most_attempts()) else { return !self.newest.get().is_null() };
+        // There is room for it.
+        let Some(chunk) = Chunk::create(first.part(attempt)) else { return false };
+        // SAFETY: made just now, and it stays (U2).
+        let made = unsafe { chunk.as_ref() };
+        let mut attempts = attempt + 1;
+        loop {
+            match self.newest.publish(chunk.as_ptr(), attempts) {
+                Ok(()) => {
+                    event!("{=usize} bytes from the page source", first.region.size);
+                    self.limit_ready();
+                    return true;
+                }
+                // Later attempts write in areas that are granules of this chunk.
+                Err(Overtaken::By(now)) => {
+                    for run in (attempts..now).filter_map(|later| first.area_in(made, later)) {
+                        let is_claimed = made.claim_exactly(run);
+                        debug_assert!(is_claimed, "nobody has this chunk yet");
+                    }
+                    attempts = now;
+                }
+                Err(Overtaken::Lost) => break,
+            }
+        }
+        // The area of this attempt comes home: into the chunk, or as one of its own in front of it.
+        let oldest = self.chunks().last();
+        match oldest.and_then(|oldest| Some((oldest, first.area_in(oldest, attempt)?))) {
+            Some((oldest, run)) => oldest.release(run),
+            None => Chunk::create(first.area(attempt)).into_iter().for_each(|chunk| self.push(chunk)),
+        }
+        true
+    }
+
+    /// Makes this chunk the heap's.
+    #[inline(never)]
+    fn push(&self, chunk: NonNull<Chunk>) {
+        // SAFETY: made just now, and not shared yet.
+        self.newest.push(chunk.as_ptr(), |before| unsafe { (*chunk.as_ptr()).next.store(before, Ordering::Relaxed) });
+        self.limit_ready();
+    }
+
+    fn chunks(&self) -> impl Iterator<Item = &Chunk> {
+        // SAFETY: U2; `get` shows all that lead on from the newest.
+        let follow = |chunk: *mut Chunk| unsafe { chunk.as_ref() };
+        core::iter::successors(follow(self.newest.get()), move |chunk| follow(chunk.next.load(Ordering::Relaxed)))
+    }
+
+    /// The granules of a block, and the chunk that they are in. `None` is a misuse: it is free, or not of this heap.
+    fn claimed(&self, block: NonZeroUsize, size: usize) -> Option<(&Chunk, Range<usize>)> {
+        let found = self.chunks().find_map(|chunk| Some((chunk, chunk.run_at(block.get(), granules(size))?)));
+        let misuse = match &found {
+            Some((chunk, run)) if chunk.free().is_clear(run.clone()) => return found,
+            Some(_) => Misuse::DoubleFree,
+            None => Misuse::Foreign,
+        };
+        self.misuses.report(misuse, block.get());
+        None
+    }
+
+    /// Reports a block that the program cannot have.
+    fn check(&self, block: NonZeroUsize, size: usize) {
+        if self.claimed(block, size).is_some() && self.ready.blocks().any(|(ready, _)| ready == block) {
+            self.misuses.report(Misuse::DoubleFree, block.get());
+        }
+    }
+}
+
+/// How many granules a block of so many bytes has.
+#[inline(always)]
+fn granules(size: usize) -> usize {
+    size.max(1).div_ceil(GRANULE)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;
