@@ -56,6 +56,7 @@ implement_global_alloc!(no_unwind, [S: PageSource, X: Exclusion + Sync, const RE
 implement_global_alloc!(no_unwind, [S: PageSource, X: Exclusion + Sync] HeaderlessHeap<S, X>);
 
 /// `GlobalAlloc` for a type that holds a heap: `forward_global_alloc!([H: GlobalAlloc] BareHeap<H>, heap);`
+#[doc(hidden)] // Shown in `port`.
 #[macro_export]
 macro_rules! forward_global_alloc {
     ([$($parameters:tt)*] $holder:ty, $field:ident) => {

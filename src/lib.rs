@@ -68,7 +68,7 @@
 //! 6. `pages/slices.rs` claims a run of slices in a bitmap (`base/bitmap.rs`) and has the source commit it; `pages/page_table.rs` gives it a
 //!    header; `pages/page.rs` opens it.
 //! 7. Now we climb up again: `heap/refill.rs` takes up to 64 blocks from one word of the page's bitmap, keeps the lowest, pushes the others
-//!    into the magazine, and the heap turns the [`Block`]'s address into a pointer.
+//!    into the magazine, and the heap turns the [`Block`](port::Block)'s address into a pointer.
 //!
 //! **The first free**: the layout gives the class, the block is pushed. A full magazine is flushed (`heap/refill.rs`): its newest blocks,
 //! at most half of them, are grouped by word and given back, one atomic operation each. A page that is empty then is retired at once, unless a core takes
@@ -95,6 +95,7 @@
 //! | `cores` | what a core has for itself, and how a context is alone with it |
 //! | `heap` | the heap of all that |
 //! | `global` | `GlobalAlloc` and `Allocator` for every heap |
+//! | `port` | what ports need of the inside |
 //!
 //! # Words
 //!
@@ -120,16 +121,18 @@
 
 mod base;
 mod cores;
+#[cfg(not(loom))]
+mod global;
+#[cfg(not(loom))]
+mod heap;
 mod pages;
+pub mod port;
 mod small;
 mod source;
 
 // Models check the files below these, whose state they can make without memory from a page source.
 cfg_if::cfg_if! {
     if #[cfg(not(loom))] {
-        mod global;
-        mod heap;
-
         pub use heap::Heap;
         pub use heap::runs::{Content, Run};
         pub use heap::stats::{ClassStats, Stats};
@@ -150,23 +153,12 @@ cfg_if::cfg_if! {
     }
 }
 
-pub use base::block::{Block, Blocks};
-pub use base::misuse::{Misuse, no_unwind};
-pub use base::size_class::SizeClass;
-pub use cores::core_heap::{CoreHeap, CoreSlot};
+pub use base::misuse::Misuse;
 pub use cores::core_local::{CoreLocal, SingleCore};
-pub use cores::magazine::Magazine;
 pub use pages::geometry::{AlignedServer, Compact, Geometry, Server, Tiny};
-pub use pages::page_entry::PageEntry;
 pub use small::small_heap::SmallHeap;
 pub use small::small_stats::SmallStats;
 pub use source::page_source::{PageSource, Region, RegionRequest};
-
-/// Atomics that have all operations on every target: `core`'s, or this crate's where those can only load and store. For page sources,
-/// and for what [`geometry!`] writes out.
-pub mod atomic {
-    pub use crate::base::sync::{AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
-}
 
 #[cfg(test)]
 extern crate std;

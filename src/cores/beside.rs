@@ -2,7 +2,7 @@
 //!
 //! *Role*: [`Beside`], the [`CoreLocal`] for contexts that can end at any instruction, without notice, and where every atomic store costs as
 //! much as a swap: workers in WebAssembly. A block goes into a magazine and out by one atomic operation on its slot
-//! ([`Magazine::pop_beside`](crate::Magazine::pop_beside)); so who ends in the middle loses the one block it had in hand, and nothing is out of use
+//! ([`Magazine::pop_beside`](crate::port::Magazine::pop_beside)); so who ends in the middle loses the one block it had in hand, and nothing is out of use
 //! after it. [`TryFlag`](crate::TryFlag), which takes the whole core heap out for that moment, has two more.
 //!
 //! *Concurrency*: any contexts, any number of them at a time. Which core heap one uses is for speed only.

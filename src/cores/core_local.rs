@@ -24,7 +24,7 @@ use crate::pages::geometry::Geometry;
 /// contract forbids the call. They never wait for each other, but for a bounded number of tries in `alone_on`.
 /// A value serves one heap only, and always returns the same slots.
 pub unsafe trait CoreLocal: Sync {
-    /// Whether contexts use a magazine side by side, each block by one atomic operation ([`Magazine::pop_beside`](crate::Magazine::pop_beside)).
+    /// Whether contexts use a magazine side by side, each block by one atomic operation ([`Magazine::pop_beside`](crate::port::Magazine::pop_beside)).
     /// Then L1 is no matter, and [`alone_on`](Self::alone_on) runs beside others.
     const SHARED: bool = false;
 

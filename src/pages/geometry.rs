@@ -150,14 +150,14 @@ macro_rules! geometry {
             const GROW_SIZE: usize = $grow;
             $(const MIN_ALIGN: usize = $min_align;)?
             $(const OWN_REGION_ABOVE: usize = $above;)?
-            type PerClass<T: Send + Sync> = [T; $crate::SizeClass::count($max)];
-            type PerMagazine<T: Send + Sync> = [T; if $slots == 0 { 0 } else { $crate::SizeClass::count($max) }];
-            type PageWords = [$crate::atomic::AtomicUsize; $words];
-            type MagazineSlots = [$crate::atomic::AtomicUsize; $slots];
-            type RoomWords = [$crate::atomic::AtomicUsize; $rooms];
+            type PerClass<T: Send + Sync> = [T; $crate::port::SizeClass::count($max)];
+            type PerMagazine<T: Send + Sync> = [T; if $slots == 0 { 0 } else { $crate::port::SizeClass::count($max) }];
+            type PageWords = [$crate::port::sync::AtomicUsize; $words];
+            type MagazineSlots = [$crate::port::sync::AtomicUsize; $slots];
+            type RoomWords = [$crate::port::sync::AtomicUsize; $rooms];
             type PageGroup<T: Send + Sync> = [T; $group];
             type PageEntry = $crate::__page_entry!($entry);
-            type ArenaMap = [$crate::atomic::AtomicPtr<u8>; $map];
+            type ArenaMap = [$crate::port::sync::AtomicPtr<u8>; $map];
             fn per_class<T: Send + Sync>(make: impl FnMut(usize) -> T) -> Self::PerClass<T> {
                 ::core::array::from_fn(make)
             }
@@ -170,10 +170,10 @@ macro_rules! geometry {
 #[macro_export]
 macro_rules! __page_entry {
     (16) => {
-        $crate::atomic::AtomicU16
+        $crate::port::sync::AtomicU16
     };
     (32) => {
-        $crate::atomic::AtomicU32
+        $crate::port::sync::AtomicU32
     };
 }
 
@@ -184,7 +184,7 @@ macro_rules! __page_entry {
 macro_rules! __empty_map {
     ($map:expr) => {
         #[allow(clippy::declare_interior_mutable_const)] // It is only ever moved into a heap.
-        const EMPTY_MAP: Self::ArenaMap = [const { $crate::atomic::AtomicPtr::new(::core::ptr::null_mut()) }; $map];
+        const EMPTY_MAP: Self::ArenaMap = [const { $crate::port::sync::AtomicPtr::new(::core::ptr::null_mut()) }; $map];
     };
 }
 

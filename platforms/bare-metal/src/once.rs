@@ -1,6 +1,6 @@
 //! [`Once`]: what memory goes out by that goes out once.
 
-use coreheap::atomic::{AtomicBool, Ordering};
+use coreheap::port::sync::{AtomicBool, Ordering};
 
 /// What goes out once.
 #[derive(Debug)]
