@@ -11,7 +11,7 @@ pub use crate::cores::core_heap::{CoreHeap, CoreSlot};
 pub use crate::cores::magazine::Magazine;
 #[cfg(not(loom))]
 #[doc(inline)]
-pub use crate::forward_global_alloc;
+pub use super::forward_global_alloc; // Macros lie at the root.
 pub use crate::pages::page_entry::PageEntry;
 
 /// Words that contexts share, with all operations on every target: `core`'s atomics, or this crate's where those can only load and store. Those are
