@@ -136,11 +136,11 @@ cfg_if::cfg_if! {
         pub use heap::Heap;
         pub use heap::runs::{Content, Run};
         pub use heap::stats::{ClassStats, Stats};
-        pub use small::dense_heap::{BlockState, DenseHeap};
+        pub use small::dense::{BlockState, DenseHeap};
         pub use small::exclusion::{Exclusion, NestedContexts, Unshared};
         #[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
         pub use small::exclusion::OneContext;
-        pub use small::headerless_heap::HeaderlessHeap;
+        pub use small::headerless::HeaderlessHeap;
         pub use source::sources;
     }
 }
@@ -156,8 +156,9 @@ cfg_if::cfg_if! {
 pub use base::misuse::Misuse;
 pub use cores::core_local::{CoreLocal, SingleCore};
 pub use pages::geometry::{AlignedServer, Compact, Geometry, Server, Tiny};
-pub use small::small_heap::SmallHeap;
-pub use small::small_stats::SmallStats;
+pub use small::EngineHeap;
+pub use small::granules::SmallHeap;
+pub use small::stats::SmallStats;
 pub use source::page_source::{PageSource, Region, RegionRequest};
 
 #[cfg(test)]

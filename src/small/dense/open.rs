@@ -20,17 +20,17 @@ use crate::source::page_source::{PageSource, Region};
 /// So many blocks of each bin are looked at that may be too small, before one is taken that is bigger for sure.
 const CANDIDATES: usize = 4;
 
-/// What is known without looking at the blocks.
-pub struct State<const READY: usize> {
+/// What is known without looking at the blocks. All zero when new.
+pub struct Dense<const READY: usize> {
     newest: Span,
     bins: Bins,
     /// The first ready block of each class, or 0. Links lie in the blocks.
     ready: [usize; READY],
 }
 
-impl<const READY: usize> State<READY> {
+impl<const READY: usize> Dense<READY> {
     pub const fn new() -> Self {
-        State { newest: Span { head: 0, end: 0 }, bins: Bins::new(), ready: [0; READY] }
+        Dense { newest: Span { head: 0, end: 0 }, bins: Bins::new(), ready: [0; READY] }
     }
 }
 
@@ -104,12 +104,12 @@ impl TakenOut {
 /// The heap.
 pub struct Open<'a, S: PageSource, const READY: usize> {
     words: Words<'a, S>,
-    state: &'a mut State<READY>,
+    state: &'a mut Dense<READY>,
 }
 
 impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
     #[inline(always)]
-    pub fn new(source: &'a S, state: &'a mut State<READY>) -> Self {
+    pub fn new(source: &'a S, state: &'a mut Dense<READY>) -> Self {
         Open { words: Words(source), state }
     }
 

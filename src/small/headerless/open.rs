@@ -14,7 +14,7 @@ use crate::small::words::{Words, align_up};
 use crate::source::page_source::PageSource;
 
 /// What is known without looking at the chunks. All zero when new.
-pub struct State {
+pub struct Headerless {
     newest: Option<Chunk>,
     bins: Bins,
     ready: Ready,
@@ -24,9 +24,9 @@ pub struct State {
     capacity: usize,
 }
 
-impl State {
+impl Headerless {
     pub const fn new() -> Self {
-        State { newest: None, bins: Bins::new(), ready: Ready::new(), free: 0, capacity: 0 }
+        Headerless { newest: None, bins: Bins::new(), ready: Ready::new(), free: 0, capacity: 0 }
     }
 }
 
@@ -39,12 +39,12 @@ pub struct Place {
 /// The heap.
 pub struct Open<'a, S: PageSource> {
     pub words: Words<'a, S>,
-    state: &'a mut State,
+    state: &'a mut Headerless,
 }
 
 impl<'a, S: PageSource> Open<'a, S> {
     #[inline(always)]
-    pub fn new(source: &'a S, state: &'a mut State) -> Self {
+    pub fn new(source: &'a S, state: &'a mut Headerless) -> Self {
         Open { words: Words(source), state }
     }
 

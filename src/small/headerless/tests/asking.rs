@@ -2,7 +2,7 @@
 
 use core::cell::Cell;
 use core::ops::Range;
-use core::ptr;
+use core::ptr::{self, NonNull};
 use std::vec::Vec;
 
 use super::super::*;
@@ -370,9 +370,9 @@ fn a_run_that_was_missed_is_found_whenever_others_come_in() {
             heap.deallocate(long, granules(60));
             short.into_iter().for_each(|block| heap.deallocate(block, granules(40)));
         }
-        heap.exclusion.heap.set(&raw const heap);
+        heap.engine.exclusion.heap.set(&raw const heap);
         assert_eq!(heap.allocate(granules(50)), Some(long), "before step {steps}");
-        heap.exclusion.heap.set(ptr::null());
+        heap.engine.exclusion.heap.set(ptr::null());
         heap.assert_valid();
     }
 }

@@ -4,7 +4,7 @@ use core::ptr::NonNull;
 
 use super::bins::longest_for;
 use super::chunk::{CARD, Chunk};
-use super::open::{Open, State};
+use super::open::{Headerless, Open};
 use super::*;
 use crate::base::misuse::Misuse;
 use crate::source::page_source::Region;
@@ -26,7 +26,7 @@ fn with_heap_of(words: usize, work: impl FnOnce(&mut Open<'_, FixedRegion>)) {
     let region = Region { start: NonNull::new(memory.as_mut_ptr()).expect("an array").cast(), size: 8 * words };
     // SAFETY: memory that stays until the end of this function.
     let source = unsafe { FixedRegion::over(region.start.as_ptr(), region.size) };
-    let mut state = State::new();
+    let mut state = Headerless::new();
     let mut heap = Open::new(&source, &mut state);
     heap.add(Chunk::create(Words(&source), region).expect("room"));
     work(&mut heap);
