@@ -202,7 +202,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
                 self.misuses.report(Misuse::Foreign, address);
                 continue;
             };
-            let (span, mut bits) = (page.span(class, word), 1 << bit);
+            let (span, mut bits) = (page.word_blocks(class, word), 1 << bit);
             blocks.take_if(|other| {
                 match span.bit(other) {
                     None => return false,

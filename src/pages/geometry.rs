@@ -43,7 +43,7 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
     type MagazineSlots: AsRef<[AtomicUsize]> + Send + Sync;
     /// The words of a page group that say which pages are listed: one for each class, or fewer that classes share, which saves
     /// memory where a group has few pages.
-    type RoomWords: AsRef<[AtomicUsize]> + Send + Sync;
+    type ListedWords: AsRef<[AtomicUsize]> + Send + Sync;
     /// The page headers that are made at a time; at most as many as a word has bits.
     type PageGroup<T: Send + Sync>: AsRef<[T]> + Send + Sync;
     /// What the page table has for each slice. 16 bits save memory where slices are small, serve at most some 60,000 pages and large blocks
@@ -150,7 +150,7 @@ pub(crate) const LARGE: u8 = 254;
 /// | `magazine_bytes` | most bytes in a magazine | 4 of the biggest blocks |
 /// | `page_words` | words of bits in a page's header | a page of blocks of 64 bytes has as many bits |
 /// | `pages_per_group` | page headers that are made at a time | 2 fewer than a word has bits |
-/// | `room_words` | words for each of these groups that say which pages are listed | one for each class; 8 without magazines |
+/// | `listed_words` | words for each of these groups that say which pages are listed | one for each class; 8 without magazines |
 /// | `page_entry_bits` | what the page table has for each slice: 32, or 16 without magazines | 32; 16 without magazines |
 /// | `arena_map` | arenas that are found by their address: a power of two; 1 for a list | 1,024 or fewer for arenas of 64 MiB or more, else 1 |
 /// | `grow_size` | what a growing arena grows by at a time | 8 pages |
@@ -184,7 +184,7 @@ macro_rules! geometry {
                 type PerMagazine<T: Send + Sync> = [T; if P.magazine_slots == 0 { 0 } else { P.classes() }];
                 type PageWords = [$crate::port::sync::AtomicUsize; P.page_words];
                 type MagazineSlots = [$crate::port::sync::AtomicUsize; P.magazine_slots];
-                type RoomWords = [$crate::port::sync::AtomicUsize; P.room_words];
+                type ListedWords = [$crate::port::sync::AtomicUsize; P.listed_words];
                 type PageGroup<T: Send + Sync> = [T; P.pages_per_group];
                 type PageEntry = <$crate::port::EntryBits<{ P.page_entry_bits }> as $crate::port::HasEntry>::Entry;
                 type ArenaMap = [$crate::port::sync::AtomicPtr<u8>; P.arena_map];
@@ -208,7 +208,7 @@ pub struct Parameters {
     pub magazine_bytes: usize,
     pub page_words: usize,
     pub pages_per_group: usize,
-    pub room_words: usize,
+    pub listed_words: usize,
     pub page_entry_bits: usize,
     pub arena_map: usize,
     pub grow_size: usize,
@@ -231,7 +231,7 @@ impl Parameters {
             magazine_bytes: if has_magazines { 4 * max_block } else { 0 },
             page_words: (page_size / 64).div_ceil(WORD_BITS),
             pages_per_group: WORD_BITS - 2,
-            room_words: if has_magazines { SizeClass::count(max_block) } else { 8 },
+            listed_words: if has_magazines { SizeClass::count(max_block) } else { 8 },
             page_entry_bits: if has_magazines { 32 } else { 16 },
             arena_map: if arena_size < 64 << 20 || arenas == 0 {
                 1
@@ -291,6 +291,6 @@ geometry! {
     /// memory in a [`SmallHeap`](crate::SmallHeap).
     pub struct Tiny {
         slice_size: 128, max_block: 512, page_size: 512, arena_size: 16 * 1024, magazine_slots: 0,
-        pages_per_group: 8, room_words: 1,
+        pages_per_group: 8, listed_words: 1,
     }
 }

@@ -35,7 +35,7 @@
 mod group;
 mod state;
 
-use crate::base::batch::{Batch, Span, divide, reciprocal};
+use crate::base::batch::{Batch, WordBlocks, divide, reciprocal};
 use crate::base::bitmap::{claim_exactly, claim_lowest, mask};
 use crate::base::size_class::SizeClass;
 use crate::base::sync::{
@@ -146,11 +146,11 @@ impl<G: Geometry> Page<G> {
 
     /// The blocks that one word of the bitmap stands for, in a page of this class of which the caller owns a block.
     #[inline]
-    pub fn span(&self, class: SizeClass, word: usize) -> Span {
+    pub fn word_blocks(&self, class: SizeClass, word: usize) -> WordBlocks {
         let size = class.block_size();
         let start = self.start() + word * WORD_BITS * size;
         let count = (self.block_count() - word * WORD_BITS).min(WORD_BITS);
-        Span::new(start, count, size, self.reciprocal.load(Ordering::Relaxed))
+        WordBlocks::new(start, count, size, self.reciprocal.load(Ordering::Relaxed))
     }
 
     /// Gives blocks that the caller owns back, all of one word.
@@ -172,7 +172,7 @@ impl<G: Geometry> Page<G> {
         let held =
             state.phase() == Phase::Listed && state.class() == Some(class) && self.state.change(state, state.with(Phase::Held));
         if held {
-            self.leave_room(class);
+            self.leave_listed(class);
         }
         held
     }
@@ -186,7 +186,7 @@ impl<G: Geometry> Page<G> {
             }
             if self.state.change(state, state.with(Phase::Held)) {
                 if let (Phase::Listed, Some(class)) = (state.phase(), state.class()) {
-                    self.leave_room(class);
+                    self.leave_listed(class);
                 }
                 return true;
             }
@@ -200,7 +200,7 @@ impl<G: Geometry> Page<G> {
         let has_room = || self.words().iter().any(|word| load_in_total_order(word) != 0);
         if has_room() {
             self.state.replace_in_total_order(held.with(Phase::Listed));
-            self.enter_room(held);
+            self.enter_listed(held);
         } else {
             self.state.replace_in_total_order(held.with(Phase::Full));
             // Who gave a block back before it could see this has left the page to this context (P4).
@@ -301,12 +301,12 @@ impl<G: Geometry> Page<G> {
     fn list_if_full(&self, page: State) {
         let state = self.state.load_in_total_order();
         if state.is_same_claim(page) && state.phase() == Phase::Full && self.state.change(state, state.with(Phase::Listed)) {
-            self.enter_room(state);
+            self.enter_listed(state);
         }
     }
 
     /// Makes a page that this context has listed easy to find.
-    fn enter_room(&self, listed: State) {
+    fn enter_listed(&self, listed: State) {
         if let Some(class) = listed.class() {
             // In no order: a search that comes too early for the state passes the page by.
             self.room(class).fetch_or(self.bit(), Ordering::Relaxed);
@@ -314,7 +314,7 @@ impl<G: Geometry> Page<G> {
     }
 
     /// A page that this context holds now is not searched for.
-    fn leave_room(&self, class: SizeClass) {
+    fn leave_listed(&self, class: SizeClass) {
         self.room(class).fetch_and(!self.bit(), Ordering::Relaxed);
     }
 

@@ -7,7 +7,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `exclusion.rs` | how contexts keep off each other |
-//! | `dense/open.rs` | allocating and freeing, by a context that is alone |
+//! | `dense/alone.rs` | allocating and freeing, by a context that is alone |
 //! | `dense/tag.rs` | what is known of a block |
 //! | `dense/bins.rs` | free blocks by size |
 //!
@@ -29,12 +29,12 @@ use crate::small::words::WORD;
 use crate::small::{Engine, EngineHeap};
 use crate::source::page_source::{ALIGNED_BY_CHANCE, PageSource, RegionRequest};
 
+mod alone;
 mod bins;
-mod open;
 mod tag;
 
-pub use open::Dense;
-use open::{Open, Resized, Span, longest_for, size_for};
+pub use alone::Dense;
+use alone::{Alone, DenseRegion, Resized, longest_for, size_for};
 use tag::{GRANULE, Tag, block_of};
 
 /// Whose a block of a [`DenseHeap`] is.
@@ -62,13 +62,13 @@ pub type DenseHeap<S, X, const READY: usize = 0> = EngineHeap<S, Guarded<Dense<R
 unsafe impl<S: PageSource, X: Exclusion, const READY: usize> Engine<S> for Guarded<Dense<READY>, X> {
     #[inline(always)]
     fn allocate(heap: &EngineHeap<S, Self>, layout: Layout) -> Option<NonZeroUsize> {
-        let ready = if READY > 0 { heap.open(|mut heap| heap.allocate_ready(layout)) } else { None };
+        let ready = if READY > 0 { heap.alone(|mut heap| heap.allocate_ready(layout)) } else { None };
         ready.or_else(|| heap.search(layout))
     }
 
     #[inline(always)]
     unsafe fn free(heap: &EngineHeap<S, Self>, block: NonZeroUsize, layout: Layout) -> Result<(), Misuse> {
-        heap.open(|mut heap| heap.free(block_of(block.get()), Some(layout)))
+        heap.alone(|mut heap| heap.free(block_of(block.get()), Some(layout)))
     }
 
     unsafe fn change(
@@ -78,9 +78,9 @@ unsafe impl<S: PageSource, X: Exclusion, const READY: usize> Engine<S> for Guard
         new_layout: Layout,
     ) -> Result<Option<NonZeroUsize>, Misuse> {
         while block.get() & (new_layout.align() - 1) == 0 {
-            match heap.open(|mut heap| heap.resize(block_of(block.get()), layout, new_layout))? {
+            match heap.alone(|mut heap| heap.resize(block_of(block.get()), layout, new_layout))? {
                 Resized::InPlace => return Ok(Some(block)),
-                Resized::AtEnd(lacking) if heap.add_memory(lacking + Span::LEAST_LOST) => (),
+                Resized::AtEnd(lacking) if heap.add_memory(lacking + DenseRegion::LEAST_LOST) => (),
                 _ => break,
             }
         }
@@ -88,11 +88,11 @@ unsafe impl<S: PageSource, X: Exclusion, const READY: usize> Engine<S> for Guard
     }
 
     fn contains(heap: &EngineHeap<S, Self>, address: usize) -> bool {
-        heap.open(|heap| heap.regions().any(|region| region.contains(address)))
+        heap.alone(|heap| heap.regions().any(|region| region.contains(address)))
     }
 
     fn stats(heap: &EngineHeap<S, Self>) -> SmallStats {
-        heap.open(|mut heap| {
+        heap.alone(|mut heap| {
             heap.flush();
             let mut stats = SmallStats::default();
             for region in heap.regions() {
@@ -111,7 +111,7 @@ unsafe impl<S: PageSource, X: Exclusion, const READY: usize> Engine<S> for Guard
 
     /// D1 to D4.
     fn assert_valid(heap: &EngineHeap<S, Self>) {
-        heap.open(|heap| heap.assert_valid());
+        heap.alone(|heap| heap.assert_valid());
     }
 }
 
@@ -127,7 +127,7 @@ impl<S: PageSource, X: Exclusion, const READY: usize> DenseHeap<S, X, READY> {
     /// `pointer` is null, or came from this heap, and is not used any more.
     pub unsafe fn deallocate_unsized(&self, pointer: *mut u8) {
         if let Some(block) = NonZeroUsize::new(pointer.addr())
-            && let Err(misuse) = self.open(|mut heap| heap.free(block_of(block.get()), None))
+            && let Err(misuse) = self.alone(|mut heap| heap.free(block_of(block.get()), None))
         {
             self.misuses.report(misuse, block.get());
         }
@@ -138,20 +138,20 @@ impl<S: PageSource, X: Exclusion, const READY: usize> DenseHeap<S, X, READY> {
     /// # Safety
     /// As for [`deallocate`](Self::deallocate), but that the block may be used on.
     pub unsafe fn usable_size(&self, pointer: NonNull<u8>) -> usize {
-        self.open(|heap| heap.usable_size(block_of(pointer.addr().get())))
+        self.alone(|heap| heap.usable_size(block_of(pointer.addr().get())))
     }
 
     /// Sends what is ready to the bins, then gives up what is on OS pages where nothing else than free memory lies, if the source can
     /// [discard](PageSource::discard) it; returns how many bytes that were. Takes time in proportion to the number of blocks. While the source discards
     /// a part of a free block, nobody else can have that block.
     pub fn purge(&self) -> usize {
-        self.open(|mut heap| heap.flush());
+        self.alone(|mut heap| heap.flush());
         if !S::DISCARDS {
             return 0;
         }
         let (mut bytes, mut taken) = (0, None);
         loop {
-            taken = self.open(|mut heap| heap.take_out_next(taken));
+            taken = self.alone(|mut heap| heap.take_out_next(taken));
             let Some((start, size)) = taken.as_ref().and_then(|taken| taken.pages(S::OS_PAGE_SIZE)) else { return bytes };
             if let Some(start) = NonNull::new(self.source.pointer_at(start)) {
                 // SAFETY: whole OS pages of a region, inside a block that is this context's for the moment.
@@ -164,7 +164,7 @@ impl<S: PageSource, X: Exclusion, const READY: usize> DenseHeap<S, X, READY> {
     /// heap. Returns how many were copied: if fewer than there is room for, these are the last. Changes nothing, and takes time in proportion to the number
     /// of blocks up to there, as the heap counts them anew each time.
     pub fn copy_blocks(&self, first: usize, blocks: &mut [(Range<usize>, BlockState)]) -> usize {
-        self.open(|heap| {
+        self.alone(|heap| {
             let all = heap.regions().flat_map(|region| heap.blocks(region));
             let copied = all.skip(first).zip(blocks).map(|((block, tag), copy)| *copy = (block..block + tag.size(), tag.state()));
             copied.count()
@@ -176,11 +176,11 @@ impl<S: PageSource, X: Exclusion, const READY: usize> DenseHeap<S, X, READY> {
     fn search(&self, layout: Layout) -> Option<NonZeroUsize> {
         let (size, align) = (size_for(layout.size()), layout.align());
         loop {
-            if let Some(room) = self.open(|mut heap| heap.search(size, align)) {
-                return Some(room);
+            if let Some(block) = self.alone(|mut heap| heap.search(size, align)) {
+                return Some(block);
             }
             // If there is no region that is long enough wherever it lies, one may be that lies well.
-            let (enough, least) = (longest_for(size, align) + Span::MOST_LOST, size + Span::LEAST_LOST);
+            let (enough, least) = (longest_for(size, align) + DenseRegion::MOST_LOST, size + DenseRegion::LEAST_LOST);
             if !self.add_memory(enough) && (align > ALIGNED_BY_CHANCE || !self.add_memory(least)) {
                 return None;
             }
@@ -192,18 +192,18 @@ impl<S: PageSource, X: Exclusion, const READY: usize> DenseHeap<S, X, READY> {
     #[inline(never)]
     fn add_memory(&self, least: usize) -> bool {
         event!("short of memory: {=usize} bytes", least);
-        let min_size = least.max(Span::SHORTEST);
-        let (end, growth) = self.open(|heap| (heap.end(), heap.growth()));
+        let min_size = least.max(DenseRegion::SHORTEST);
+        let (end, growth) = self.alone(|heap| (heap.end(), heap.growth()));
         let request = RegionRequest { min_size, preferred_size: min_size.max(growth), preferred_align: GRANULE };
-        let Some(region) = self.source.reserve(request) else { return self.open(|heap| heap.end()) != end };
+        let Some(region) = self.source.reserve(request) else { return self.alone(|heap| heap.end()) != end };
         event!("{=usize} bytes from the page source", region.size);
-        self.open(|mut heap| heap.add(region));
+        self.alone(|mut heap| heap.add(region));
         true
     }
 
     #[inline(always)]
-    fn open<R>(&self, work: impl FnOnce(Open<'_, S, READY>) -> R) -> R {
-        self.engine.alone(|state| work(Open::new(&self.source, state)))
+    fn alone<R>(&self, work: impl FnOnce(Alone<'_, S, READY>) -> R) -> R {
+        self.engine.alone(|state| work(Alone::new(&self.source, state)))
     }
 }
 

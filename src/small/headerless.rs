@@ -7,7 +7,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `exclusion.rs` | how contexts keep off each other |
-//! | `headerless/open.rs` | allocating and freeing, by a context that is alone |
+//! | `headerless/alone.rs` | allocating and freeing, by a context that is alone |
 //! | `headerless/ready.rs` | small blocks that were freed, ready to be allocated again |
 //! | `headerless/bins.rs` | free runs by length |
 //! | `headerless/chunk.rs` | a region, and where its free runs are |
@@ -30,15 +30,15 @@ use crate::small::words::{WORD, Words};
 use crate::small::{Engine, EngineHeap};
 use crate::source::page_source::{ALIGNED_BY_CHANCE, PageSource, RegionRequest};
 
+mod alone;
 mod bins;
 mod chunk;
-mod open;
 mod ready;
 
+pub use alone::Headerless;
+use alone::{Alone, len_for};
 use bins::longest_for;
 use chunk::Chunk;
-pub use open::Headerless;
-use open::{Open, len_for};
 
 /// Blocks' addresses and lengths are multiples of this.
 const GRANULE: usize = 2 * WORD;
@@ -69,9 +69,9 @@ unsafe impl<S: PageSource, X: Exclusion> Engine<S> for Guarded<Headerless, X> {
     #[inline(always)]
     unsafe fn free(heap: &EngineHeap<S, Self>, block: NonZeroUsize, layout: Layout) -> Result<(), Misuse> {
         if cfg!(debug_assertions) {
-            heap.open(|heap| heap.check(block.get()))?;
+            heap.alone(|heap| heap.check(block.get()))?;
         }
-        heap.open(|heap| heap.free(block.get(), layout.size()))
+        heap.alone(|heap| heap.free(block.get(), layout.size()))
     }
 
     unsafe fn change(
@@ -82,15 +82,15 @@ unsafe impl<S: PageSource, X: Exclusion> Engine<S> for Guarded<Headerless, X> {
     ) -> Result<Option<NonZeroUsize>, Misuse> {
         let (old_size, new_size) = (layout.size(), new_layout.size());
         if cfg!(debug_assertions) {
-            heap.open(|heap| heap.check(block.get()))?;
+            heap.alone(|heap| heap.check(block.get()))?;
         }
         let is_aligned = block.get() & (new_layout.align() - 1) == 0;
         if is_aligned && len_for(old_size) == len_for(new_size) {
             return Ok(Some(block));
         }
         let is_small = old_size.max(new_size) <= MOVED;
-        let elsewhere = || heap.take_ready(new_layout).or_else(|| heap.open(|heap| heap.allocate(new_layout)));
-        let in_place = || is_aligned && heap.open(|heap| heap.resize(block.get(), old_size, new_size)) == Ok(true);
+        let elsewhere = || heap.take_ready(new_layout).or_else(|| heap.alone(|heap| heap.allocate(new_layout)));
+        let in_place = || is_aligned && heap.alone(|heap| heap.resize(block.get(), old_size, new_size)) == Ok(true);
         Ok(match if is_small { elsewhere() } else { None } {
             Some(target) => Some(target),
             None if in_place() => Some(block),
@@ -99,27 +99,27 @@ unsafe impl<S: PageSource, X: Exclusion> Engine<S> for Guarded<Headerless, X> {
     }
 
     fn contains(heap: &EngineHeap<S, Self>, address: usize) -> bool {
-        heap.open(|heap| heap.chunks().any(|chunk| chunk.contains(heap.words, address)))
+        heap.alone(|heap| heap.chunks().any(|chunk| chunk.contains(heap.words, address)))
     }
 
     /// In short steps.
     fn stats(heap: &EngineHeap<S, Self>) -> SmallStats {
         let mut list = 0;
-        while heap.open(|heap| heap.flush(&mut list)) {}
-        let (mut largest_free_run, mut place) = (0, None);
+        while heap.alone(|heap| heap.flush(&mut list)) {}
+        let (mut largest_free_run, mut cursor) = (0, None);
         loop {
-            largest_free_run = largest_free_run.max(heap.open(|heap| heap.longest_from(&mut place)));
-            if place.is_none() {
+            largest_free_run = largest_free_run.max(heap.alone(|heap| heap.longest_from(&mut cursor)));
+            if cursor.is_none() {
                 break;
             }
         }
-        let (capacity, free) = heap.open(|heap| heap.capacity_and_free());
+        let (capacity, free) = heap.alone(|heap| heap.capacity_and_free());
         SmallStats { capacity, used: capacity - free, largest_free_run, ..SmallStats::default() }
     }
 
     /// F1 to F4.
     fn assert_valid(heap: &EngineHeap<S, Self>) {
-        heap.open(|heap| heap.assert_valid());
+        heap.alone(|heap| heap.assert_valid());
     }
 }
 
@@ -132,7 +132,7 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
     /// A block that is ready, if one is.
     #[inline(always)]
     fn take_ready(&self, layout: Layout) -> Option<NonZeroUsize> {
-        if layout.align() <= GRANULE { self.open(|heap| heap.take_ready(layout.size())) } else { None }
+        if layout.align() <= GRANULE { self.alone(|heap| heap.take_ready(layout.size())) } else { None }
     }
 
     /// Takes a block out of the run that fits best. While none is found, sends home what is ready, list by list, then looks at all cards if a run may have
@@ -143,12 +143,12 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
         let (mut list, mut may_miss) = (0, false);
         loop {
             // The doubt is of this moment: other contexts change the heap between the steps.
-            let found = self.open(|heap| heap.allocate(layout).ok_or_else(|| heap.may_miss(layout)));
+            let found = self.alone(|heap| heap.allocate(layout).ok_or_else(|| heap.may_miss(layout)));
             match found {
                 Ok(block) => return Some(block),
                 Err(doubt) => may_miss |= doubt,
             }
-            if self.open(|heap| heap.flush(&mut list)) {
+            if self.alone(|heap| heap.flush(&mut list)) {
                 continue;
             }
             if may_miss && let Some(block) = self.search_cards(layout) {
@@ -166,10 +166,10 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
 
     /// Takes a block out of any run in which it has room.
     fn search_cards(&self, layout: Layout) -> Option<NonZeroUsize> {
-        let mut place = None;
+        let mut cursor = None;
         loop {
-            let found = self.open(|heap| heap.allocate_from(&mut place, layout));
-            if found.is_some() || place.is_none() {
+            let found = self.alone(|heap| heap.allocate_from(&mut cursor, layout));
+            if found.is_some() || cursor.is_none() {
                 return found;
             }
         }
@@ -186,7 +186,7 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
         event!("{=usize} bytes from the page source", region.size);
         // One that is too short, as it does not lie well, stays unused.
         if let Some(chunk) = Chunk::create(Words(&self.source), region) {
-            self.open(|heap| heap.add(chunk));
+            self.alone(|heap| heap.add(chunk));
         }
         true
     }
@@ -194,12 +194,12 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
     /// Bytes in all regions' granules.
     #[inline(never)]
     fn capacity(&self) -> usize {
-        self.open(|heap| heap.capacity_and_free().0)
+        self.alone(|heap| heap.capacity_and_free().0)
     }
 
     #[inline(always)]
-    fn open<R>(&self, work: impl FnOnce(&mut Open<'_, S>) -> R) -> R {
-        self.engine.alone(|state| work(&mut Open::new(&self.source, state)))
+    fn alone<R>(&self, work: impl FnOnce(&mut Alone<'_, S>) -> R) -> R {
+        self.engine.alone(|state| work(&mut Alone::new(&self.source, state)))
     }
 }
 

@@ -8,7 +8,7 @@ const START: usize = 4096;
 
 #[test]
 fn a_span_knows_its_blocks_by_their_starts() {
-    let span = Span::new(START, 5, SIZE, reciprocal(SIZE));
+    let span = WordBlocks::new(START, 5, SIZE, reciprocal(SIZE));
     for block in 0..5 {
         let start = START + block * SIZE;
         assert_eq!(span.bit(start), Some(Ok(block)));

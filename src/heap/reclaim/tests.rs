@@ -19,7 +19,7 @@ crate::geometry! {
     /// Pages of 1 KiB, of two words of the smallest blocks.
     struct Paged {
         slice_size: 128, max_block: 512, page_size: 1024, arena_size: 32 * 1024, magazine_slots: 6,
-        magazine_bytes: 1024, page_words: 128 / usize::BITS as usize, pages_per_group: 8, room_words: 1, arena_map: 4, grow_size: 4096,
+        magazine_bytes: 1024, page_words: 128 / usize::BITS as usize, pages_per_group: 8, listed_words: 1, arena_map: 4, grow_size: 4096,
     }
 }
 

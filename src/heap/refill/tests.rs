@@ -108,7 +108,7 @@ macro_rules! with_magazines {
         crate::geometry! {
             struct $name {
                 slice_size: 1024, max_block: 16 * 1024, page_size: 64 * 1024, arena_size: 1 << 20, magazine_slots: 160,
-                magazine_bytes: $bytes, page_words: 256 / usize::BITS as usize, pages_per_group: 8, room_words: 8, grow_size: 4096,
+                magazine_bytes: $bytes, page_words: 256 / usize::BITS as usize, pages_per_group: 8, listed_words: 8, grow_size: 4096,
             }
         }
     };
@@ -302,7 +302,7 @@ crate::geometry! {
     /// Blocks that are aligned to many slices.
     struct Aligned {
         slice_size: 128, max_block: 4096, page_size: 4096, arena_size: 16 * 1024, magazine_slots: 0,
-        page_words: 1, pages_per_group: 8, room_words: 1, grow_size: 4096, fit_candidates: 1,
+        page_words: 1, pages_per_group: 8, listed_words: 1, grow_size: 4096, fit_candidates: 1,
     }
 }
 
@@ -359,7 +359,7 @@ crate::geometry! {
     /// Arenas of half an OS page.
     struct Small {
         slice_size: 128, max_block: 512, page_size: 1024, arena_size: 2048, magazine_slots: 6,
-        magazine_bytes: 1024, page_words: 128 / usize::BITS as usize, pages_per_group: 8, room_words: 1, arena_map: 4, grow_size: 4096,
+        magazine_bytes: 1024, page_words: 128 / usize::BITS as usize, pages_per_group: 8, listed_words: 1, arena_map: 4, grow_size: 4096,
     }
 }
 

@@ -272,7 +272,7 @@ crate::geometry! {
     /// One header at a time, and few of them.
     struct Few {
         slice_size: 128, max_block: 512, page_size: 512, arena_size: 16 * 1024, magazine_slots: 0,
-        pages_per_group: 1, room_words: 1, fit_candidates: 1,
+        pages_per_group: 1, listed_words: 1, fit_candidates: 1,
     }
 }
 

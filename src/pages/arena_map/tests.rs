@@ -10,7 +10,7 @@ crate::geometry! {
     /// A map of few entries, and arenas that can be far smaller than one of its granules.
     struct Mapped {
         slice_size: 128, max_block: 512, page_size: 512, arena_size: 64 * 1024, magazine_slots: 2,
-        magazine_bytes: 64, pages_per_group: 8, room_words: 1, arena_map: 4,
+        magazine_bytes: 64, pages_per_group: 8, listed_words: 1, arena_map: 4,
     }
 }
 
@@ -134,7 +134,7 @@ crate::geometry! {
     /// A map of sixteen.
     struct Sixteen {
         slice_size: 128, max_block: 512, page_size: 512, arena_size: 64 * 1024, magazine_slots: 2,
-        magazine_bytes: 64, pages_per_group: 8, room_words: 1, arena_map: 16,
+        magazine_bytes: 64, pages_per_group: 8, listed_words: 1, arena_map: 16,
     }
 }
 

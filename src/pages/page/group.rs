@@ -14,7 +14,7 @@ use crate::pages::geometry::Geometry;
 pub struct PageGroup<G: Geometry> {
     pub(super) pages: G::PageGroup<Page<G>>,
     /// Pages that were listed: a word for each class, or for several.
-    pub(super) room: G::RoomWords,
+    pub(super) room: G::ListedWords,
     /// Headers that describe nothing.
     pub(super) unused: AtomicUsize,
 }

@@ -12,7 +12,7 @@ crate::geometry! {
     /// One page header, up to two words of blocks; all classes share a room word.
     pub struct Model {
         slice_size: 128, max_block: 128, page_size: 1024, arena_size: 4096, magazine_slots: 0,
-        page_words: 2, pages_per_group: 1, room_words: 1, page_entry_bits: 32, grow_size: 4096, fit_candidates: 4,
+        page_words: 2, pages_per_group: 1, listed_words: 1, page_entry_bits: 32, grow_size: 4096, fit_candidates: 4,
     }
 }
 

@@ -12,7 +12,7 @@ crate::geometry! {
     /// Pages of up to two words of blocks; all classes share a room word.
     struct Few {
         slice_size: 1024, max_block: 512, page_size: 1024, arena_size: 65536, magazine_slots: 0,
-        page_words: 2, pages_per_group: 2, room_words: 1, page_entry_bits: 32, grow_size: 4096, fit_candidates: 4,
+        page_words: 2, pages_per_group: 2, listed_words: 1, page_entry_bits: 32, grow_size: 4096, fit_candidates: 4,
     }
 }
 

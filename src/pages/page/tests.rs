@@ -6,7 +6,7 @@ crate::geometry! {
     /// A page has up to two words of blocks; classes share room words.
     struct Small {
         slice_size: 256, max_block: 512, page_size: 1024, arena_size: 65536, magazine_slots: 0,
-        page_words: 2, pages_per_group: 5, room_words: 3, page_entry_bits: 32, grow_size: 4096, fit_candidates: 4,
+        page_words: 2, pages_per_group: 5, listed_words: 3, page_entry_bits: 32, grow_size: 4096, fit_candidates: 4,
     }
 }
 
@@ -161,7 +161,7 @@ fn a_word_of_blocks_spans_its_blocks() {
         for address in take_all(page, class(size)) {
             let (word, bit) = page.locate(address).unwrap();
             for other in 0..page.word_count() {
-                let found = page.span(class(size), other).bit(address);
+                let found = page.word_blocks(class(size), other).bit(address);
                 assert_eq!(found, (other == word).then_some(Ok(bit)), "{address:#x} in word {other}");
             }
             assert!(!page.is_free(word, bit));
@@ -170,7 +170,7 @@ fn a_word_of_blocks_spans_its_blocks() {
             assert_eq!(take(page, class(size)), Some(address));
         }
         let end = START + page.block_count() * size;
-        assert!((0..page.word_count()).all(|word| page.span(class(size), word).bit(end).is_none()), "behind the last");
+        assert!((0..page.word_count()).all(|word| page.word_blocks(class(size), word).bit(end).is_none()), "behind the last");
     }
 }
 

@@ -11,7 +11,7 @@ macro_rules! small {
             /// Groups of five pages; classes share room words.
             struct $name {
                 slice_size: 256, max_block: 512, page_size: 1024, arena_size: 65536, magazine_slots: 0,
-                page_words: 2, pages_per_group: 5, room_words: 3, page_entry_bits: $bits, grow_size: 4096, fit_candidates: 4,
+                page_words: 2, pages_per_group: 5, listed_words: 3, page_entry_bits: $bits, grow_size: 4096, fit_candidates: 4,
             }
         }
     };

@@ -18,7 +18,7 @@ crate::geometry! {
     /// Small pages, and small magazines.
     pub struct Paged {
         slice_size: 128, max_block: 512, page_size: 1024, arena_size: 64 * 1024, magazine_slots: 6,
-        magazine_bytes: 1024, page_words: 128 / usize::BITS as usize, pages_per_group: 8, room_words: 1, arena_map: 4, grow_size: 4096,
+        magazine_bytes: 1024, page_words: 128 / usize::BITS as usize, pages_per_group: 8, listed_words: 1, arena_map: 4, grow_size: 4096,
     }
 }
 

@@ -32,7 +32,7 @@ crate::geometry! {
     /// Entries that say which class a page has.
     struct Wide {
         slice_size: 128, max_block: 512, page_size: 512, arena_size: 1 << 20, magazine_slots: 2,
-        magazine_bytes: 64, pages_per_group: 8, room_words: 1,
+        magazine_bytes: 64, pages_per_group: 8, listed_words: 1,
     }
 }
 

@@ -11,7 +11,7 @@ crate::geometry! {
     /// Arenas of 32 KiB, and a map of four.
     struct Mapped {
         slice_size: 128, max_block: 512, page_size: 512, arena_size: 32 * 1024, magazine_slots: 2,
-        magazine_bytes: 64, pages_per_group: 8, room_words: 1, arena_map: 4,
+        magazine_bytes: 64, pages_per_group: 8, listed_words: 1, arena_map: 4,
     }
 }
 

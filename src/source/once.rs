@@ -1,9 +1,13 @@
 //! [`Once`]: what memory goes out by that goes out once.
+//!
+//! *Role*: [`sources`](crate::sources) of fixed memory have one for each region, and so have ports'.
+//!
+//! *Invariant* O1: of all calls of [`is_first`](Once::is_first) one at most is told that it is.
 
-use coreheap::port::sync::{AtomicBool, Ordering};
+use crate::base::sync::{AtomicBool, Ordering};
 
 /// What goes out once.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Once {
     is_out: AtomicBool,
     /// Whether a context is about to get it.
@@ -11,6 +15,7 @@ pub struct Once {
 }
 
 impl Once {
+    /// Nobody came yet.
     pub const fn new() -> Self {
         Once { is_out: AtomicBool::new(false), is_asked: AtomicBool::new(false) }
     }
@@ -41,7 +46,7 @@ impl Once {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use core::cell::Cell;
 
