@@ -31,9 +31,16 @@
 //! | which core is this, and how is a context alone on its magazines | [`CoreLocal`] | [`SingleCore`], [`TryFlag`], [`Beside`], [`Leased`]; ports |
 //! | how big slices, pages, classes and magazines are | [`Geometry`] | [`Server`], [`Compact`], [`Tiny`], [`geometry!`] |
 //!
-//! Where pages are too much there are three other heaps, without size classes, pages and cores: a [`SmallHeap`], runs of granules in a bitmap, for
-//! any context; and for one context at a time a [`HeaderlessHeap`], which keeps nothing for a block, and a [`DenseHeap`], blocks side by side behind a
-//! word each.
+//! # Which heap
+//!
+//! Where pages are too much there is the [`EngineHeap`], in three kinds. All of them have the same interface, and take memory from the same sources.
+//!
+//! | heap | memory | who may call | a free names | kept for a block |
+//! |---|---|---|---|---|
+//! | [`Heap`] | some 100 KiB and more | any context, many cores side by side | the layout, or nothing | one bit in a page header |
+//! | [`SmallHeap`] | 1 KiB to some MiB | any context, interrupts at any moment; nothing is masked | the layout | one bit for each 8 bytes |
+//! | [`HeaderlessHeap`] | 1 KiB to 128 MiB | one context at a time, or interrupts wait ([`Exclusion`]) | the layout | nothing |
+//! | [`DenseHeap`] | 1 KiB and more | one context at a time, or interrupts wait | the layout, or nothing | one word |
 //!
 //! # How it works
 //!
