@@ -26,7 +26,7 @@ use crate::base::misuse::Misuse;
 use crate::small::exclusion::{Exclusion, Guarded};
 use crate::small::stats::SmallStats;
 use crate::small::words::WORD;
-use crate::small::{Engine, EngineHeap};
+use crate::small::{Changed, Engine, EngineHeap};
 use crate::source::page_source::{ALIGNED_BY_CHANCE, PageSource, RegionRequest};
 
 mod alone;
@@ -71,12 +71,7 @@ unsafe impl<S: PageSource, X: Exclusion, const READY: usize> Engine<S> for Guard
         heap.alone(|mut heap| heap.free(block_of(block.get()), Some(layout)))
     }
 
-    unsafe fn change(
-        heap: &EngineHeap<S, Self>,
-        block: NonZeroUsize,
-        layout: Layout,
-        new_layout: Layout,
-    ) -> Result<Option<NonZeroUsize>, Misuse> {
+    unsafe fn change(heap: &EngineHeap<S, Self>, block: NonZeroUsize, layout: Layout, new_layout: Layout) -> Changed {
         while block.get() & (new_layout.align() - 1) == 0 {
             match heap.alone(|mut heap| heap.resize(block_of(block.get()), layout, new_layout))? {
                 Resized::InPlace => return Ok(Some(block)),

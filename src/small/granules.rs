@@ -24,7 +24,7 @@ use crate::base::misuse::Misuse;
 use crate::base::size_class::GRANULE;
 use crate::base::sync::{AtomicUsize, NeedsCompareAndSwapOrTheFeatureCriticalSection, Ordering, const_but_in_models};
 use crate::small::stats::SmallStats;
-use crate::small::{Engine, EngineHeap};
+use crate::small::{Changed, Engine, EngineHeap};
 use crate::source::newest::{Newest, Overtaken};
 use crate::source::page_source::{ALIGNED_BY_CHANCE, PageSource, Region, RegionRequest};
 
@@ -72,12 +72,7 @@ unsafe impl<S: PageSource> Engine<S> for Granules {
         heap.engine.ready.put(layout.size(), block).map_or(Ok(()), |block| heap.engine.release_freed(block, layout.size()))
     }
 
-    unsafe fn change(
-        heap: &SmallHeap<S>,
-        block: NonZeroUsize,
-        layout: Layout,
-        new_layout: Layout,
-    ) -> Result<Option<NonZeroUsize>, Misuse> {
+    unsafe fn change(heap: &SmallHeap<S>, block: NonZeroUsize, layout: Layout, new_layout: Layout) -> Changed {
         Ok(if heap.engine.resize(block, layout, new_layout)? { Some(block) } else { Self::allocate(heap, new_layout) })
     }
 

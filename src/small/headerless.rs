@@ -27,7 +27,7 @@ use crate::base::misuse::Misuse;
 use crate::small::exclusion::{Exclusion, Guarded};
 use crate::small::stats::SmallStats;
 use crate::small::words::{WORD, Words};
-use crate::small::{Engine, EngineHeap};
+use crate::small::{Changed, Engine, EngineHeap};
 use crate::source::page_source::{ALIGNED_BY_CHANCE, PageSource, RegionRequest};
 
 mod alone;
@@ -74,12 +74,7 @@ unsafe impl<S: PageSource, X: Exclusion> Engine<S> for Guarded<Headerless, X> {
         heap.alone(|heap| heap.free(block.get(), layout.size()))
     }
 
-    unsafe fn change(
-        heap: &EngineHeap<S, Self>,
-        block: NonZeroUsize,
-        layout: Layout,
-        new_layout: Layout,
-    ) -> Result<Option<NonZeroUsize>, Misuse> {
+    unsafe fn change(heap: &EngineHeap<S, Self>, block: NonZeroUsize, layout: Layout, new_layout: Layout) -> Changed {
         let (old_size, new_size) = (layout.size(), new_layout.size());
         if cfg!(debug_assertions) {
             heap.alone(|heap| heap.check(block.get()))?;

@@ -44,6 +44,9 @@ pub struct EngineHeap<S: PageSource, E> {
     source: S,
 }
 
+/// What comes of changing a block's layout: the address of one, its own or another; `None` where there is no memory.
+type Changed = Result<Option<NonZeroUsize>, Misuse>;
+
 /// Where the blocks of a heap are. Addresses that come from it are of blocks in regions that the heap's source gave.
 ///
 /// # Safety
@@ -63,12 +66,7 @@ pub unsafe trait Engine<S: PageSource>: Sized {
     ///
     /// # Safety
     /// As for [`EngineHeap::change_layout`].
-    unsafe fn change(
-        heap: &EngineHeap<S, Self>,
-        block: NonZeroUsize,
-        layout: Layout,
-        new_layout: Layout,
-    ) -> Result<Option<NonZeroUsize>, Misuse>;
+    unsafe fn change(heap: &EngineHeap<S, Self>, block: NonZeroUsize, layout: Layout, new_layout: Layout) -> Changed;
 
     /// Whether this is an address in the heap's memory.
     fn contains(heap: &EngineHeap<S, Self>, address: usize) -> bool;
