@@ -69,7 +69,10 @@ unsafe impl<S: PageSource> Engine<S> for Granules {
         if cfg!(debug_assertions) {
             heap.engine.check(block, layout.size())?;
         }
-        heap.engine.ready.put(layout.size(), block).map_or(Ok(()), |block| heap.engine.release_freed(block, layout.size()))
+        if let Some(block) = heap.engine.ready.put(layout.size(), block) {
+            heap.release_freed(block, layout.size());
+        }
+        Ok(())
     }
 
     unsafe fn change(heap: &SmallHeap<S>, block: NonZeroUsize, layout: Layout, new_layout: Layout) -> Changed {
@@ -161,13 +164,31 @@ impl<S: PageSource> SmallHeap<S> {
         }
     }
 
-    /// Sends all ready blocks home.
-    fn flush(&self) {
-        for (block, size) in self.engine.ready.drain() {
-            if let Err(misuse) = self.engine.release(block, size) {
-                self.misuses.report(misuse, block.get());
+    /// Releases a block that the program frees, and counts that while memory is short. Out of line with its report: nothing is left to do behind it.
+    #[inline(never)]
+    fn release_freed(&self, block: NonZeroUsize, size: usize) {
+        self.release(block, size);
+        let shortage = self.engine.shortage.load(Ordering::Relaxed);
+        if shortage > 0 {
+            // A free that another context counts at the same moment does not matter.
+            self.engine.shortage.store(shortage - 1, Ordering::Relaxed);
+            if shortage == 1 {
+                self.engine.limit_ready();
             }
         }
+    }
+
+    /// Releases the granules of an owned block, if it is one.
+    fn release(&self, block: NonZeroUsize, size: usize) {
+        match self.engine.claimed(block, size) {
+            Ok((chunk, run)) => chunk.release(run),
+            Err(misuse) => self.misuses.report(misuse, block.get()),
+        }
+    }
+
+    /// Sends all ready blocks home.
+    fn flush(&self) {
+        self.engine.ready.drain().for_each(|(block, size)| self.release(block, size));
     }
 
     /// Adds a region with room for a block of this layout, or one that may have; false if the source refuses.
@@ -268,28 +289,6 @@ impl Granules {
             chunk.release(run.start + new..run.end);
         }
         Ok(new <= old || chunk.claim_exactly(run.end..run.start + new))
-    }
-
-    /// Releases the granules of an owned block, if it is one.
-    fn release(&self, block: NonZeroUsize, size: usize) -> Result<(), Misuse> {
-        let (chunk, run) = self.claimed(block, size)?;
-        chunk.release(run);
-        Ok(())
-    }
-
-    /// Releases a block that the program frees, and counts that while memory is short.
-    #[inline(never)]
-    fn release_freed(&self, block: NonZeroUsize, size: usize) -> Result<(), Misuse> {
-        let released = self.release(block, size);
-        let shortage = self.shortage.load(Ordering::Relaxed);
-        if shortage > 0 {
-            // A free that another context counts at the same moment does not matter.
-            self.shortage.store(shortage - 1, Ordering::Relaxed);
-            if shortage == 1 {
-                self.limit_ready();
-            }
-        }
-        released
     }
 
     /// Lets blocks be ready, in proportion to the memory there is.
