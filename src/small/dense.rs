@@ -26,7 +26,7 @@ use crate::base::misuse::Misuse;
 use crate::small::exclusion::{Exclusion, Guarded};
 use crate::small::stats::SmallStats;
 use crate::small::words::WORD;
-use crate::small::{Changed, Engine, EngineHeap};
+use crate::small::{Changed, Engine, EngineHeap, Target};
 use crate::source::page_source::{ALIGNED_BY_CHANCE, PageSource, RegionRequest};
 
 mod alone;
@@ -60,13 +60,13 @@ pub type DenseHeap<S, X, const READY: usize = 0> = EngineHeap<S, Guarded<Dense<R
 
 // SAFETY: D1 to D5: a block is out of all lists from when it is allocated until it is freed.
 unsafe impl<S: PageSource, X: Exclusion, const READY: usize> Engine<S> for Guarded<Dense<READY>, X> {
-    #[inline(always)]
+    #[inline]
     fn allocate(heap: &EngineHeap<S, Self>, layout: Layout) -> Option<NonZeroUsize> {
         let ready = if READY > 0 { heap.alone(|mut heap| heap.allocate_ready(layout)) } else { None };
         ready.or_else(|| heap.search(layout))
     }
 
-    #[inline(always)]
+    #[inline]
     unsafe fn free(heap: &EngineHeap<S, Self>, block: NonZeroUsize, layout: Layout) -> Result<(), Misuse> {
         heap.alone(|mut heap| heap.free(block_of(block.get()), Some(layout)))
     }
@@ -74,12 +74,12 @@ unsafe impl<S: PageSource, X: Exclusion, const READY: usize> Engine<S> for Guard
     unsafe fn change(heap: &EngineHeap<S, Self>, block: NonZeroUsize, layout: Layout, new_layout: Layout) -> Changed {
         while block.get() & (new_layout.align() - 1) == 0 {
             match heap.alone(|mut heap| heap.resize(block_of(block.get()), layout, new_layout))? {
-                Resized::InPlace => return Ok(Some(block)),
+                Resized::InPlace => return Ok(Some(Target::Same)),
                 Resized::AtEnd(lacking) if heap.add_memory(lacking + DenseRegion::LEAST_LOST) => (),
                 _ => break,
             }
         }
-        Ok(Self::allocate(heap, new_layout))
+        Ok(Self::allocate(heap, new_layout).map(Target::Other))
     }
 
     fn contains(heap: &EngineHeap<S, Self>, address: usize) -> bool {

@@ -24,7 +24,7 @@ use crate::base::misuse::Misuse;
 use crate::base::size_class::GRANULE;
 use crate::base::sync::{AtomicUsize, NeedsCompareAndSwapOrTheFeatureCriticalSection, Ordering, const_but_in_models};
 use crate::small::stats::SmallStats;
-use crate::small::{Changed, Engine, EngineHeap};
+use crate::small::{Changed, Engine, EngineHeap, Target};
 use crate::source::newest::{Newest, Overtaken};
 use crate::source::page_source::{ALIGNED_BY_CHANCE, PageSource, Region, RegionRequest};
 
@@ -58,13 +58,13 @@ pub struct Granules {
 
 // SAFETY: U1 to U4: a block's granules are claimed by one context, and stay so until it frees them.
 unsafe impl<S: PageSource> Engine<S> for Granules {
-    #[inline(always)]
+    #[inline]
     fn allocate(heap: &SmallHeap<S>, layout: Layout) -> Option<NonZeroUsize> {
         let ready = if layout.align() <= GRANULE { heap.engine.ready.take(layout.size()) } else { None };
         ready.or_else(|| heap.search(layout))
     }
 
-    #[inline(always)]
+    #[inline]
     unsafe fn free(heap: &SmallHeap<S>, block: NonZeroUsize, layout: Layout) -> Result<(), Misuse> {
         if cfg!(debug_assertions) {
             heap.engine.check(block, layout.size())?;
@@ -76,7 +76,10 @@ unsafe impl<S: PageSource> Engine<S> for Granules {
     }
 
     unsafe fn change(heap: &SmallHeap<S>, block: NonZeroUsize, layout: Layout, new_layout: Layout) -> Changed {
-        Ok(if heap.engine.resize(block, layout, new_layout)? { Some(block) } else { Self::allocate(heap, new_layout) })
+        if heap.engine.resize(block, layout, new_layout)? {
+            return Ok(Some(Target::Same));
+        }
+        Ok(Self::allocate(heap, new_layout).map(Target::Other))
     }
 
     fn contains(heap: &SmallHeap<S>, address: usize) -> bool {

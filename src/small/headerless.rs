@@ -27,7 +27,7 @@ use crate::base::misuse::Misuse;
 use crate::small::exclusion::{Exclusion, Guarded};
 use crate::small::stats::SmallStats;
 use crate::small::words::{WORD, Words};
-use crate::small::{Changed, Engine, EngineHeap};
+use crate::small::{Changed, Engine, EngineHeap, Target};
 use crate::source::page_source::{ALIGNED_BY_CHANCE, PageSource, RegionRequest};
 
 mod alone;
@@ -61,12 +61,12 @@ pub type HeaderlessHeap<S, X> = EngineHeap<S, Guarded<Headerless, X>>;
 
 // SAFETY: F1 to F4: a block is out of all lists from when it is allocated until it is freed.
 unsafe impl<S: PageSource, X: Exclusion> Engine<S> for Guarded<Headerless, X> {
-    #[inline(always)]
+    #[inline]
     fn allocate(heap: &EngineHeap<S, Self>, layout: Layout) -> Option<NonZeroUsize> {
         heap.take_ready(layout).or_else(|| heap.search(layout))
     }
 
-    #[inline(always)]
+    #[inline]
     unsafe fn free(heap: &EngineHeap<S, Self>, block: NonZeroUsize, layout: Layout) -> Result<(), Misuse> {
         if cfg!(debug_assertions) {
             heap.alone(|heap| heap.check(block.get()))?;
@@ -81,15 +81,15 @@ unsafe impl<S: PageSource, X: Exclusion> Engine<S> for Guarded<Headerless, X> {
         }
         let is_aligned = block.get() & (new_layout.align() - 1) == 0;
         if is_aligned && len_for(old_size) == len_for(new_size) {
-            return Ok(Some(block));
+            return Ok(Some(Target::Same));
         }
         let is_small = old_size.max(new_size) <= MOVED;
         let elsewhere = || heap.take_ready(new_layout).or_else(|| heap.alone(|heap| heap.allocate(new_layout)));
         let in_place = || is_aligned && heap.alone(|heap| heap.resize(block.get(), old_size, new_size)) == Ok(true);
         Ok(match if is_small { elsewhere() } else { None } {
-            Some(target) => Some(target),
-            None if in_place() => Some(block),
-            None => heap.search(new_layout),
+            None if in_place() => Some(Target::Same),
+            None => heap.search(new_layout).map(Target::Other),
+            Some(block) => Some(Target::Other(block)),
         })
     }
 

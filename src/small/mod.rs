@@ -44,8 +44,16 @@ pub struct EngineHeap<S: PageSource, E> {
     source: S,
 }
 
-/// What comes of changing a block's layout: the address of one, its own or another; `None` where there is no memory.
-type Changed = Result<Option<NonZeroUsize>, Misuse>;
+/// Where the block of a new layout is.
+pub enum Target {
+    /// In its place: it changed as it lies.
+    Same,
+    /// Here: a new block, to which the caller moves what is in the old one.
+    Other(NonZeroUsize),
+}
+
+/// What comes of changing a block's layout; `None` where there is no memory.
+type Changed = Result<Option<Target>, Misuse>;
 
 /// Where the blocks of a heap are. Addresses that come from it are of blocks in regions that the heap's source gave.
 ///
@@ -61,8 +69,7 @@ pub unsafe trait Engine<S: PageSource>: Sized {
     /// As for [`EngineHeap::deallocate`].
     unsafe fn free(heap: &EngineHeap<S, Self>, block: NonZeroUsize, layout: Layout) -> Result<(), Misuse>;
 
-    /// The address of a block of the new layout in the place of this one: its own where it changed as it lies; else a new block, to which the caller moves
-    /// what is in the old one.
+    /// A block of the new layout in the place of this one.
     ///
     /// # Safety
     /// As for [`EngineHeap::change_layout`].
@@ -143,22 +150,23 @@ impl<S: PageSource, E: Engine<S>> EngineHeap<S, E> {
     /// As there.
     pub unsafe fn change_layout(&self, pointer: NonNull<u8>, layout: Layout, new_layout: Layout) -> Option<NonNull<u8>> {
         // SAFETY: the caller's promise.
-        let changed = match unsafe { E::change(self, pointer.addr(), layout, new_layout) } {
-            Ok(block) => block?,
+        match unsafe { E::change(self, pointer.addr(), layout, new_layout) } {
+            Ok(Some(Target::Same)) => self.pointer_at(pointer.addr()),
+            Ok(Some(Target::Other(block))) => {
+                let target = self.pointer_at(block)?;
+                // SAFETY: two blocks that this context owns, each at least so long; then the old one is given up.
+                unsafe {
+                    target.copy_from_nonoverlapping(pointer, layout.size().min(new_layout.size()));
+                    self.deallocate(pointer, layout);
+                }
+                Some(target)
+            }
+            Ok(None) => None,
             Err(misuse) => {
                 self.misuses.report(misuse, pointer.addr().get());
-                return None;
-            }
-        };
-        let target = self.pointer_at(changed)?;
-        if changed != pointer.addr() {
-            // SAFETY: two blocks that this context owns, each at least so long; then the old one is given up.
-            unsafe {
-                target.copy_from_nonoverlapping(pointer, layout.size().min(new_layout.size()));
-                self.deallocate(pointer, layout);
+                None
             }
         }
-        Some(target)
     }
 
     /// Whether this is an address in the heap's memory.
