@@ -4,14 +4,16 @@
 //! [`CoreHeap`], which it finds in a [`CoreSlot`]; one that has a shorter way from a request to its [`SizeClass`] names that; one that puts a heap
 //! into a type of its own forwards `GlobalAlloc` to it.
 
+#[cfg(not(loom))]
+#[doc(inline)]
+pub use super::forward_global_alloc; // Macros lie at the root.
 pub use crate::base::block::{Block, Blocks};
 pub use crate::base::misuse::no_unwind;
 pub use crate::base::size_class::SizeClass;
 pub use crate::cores::core_heap::{CoreHeap, CoreSlot};
 pub use crate::cores::magazine::Magazine;
-#[cfg(not(loom))]
-#[doc(inline)]
-pub use super::forward_global_alloc; // Macros lie at the root.
+#[cfg(any(loom, target_has_atomic = "ptr", feature = "critical-section"))]
+pub use crate::cores::try_flag::{Mark, Swap};
 pub use crate::pages::page_entry::PageEntry;
 
 /// Words that contexts share, with all operations on every target: `core`'s atomics, or this crate's where those can only load and store. Those are
