@@ -35,7 +35,7 @@ use crate::base::sync::{
 use crate::cores::core_heap::{CoreHeap, CoreSlot};
 use crate::cores::core_local::CoreLocal;
 use crate::pages::geometry::Geometry;
-use seats::{MOVED, Seat, Seats, spread};
+use seats::{MOVED, Seat, Seats, Table, spread};
 use taken::Taken;
 
 mod seats;
@@ -46,7 +46,7 @@ mod taken;
 /// # Safety
 /// [`this`](Self::this), [`barrier`](Self::barrier) and [`table`](Self::table) keep their word.
 pub unsafe trait Threads: Send + Sync + 'static {
-    /// A number that only this thread has while it lives; neither 0 nor `usize::MAX`. Should be as quick as a register.
+    /// A number that only this thread has while it lives; not 0. Should be as quick as a register.
     fn this() -> usize;
 
     /// Has every running thread of the process pass a full memory barrier between this call's beginning and end; false if that
@@ -127,15 +127,15 @@ impl<T: Threads, const CORES: usize, const SEATS: usize> Leased<T, CORES, SEATS>
         let thread = T::this();
         loop {
             let newest = self.seats.newest();
-            if let Some(seat) = newest.seat_of(thread) {
+            if let Some(seat) = newest.and_then(|table| table.seat_of(thread)) {
                 return Some(seat);
             }
-            let old = newest.older().find_map(|table| table.seat_of(thread));
+            let old = newest.into_iter().flat_map(Table::older).find_map(|table| table.seat_of(thread));
             if old.is_some_and(|seat| seat.busy.load(Ordering::Relaxed) == T::generation()) {
                 // A signal handler that interrupts this thread's own pop or push.
                 return old;
             }
-            if let Some(seat) = newest.claim(thread) {
+            if let Some(seat) = newest.and_then(|table| table.claim(thread)) {
                 old.into_iter().for_each(|old| self.move_lease(old, seat));
                 return Some(seat);
             }
@@ -167,7 +167,7 @@ impl<T: Threads, const CORES: usize, const SEATS: usize> Leased<T, CORES, SEATS>
     #[inline(always)]
     unsafe fn enter<G: Geometry>(&self) -> Option<Inside<'_, G>> {
         // SAFETY: the caller's promise.
-        unsafe { self.enter_by::<G>(self.seats.newest().seat_of(T::this())?) }
+        unsafe { self.enter_by::<G>(self.seats.newest()?.seat_of(T::this())?) }
     }
 
     /// The same, from the moment on when the seat was found.

@@ -79,8 +79,9 @@ pub struct RseqCores {
     area: AtomicIsize,
     /// Where the core's number lies, from the thread pointer.
     number: AtomicIsize,
-    core_count: AtomicUsize,
-    /// The generation in which the slots were last looked through for what a `fork` left.
+    /// How many of the slots are of cores that there cannot be.
+    unused_slots: AtomicUsize,
+    /// The generation in which the slots were last looked through for what a `fork` left, less the first one: 1.
     looked_through: AtomicU32,
     slots: [CoreSlot; CORES],
     holders: [Holder; CORES],
@@ -90,16 +91,16 @@ impl RseqCores {
     /// Whether there may be sequences.
     pub const POSSIBLE: bool = true;
 
-    /// All slots empty; pops and pushes fail until [`open`](Self::open).
+    /// All zero: all slots empty; pops and pushes fail until [`open`](Self::open).
     pub const fn new() -> Self {
-        let (area, number, core_count) = (AtomicIsize::new(0), AtomicIsize::new(0), AtomicUsize::new(CORES));
+        let (area, number, unused_slots) = (AtomicIsize::new(0), AtomicIsize::new(0), AtomicUsize::new(0));
         let (slots, holders) = ([const { CoreSlot::new() }; CORES], [const { Holder::new() }; CORES]);
-        RseqCores { area, number, core_count, looked_through: AtomicU32::new(1), slots, holders }
+        RseqCores { area, number, unused_slots, looked_through: AtomicU32::new(0), slots, holders }
     }
 
     /// Starts to serve pops and pushes. Always called with the same `area`.
     pub fn open(&self, area: Area) {
-        self.core_count.store(area.core_count.min(CORES), Ordering::Relaxed);
+        self.unused_slots.store(CORES.saturating_sub(area.core_count), Ordering::Relaxed);
         self.number.store(area.number, Ordering::Relaxed);
         // Release pairs with the Acquire in `area`.
         self.area.store(area.start, Ordering::Release);
@@ -130,7 +131,7 @@ impl RseqCores {
                 unsafe { slot.reopen() };
             }
         }
-        self.looked_through.store(generation, Ordering::Relaxed);
+        self.looked_through.store(generation.wrapping_sub(1), Ordering::Relaxed);
     }
 }
 
@@ -152,7 +153,7 @@ impl<G: Geometry> Drop for Out<'_, G> {
 impl RseqCores {
     /// How many cores there can be.
     pub fn core_count(&self) -> usize {
-        self.core_count.load(Ordering::Relaxed)
+        CORES - self.unused_slots.load(Ordering::Relaxed)
     }
 
     /// The slot of a core.
@@ -163,7 +164,7 @@ impl RseqCores {
     /// The core this runs on: a hint.
     pub fn core(&self) -> usize {
         let generation = generation();
-        if self.looked_through.load(Ordering::Relaxed) != generation {
+        if self.looked_through.load(Ordering::Relaxed) != generation.wrapping_sub(1) {
             self.look_through(generation);
         }
         if self.area().is_none() {

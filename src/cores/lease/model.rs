@@ -51,7 +51,7 @@ impl<const HEAPS: usize> Leased<Numbered, HEAPS, 2> {
             // SAFETY: T1.
             if let Some(seat) = unsafe { lessee.load(Ordering::Relaxed).as_ref() } {
                 assert!(core::ptr::eq(seat.heap.load(Ordering::Relaxed), slot.address()), "E3: a lessee has its core heap");
-                let newest = self.seats.newest().seat_of(seat.thread.load(Ordering::Relaxed));
+                let newest = self.seats.newest().expect("a table").seat_of(seat.thread.load(Ordering::Relaxed));
                 assert!(newest.is_none_or(|newest| core::ptr::eq(newest, seat)), "E1: no lease is left at an old seat");
             }
         }

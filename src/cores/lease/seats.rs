@@ -12,16 +12,13 @@
 //! *Contexts*: a signal handler may come in at any point, and take a seat or make a table in between.
 
 use core::marker::PhantomData;
-use core::ptr::{NonNull, null, null_mut};
+use core::ptr::{NonNull, null_mut};
 
 use super::Threads;
 use crate::base::sync::{AtomicPtr, AtomicU32, AtomicUsize, Ordering, const_but_in_models};
 
 /// Seats that a thread tries.
 pub(super) const PROBES: usize = 4;
-
-/// A thread that does not exist: its seat is nobody's for good.
-const NO_THREAD: usize = usize::MAX;
 
 /// One thread's.
 #[derive(Debug)]
@@ -63,16 +60,9 @@ impl Seat {
 struct Header {
     /// What counts of a spread number for the way to a seat, in bytes from the first one on: there are a power of two.
     mask: usize,
-    /// The table before; null for the one that every value begins with, which has no seat to give.
+    /// The table before, or null.
     older: *const Header,
 }
-
-/// Where a table with one seat lies.
-#[repr(C)]
-struct Beginning(Header, Seat);
-
-// SAFETY: nobody changes it.
-unsafe impl Sync for Beginning {}
 
 /// A table, for as long as its seats are borrowed.
 #[derive(Clone, Copy)]
@@ -145,31 +135,30 @@ pub(super) struct Seats<T: Threads, const FIRST: usize> {
 
 impl<T: Threads, const FIRST: usize> Seats<T, FIRST> {
     const_but_in_models! {
-        /// None yet.
+        /// None yet: all zero.
         pub fn new() -> Self {
-            const { assert!(FIRST.is_power_of_two() && FIRST > 1) };
-            Seats { newest: AtomicPtr::new(beginning()), threads: PhantomData }
+            const { assert!(FIRST.is_power_of_two()) };
+            Seats { newest: AtomicPtr::new(null_mut()), threads: PhantomData }
         }
     }
 
     /// The table in which threads look for their seats.
     #[inline(always)]
-    pub fn newest(&self) -> Table<'_> {
+    pub fn newest(&self) -> Option<Table<'_>> {
         // Acquire pairs with the Release in `grow`.
-        // SAFETY: never null.
-        Table(unsafe { NonNull::new_unchecked(self.newest.load(Ordering::Acquire)) }, PhantomData)
+        NonNull::new(self.newest.load(Ordering::Acquire)).map(|header| Table(header, PhantomData))
     }
 
     /// Every seat.
     pub fn iter(&self) -> impl Iterator<Item = &Seat> {
-        let newest = self.newest();
-        core::iter::once(newest).chain(newest.older()).flat_map(Table::seats)
+        core::iter::successors(self.newest(), |table| table.older().next()).flat_map(Table::seats)
     }
 
     /// Makes a table that is newer than `newest`; true as well if somebody else did.
     #[cold]
-    pub fn grow(&self, newest: Table<'_>) -> bool {
-        let seat_count = (2 * newest.seat_count()).max(FIRST);
+    pub fn grow(&self, newest: Option<Table<'_>>) -> bool {
+        let seat_count = newest.map_or(FIRST, |table| 2 * table.seat_count());
+        let before = newest.map_or(null_mut(), |table| table.0.as_ptr());
         // More would not be reached by the upper half of a product.
         if seat_count.trailing_zeros() > usize::BITS / 2 {
             return false;
@@ -179,13 +168,12 @@ impl<T: Threads, const FIRST: usize> Seats<T, FIRST> {
         let header = memory.cast::<Header>();
         // SAFETY: fresh memory of this size. All zero, a seat is nobody's; loom's atomics must be made.
         unsafe {
-            header.write(Header { mask: (seat_count - 1) * size_of::<Seat>(), older: newest.0.as_ptr() });
+            header.write(Header { mask: (seat_count - 1) * size_of::<Seat>(), older: before });
             if cfg!(loom) {
                 (0..seat_count).for_each(|seat| header.add(1).cast::<Seat>().add(seat).write(Seat::new(0)));
             }
         }
         // Release: T1.
-        let before = newest.0.as_ptr();
         if self.newest.compare_exchange(before, header.as_ptr(), Ordering::Release, Ordering::Relaxed).is_err() {
             // SAFETY: from there, and nobody has seen it.
             unsafe { T::return_table(memory, size) };
@@ -197,25 +185,10 @@ impl<T: Threads, const FIRST: usize> Seats<T, FIRST> {
 impl<T: Threads, const FIRST: usize> Drop for Seats<T, FIRST> {
     fn drop(&mut self) {
         let mut table = self.newest();
-        while let Some(older) = table.older().next() {
+        while let Some(newest) = table {
+            table = newest.older().next();
             // SAFETY: it came from there, and nobody uses the value any more.
-            unsafe { T::return_table(table.0.cast(), table.size_bytes()) };
-            table = older;
-        }
-    }
-}
-
-cfg_if::cfg_if! {
-    if #[cfg(loom)] {
-        /// loom's atomics cannot be in a static.
-        fn beginning() -> *mut Header {
-            std::boxed::Box::into_raw(std::boxed::Box::new(Beginning(Header { mask: 0, older: null() }, Seat::new(NO_THREAD)))).cast()
-        }
-    } else {
-        /// The table that every value begins with: so there is always one to look in.
-        const fn beginning() -> *mut Header {
-            static BEGINNING: Beginning = Beginning(Header { mask: 0, older: null() }, Seat::new(NO_THREAD));
-            (&raw const BEGINNING).cast_mut().cast()
+            unsafe { T::return_table(newest.0.cast(), newest.size_bytes()) };
         }
     }
 }

@@ -205,7 +205,7 @@ fn a_lessee_finds_its_core_heap_whatever_the_hint_says() {
 #[test]
 fn who_stands_still_inside_a_pop_keeps_its_lease() {
     let cores = leased::<64>(HEAPS_PER_CORE);
-    let seat_of = |thread| cores.cores.seats.newest().seat_of(thread).expect("a seat");
+    let seat_of = |thread| cores.cores.seats.newest().expect("a table").seat_of(thread).expect("a seat");
     (1..=HEAPS_PER_CORE).filter(|thread| *thread != 3).for_each(|thread| seat_of(thread).busy.store(1, Ordering::Relaxed));
     play(77);
     (0..PATIENCE).for_each(|_| _ = cores.cores.core());
@@ -284,7 +284,7 @@ fn one_barrier_is_enough_for_all() {
     };
     let [first, second, third] = [64, 128, 192].map(|address| [address].to_vec());
     assert_eq!(visit(77), (1, None, [first.clone(), second, third.clone(), Vec::new()].to_vec()));
-    let seat = cores.cores.seats.newest().seat_of(2).expect("a seat");
+    let seat = cores.cores.seats.newest().expect("a table").seat_of(2).expect("a seat");
     seat.busy.store(1, Ordering::Relaxed);
     assert_eq!(visit(1), (1, Some(1), [first, third, Vec::new()].to_vec()), "one is busy");
     seat.busy.store(0, Ordering::Relaxed);
@@ -349,7 +349,7 @@ fn where_there_is_no_memory_for_seats_threads_do_without() {
 #[test]
 fn marks_of_a_parent_process_are_void() {
     let cores = leased::<64>(2);
-    let seat_of = |thread| cores.cores.seats.newest().seat_of(thread).expect("a seat");
+    let seat_of = |thread| cores.cores.seats.newest().expect("a table").seat_of(thread).expect("a seat");
     // In the parent thread 1 was inside a pop, core heap 1 was out, core heap 2 was about to go to somebody.
     seat_of(1).busy.store(1, Ordering::Relaxed);
     core::mem::forget(cores.cores.begin_to_take(1));
@@ -369,7 +369,7 @@ fn marks_of_a_parent_process_are_void() {
 #[test]
 fn a_core_heap_that_was_out_at_a_fork_goes_back_to_its_lessee() {
     let cores = leased::<64>(2);
-    let seat = cores.cores.seats.newest().seat_of(2).expect("a seat");
+    let seat = cores.cores.seats.newest().expect("a table").seat_of(2).expect("a seat");
     let heap = seat.heap.load(Ordering::Relaxed);
     core::mem::forget(cores.cores.begin_to_take(1));
     seat.heap.store(heap, Ordering::Relaxed);

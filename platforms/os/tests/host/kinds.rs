@@ -28,6 +28,20 @@ cases! {
         assert_eq!(second.use_portable_cores(), expected_kind() != CoresKind::Rseq);
     }
 
+    fn a_static_heap_takes_no_bytes_of_the_program() {
+        // Behind what the program brings along lies what is zero at first.
+        #[cfg(target_os = "linux")]
+        {
+            unsafe extern "C" {
+                // The linker's; only their addresses mean something.
+                static __bss_start: u8;
+                static _end: u8;
+            }
+            let zero = (&raw const __bss_start).addr()..(&raw const _end).addr();
+            assert!(zero.contains(&(&raw const HEAP).addr()));
+        }
+    }
+
     fn pops_and_pushes_go_through_the_magazine() {
         let heap = Coreheap::new();
         let layout = std::alloc::Layout::new::<[u64; 5]>();

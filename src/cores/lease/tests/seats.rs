@@ -26,7 +26,7 @@ fn there_is_a_seat_for_every_thread() {
     assert!((2..=20).contains(&tables), "{tables} tables");
     // Nobody's lease is by a seat that its thread does not look at.
     for (core, lessee) in cores.cores.lessees.iter().enumerate() {
-        let seat = cores.cores.seats.newest().seat_of(number(core)).expect("a seat");
+        let seat = cores.cores.seats.newest().expect("a table").seat_of(number(core)).expect("a seat");
         assert!(core::ptr::eq(lessee.load(Ordering::Relaxed), seat));
     }
     drop(cores);
@@ -37,16 +37,16 @@ fn there_is_a_seat_for_every_thread() {
 fn moving() -> Cores<Leased<Played, HEAPS_PER_CORE, 2>> {
     let cores = leased::<2>(1);
     // Whatever they are, so many do not fit.
-    let old = cores.cores.seats.newest().seat_of(1).expect("a seat");
+    let old = cores.cores.seats.newest().expect("a table").seat_of(1).expect("a seat");
     for thread in 2.. {
         play(thread);
         cores.cores.own_seat();
-        if cores.cores.seats.newest().seat_of(1).is_none() {
+        if cores.cores.seats.newest().expect("a table").seat_of(1).is_none() {
             break;
         }
     }
     assert_eq!(
-        cores.cores.seats.newest().older().find_map(|table| table.seat_of(1)).map(core::ptr::from_ref),
+        cores.cores.seats.newest().expect("a table").older().find_map(|table| table.seat_of(1)).map(core::ptr::from_ref),
         Some(core::ptr::from_ref(old))
     );
     play(1);
@@ -59,7 +59,7 @@ fn a_thread_moves_to_the_newest_table_in_its_slow_path() {
     let cores = moving();
     assert!(!cores.push(128) && cores.pop().is_none(), "it looks in the newest");
     assert_eq!((barriers(|| cores.cores.core()), cores.pop()), ((0, 0), Some(64)));
-    let old = cores.cores.seats.newest().older().find_map(|table| table.seat_of(1)).expect("its first");
+    let old = cores.cores.seats.newest().expect("a table").older().find_map(|table| table.seat_of(1)).expect("its first");
     assert_eq!((old.heap.load(Ordering::Relaxed), cores.inside(0)), (MOVED, Some(Vec::new())));
     assert_eq!(old.heap.load(Ordering::Relaxed), MOVED, "nobody gives it a lease again");
 }
@@ -68,7 +68,7 @@ fn a_thread_moves_to_the_newest_table_in_its_slow_path() {
 #[test]
 fn a_signal_handler_does_not_move_the_thread_that_it_interrupts() {
     let cores = moving();
-    let old = cores.cores.seats.newest().older().find_map(|table| table.seat_of(1)).expect("its first");
+    let old = cores.cores.seats.newest().expect("a table").older().find_map(|table| table.seat_of(1)).expect("its first");
     old.busy.store(1, Ordering::Relaxed);
     assert_eq!((cores.cores.core(), cores.push(128), cores.pop()), (0, false, None));
     play(77);
@@ -83,7 +83,7 @@ fn a_signal_handler_does_not_move_the_thread_that_it_interrupts() {
 fn a_pop_that_has_found_its_seat_before_it_was_moved_gets_nothing() {
     let cores = moving();
     cores.cores.core();
-    let old = cores.cores.seats.newest().older().find_map(|table| table.seat_of(1)).expect("its first");
+    let old = cores.cores.seats.newest().expect("a table").older().find_map(|table| table.seat_of(1)).expect("its first");
     assert!(!old.heap.load(Ordering::Relaxed).is_null());
     // As if it was the newest still.
     // SAFETY: the tests' geometry.
@@ -117,7 +117,11 @@ fn of_two_tables_made_at_once_one_is_given_back() {
     SHARED.with(|cores| {
         IN_BETWEEN.set(Some(handler));
         let seat = cores.cores.own_seat().map(core::ptr::from_ref);
-        assert_eq!(seat, cores.cores.seats.newest().seat_of(1).map(core::ptr::from_ref), "the handler's is its own");
+        assert_eq!(
+            seat,
+            cores.cores.seats.newest().expect("a table").seat_of(1).map(core::ptr::from_ref),
+            "the handler's is its own"
+        );
         assert_eq!(TABLES.get(), before + 1);
     });
 }

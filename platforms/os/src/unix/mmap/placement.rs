@@ -28,16 +28,20 @@ cfg_if::cfg_if! {
 /// How many there are is in `/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages` and `…/hugepages-1048576kB/nr_hugepages`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LargePage {
+    // Behind 0, which is `None`: a heap's value is all zero at first.
     /// 2 MiB.
-    Mib2 = 21,
+    Mib2 = 1,
     /// 1 GiB.
-    Gib1 = 30,
+    Gib1,
 }
 
 impl LargePage {
     /// How big they are, in bytes.
     pub const fn size(self) -> usize {
-        1 << self as usize
+        match self {
+            LargePage::Mib2 => 2 << 20,
+            LargePage::Gib1 => 1 << 30,
+        }
     }
 
     /// What the environment variable `COREHEAP_PAGES` asks for.
