@@ -36,6 +36,7 @@ use crate::base::block::Block;
 use crate::base::misuse::{Misuse, Misuses};
 use crate::base::size_class::SizeClass;
 use crate::base::sync::AtomicUsize;
+use crate::cores::core_heap::CoreHeap;
 use crate::cores::core_local::CoreLocal;
 use crate::pages::arenas::Arenas;
 use crate::pages::geometry::Geometry;
@@ -160,10 +161,12 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
 
     #[inline(never)]
     fn give_alone(&self, class: SizeClass, block: Block) {
-        // SAFETY: `G` is this heap's geometry, and the block is of this class (H1); alone on the magazine.
-        if let Err(block) =
-            unsafe { self.cores.alone::<G, _, _>(block, |heap, block| heap.magazine(class).push(block)) }.flatten()
-        {
+        let push = |heap: &CoreHeap<G>, block| {
+            // SAFETY: the block is of this class (H1); alone on the magazine.
+            unsafe { heap.magazine(class).push(block) }
+        };
+        // SAFETY: `G` is this heap's geometry.
+        if let Err(block) = unsafe { self.cores.alone(block, push) }.flatten() {
             self.flush(class, block);
         }
     }
