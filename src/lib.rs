@@ -31,9 +31,17 @@
 //! | which core is this, and how is a context alone on its magazines | [`CoreLocal`] | [`SingleCore`], [`TryFlag`], [`Beside`], [`Leased`]; ports |
 //! | how big slices, pages, classes and magazines are | [`Geometry`] | [`Server`], [`Compact`], [`Tiny`], [`geometry!`] |
 //!
-//! Where pages are too much there are three other heaps, without size classes, pages and cores: a [`SmallHeap`], runs of granules in a bitmap, for
-//! any context; and for one context at a time a [`HeaderlessHeap`], which keeps nothing for a block, and a [`DenseHeap`], blocks side by side behind a
-//! word each.
+//! # Which heap
+//!
+//! Where pages are too much there is the [`EngineHeap`], in three kinds. All of them have the same interface, and take memory from
+//! any source that needs no commit.
+//!
+//! | heap | memory | who may call | a free names | kept for a block |
+//! |---|---|---|---|---|
+//! | [`Heap`] | some 100 KiB and more | any context on many cores, as its [`CoreLocal`] says | the layout, or nothing | one bit in a page header |
+//! | [`SmallHeap`] | 1 KiB to some MiB | any context, interrupts at any moment; nothing is masked | the layout | one bit for each 8 bytes |
+//! | [`HeaderlessHeap`] | 1 KiB and more, regions of up to 128 MiB | one context at a time, or interrupts wait ([`Exclusion`]) | the layout | nothing |
+//! | [`DenseHeap`] | 1 KiB and more | one context at a time, or interrupts wait | the layout, or nothing | one word |
 //!
 //! # How it works
 //!
@@ -136,11 +144,11 @@ cfg_if::cfg_if! {
         pub use heap::Heap;
         pub use heap::runs::{Content, Run};
         pub use heap::stats::{ClassStats, Stats};
-        pub use small::dense_heap::{BlockState, DenseHeap};
+        pub use small::dense::{BlockState, DenseHeap};
         pub use small::exclusion::{Exclusion, NestedContexts, Unshared};
         #[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
         pub use small::exclusion::OneContext;
-        pub use small::headerless_heap::HeaderlessHeap;
+        pub use small::headerless::HeaderlessHeap;
         pub use source::sources;
     }
 }
@@ -156,8 +164,9 @@ cfg_if::cfg_if! {
 pub use base::misuse::Misuse;
 pub use cores::core_local::{CoreLocal, SingleCore};
 pub use pages::geometry::{AlignedServer, Compact, Geometry, Server, Tiny};
-pub use small::small_heap::SmallHeap;
-pub use small::small_stats::SmallStats;
+pub use small::EngineHeap;
+pub use small::granules::SmallHeap;
+pub use small::stats::SmallStats;
 pub use source::page_source::{PageSource, Region, RegionRequest};
 
 #[cfg(test)]

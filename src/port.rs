@@ -14,7 +14,10 @@ pub use crate::cores::core_heap::{CoreHeap, CoreSlot};
 pub use crate::cores::magazine::Magazine;
 #[cfg(any(loom, target_has_atomic = "ptr", feature = "critical-section"))]
 pub use crate::cores::try_flag::{Mark, Swap};
-pub use crate::pages::page_entry::PageEntry;
+pub use crate::pages::geometry::Parameters;
+pub use crate::pages::page_entry::{EntryBits, HasEntry, PageEntry};
+#[cfg(not(loom))]
+pub use crate::source::once::Once;
 
 /// Words that contexts share, with all operations on every target: `core`'s atomics, or this crate's where those can only load and store. Those are
 /// atomic with the feature `critical-section`; without it for contexts that keep off each other.

@@ -1,24 +1,24 @@
 //! Between the bits of one word and the blocks they stand for.
 //!
-//! *Role*: [`page`](crate::pages::page) claims a [`Batch`] as bits and hands it out as blocks; a flush finds the bit of each block with a [`Span`].
+//! *Role*: [`page`](crate::pages::page) claims a [`Batch`] as bits and hands it out as blocks; a flush finds the bit of each block with a [`WordBlocks`].
 
 use core::num::NonZeroUsize;
 
 use crate::base::block::{Block, Blocks};
 
 /// The blocks that one word of a page's bitmap stands for, by address.
-pub struct Span {
+pub struct WordBlocks {
     start: usize,
     length: usize,
     size: usize,
     reciprocal: u32,
 }
 
-impl Span {
+impl WordBlocks {
     /// `count` blocks of `size` bytes from `start` on.
     #[inline]
     pub fn new(start: usize, count: usize, size: usize, reciprocal: u32) -> Self {
-        Span { start, length: count * size, size, reciprocal }
+        WordBlocks { start, length: count * size, size, reciprocal }
     }
 
     /// Which bit stands for the block at this address. The error is an address inside that is not the start of a block; `None` is one

@@ -35,7 +35,8 @@ cfg_if::cfg_if! {
 cfg_if::cfg_if! {
     if #[cfg(loom)] {
         macro_rules! const_but_in_models {
-            ($(#[$doc:meta])* pub $($function:tt)*) => { $(#[$doc])* pub $($function)* };
+            ($(#[$doc:meta])* $vis:vis fn $($function:tt)*) => { $(#[$doc])* $vis fn $($function)* };
+            ($(#[$doc:meta])* $vis:vis unsafe fn $($function:tt)*) => { $(#[$doc])* $vis unsafe fn $($function)* };
         }
         macro_rules! array_of {
             ($new:expr) => { core::array::from_fn(|_| $new) };
@@ -43,7 +44,8 @@ cfg_if::cfg_if! {
     } else {
         /// A function that is `const`, but in models for loom.
         macro_rules! const_but_in_models {
-            ($(#[$doc:meta])* pub $($function:tt)*) => { $(#[$doc])* pub const $($function)* };
+            ($(#[$doc:meta])* $vis:vis fn $($function:tt)*) => { $(#[$doc])* $vis const fn $($function)* };
+            ($(#[$doc:meta])* $vis:vis unsafe fn $($function:tt)*) => { $(#[$doc])* $vis const unsafe fn $($function)* };
         }
         /// An array of new values.
         macro_rules! array_of {

@@ -2,6 +2,7 @@
 //!
 //! *Role*: the interface, and the fast path: [`Heap::allocate`] and [`Heap::deallocate`] are a class and a pop or a push. The slow path
 //! is in the other files of this folder.
+//!
 //! May use: `base`, `source`, `pages`, `cores`.
 //!
 //! | file | what it is |

@@ -29,10 +29,9 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
     const GROW_SIZE: usize;
 
     /// Blocks that with their alignment take more bytes have a region each, where no arena has room and the page source takes regions back.
-    const OWN_REGION_ABOVE: usize = if Self::ARENA_SIZE > BIG { Self::ARENA_SIZE } else { BIG };
-
+    const OWN_REGION_ABOVE: usize;
     /// What blocks of at least so many bytes are aligned to, even if less is asked for: a power of two, for programs that expect it.
-    const MIN_ALIGN: usize = 1;
+    const MIN_ALIGN: usize;
 
     /// One `T` for each size class.
     type PerClass<T: Send + Sync>: AsRef<[T]> + AsMut<[T]> + Send + Sync;
@@ -44,7 +43,7 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
     type MagazineSlots: AsRef<[AtomicUsize]> + Send + Sync;
     /// The words of a page group that say which pages are listed: one for each class, or fewer that classes share, which saves
     /// memory where a group has few pages.
-    type RoomWords: AsRef<[AtomicUsize]> + Send + Sync;
+    type ListedWords: AsRef<[AtomicUsize]> + Send + Sync;
     /// The page headers that are made at a time; at most as many as a word has bits.
     type PageGroup<T: Send + Sync>: AsRef<[T]> + Send + Sync;
     /// What the page table has for each slice. 16 bits save memory where slices are small, serve at most some 60,000 pages and large blocks
@@ -56,7 +55,8 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
     fn per_class<T: Send + Sync>(make: impl FnMut(usize) -> T) -> Self::PerClass<T>;
     /// An empty arena map.
     #[cfg(not(loom))]
-    const EMPTY_MAP: Self::ArenaMap;
+    // SAFETY: valid where all bytes are zero, by the contract of the trait.
+    const EMPTY_MAP: Self::ArenaMap = unsafe { core::mem::zeroed() };
 
     /// How many size classes there are.
     const CLASS_COUNT: usize = SizeClass::count(Self::MAX_BLOCK);
@@ -87,7 +87,10 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
         );
         let group = size_of::<Self::PageGroup<u8>>();
         assert!(group >= 1 && group <= WORD_BITS, "a group has as many pages as a word has bits, at most");
-        assert!(Self::PAGE_BLOCKS >= WORD_BITS && Self::PAGE_BLOCKS <= MOST_PAGE_BLOCKS, "a page has 1 word of blocks or more");
+        assert!(
+            Self::PAGE_BLOCKS >= WORD_BITS && Self::PAGE_BLOCKS <= MOST_PAGE_BLOCKS,
+            "a page has 1 word of blocks or more, and 4,096 blocks at most"
+        );
     };
 
     /// The class for `size` bytes at `align`, or `None` for a large block.
@@ -127,72 +130,132 @@ pub(crate) const MOST_PAGE_BLOCKS: usize = 1 << 12;
 /// The class number of a large block in a page table.
 pub(crate) const LARGE: u8 = 254;
 
-/// Makes a [`Geometry`]: `geometry! { pub struct Name { slice_size: 4096, … } }`. All sizes are in bytes.
+/// Makes a [`Geometry`]. Five numbers say how a heap is meant; the others follow from them, unless they are named as well. All sizes are in bytes.
+///
+/// ```
+/// coreheap::geometry! {
+///     /// For 1 to 64 MiB, and a few cores.
+///     pub struct Middle {
+///         slice_size: 1024, max_block: 8 * 1024, page_size: 16 * 1024, arena_size: 4 << 20, magazine_slots: 31,
+///         grow_size: 64 * 1024,
+///     }
+/// }
+/// # let _ = Middle;
+/// ```
+///
+/// | number | what it is | if it is not named |
+/// |---|---|---|
+/// | `slice_size` | a slice, the unit in which regions are handed out: a power of two | |
+/// | `max_block` | the biggest block that has a size class; bigger ones are runs of slices | |
+/// | `page_size` | a page, as far as its bitmap has bits for its blocks | |
+/// | `arena_size` | what the page source is asked for when an arena is needed: a power of two | |
+/// | `magazine_slots` | most blocks in a magazine; 0 for a heap without magazines | |
+/// | `magazine_bytes` | most bytes in a magazine | 4 of the biggest blocks |
+/// | `page_words` | words of bits in a page's header | a page of blocks of 64 bytes has as many bits |
+/// | `pages_per_group` | page headers that are made at a time | 2 fewer than a word has bits |
+/// | `listed_words` | words for each of these groups that say which pages are listed | one for each class; 8 without magazines |
+/// | `page_entry_bits` | what the page table has for each slice: 32, or 16 without magazines | 32; 16 without magazines |
+/// | `arena_map` | arenas that are found by their address: a power of two; 1 for a list | for arenas of 64 MiB or more as many as lie in 1 TiB (4 GiB on 32-bit targets), at most 1,024; else 1 |
+/// | `grow_size` | what a growing arena grows by at a time | 8 pages |
+/// | `fit_candidates` | free runs of slices that are compared, to take the shortest | 1; 32 without magazines |
+/// | `own_region_above` | bigger blocks have a region each, if the page source takes regions back | an arena, but 1 GiB at least (64 MiB on 32-bit targets) |
+/// | `min_align` | what blocks of so many bytes or more are aligned to: at most 16 | 1 |
 #[macro_export]
 macro_rules! geometry {
     ($(#[$doc:meta])* $vis:vis struct $name:ident {
-        slice_size: $slice:expr, fit_candidates: $candidates:expr, max_block: $max:expr, page_size: $page:expr, page_words: $words:expr, pages_per_group: $group:expr, room_words: $rooms:expr,
-        page_entry_bits: $entry:tt,
-        magazine_slots: $slots:expr, magazine_bytes: $bytes:expr,
-        arena_size: $arena:expr, arena_map: $map:expr, grow_size: $grow:expr $(, min_align: $min_align:expr)? $(, own_region_above: $above:expr)? $(,)?
+        slice_size: $slice:expr, max_block: $max:expr, page_size: $page:expr, arena_size: $arena:expr, magazine_slots: $slots:expr
+        $(, $more:ident: $value:expr)* $(,)?
     }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy)]
         $vis struct $name;
-        // SAFETY: arrays of atomics, of the lengths that the constants say.
-        unsafe impl $crate::Geometry for $name {
-            const SLICE_SIZE: usize = $slice;
-            const FIT_CANDIDATES: usize = $candidates;
-            const MAX_BLOCK: usize = $max;
-            const PAGE_SIZE: usize = $page;
-            const MAGAZINE_BYTES: usize = $bytes;
-            const ARENA_SIZE: usize = $arena;
-            const GROW_SIZE: usize = $grow;
-            $(const MIN_ALIGN: usize = $min_align;)?
-            $(const OWN_REGION_ABOVE: usize = $above;)?
-            type PerClass<T: Send + Sync> = [T; $crate::port::SizeClass::count($max)];
-            type PerMagazine<T: Send + Sync> = [T; if $slots == 0 { 0 } else { $crate::port::SizeClass::count($max) }];
-            type PageWords = [$crate::port::sync::AtomicUsize; $words];
-            type MagazineSlots = [$crate::port::sync::AtomicUsize; $slots];
-            type RoomWords = [$crate::port::sync::AtomicUsize; $rooms];
-            type PageGroup<T: Send + Sync> = [T; $group];
-            type PageEntry = $crate::__page_entry!($entry);
-            type ArenaMap = [$crate::port::sync::AtomicPtr<u8>; $map];
-            fn per_class<T: Send + Sync>(make: impl FnMut(usize) -> T) -> Self::PerClass<T> {
-                ::core::array::from_fn(make)
+        const _: () = {
+            const __PARAMETERS: $crate::port::Parameters =
+                $crate::port::Parameters { $($more: $value,)* ..$crate::port::Parameters::new($slice, $max, $page, $arena, $slots) };
+            // SAFETY: arrays of atomics, of the lengths that the constants say.
+            unsafe impl $crate::Geometry for $name {
+                const SLICE_SIZE: usize = __PARAMETERS.slice_size;
+                const FIT_CANDIDATES: usize = __PARAMETERS.fit_candidates;
+                const MAX_BLOCK: usize = __PARAMETERS.max_block;
+                const PAGE_SIZE: usize = __PARAMETERS.page_size;
+                const MAGAZINE_BYTES: usize = __PARAMETERS.magazine_bytes;
+                const ARENA_SIZE: usize = __PARAMETERS.arena_size;
+                const GROW_SIZE: usize = __PARAMETERS.grow_size;
+                const MIN_ALIGN: usize = __PARAMETERS.min_align;
+                const OWN_REGION_ABOVE: usize = __PARAMETERS.own_region_above;
+                type PerClass<T: Send + Sync> = [T; __PARAMETERS.classes()];
+                type PerMagazine<T: Send + Sync> = [T; if __PARAMETERS.magazine_slots == 0 { 0 } else { __PARAMETERS.classes() }];
+                type PageWords = [$crate::port::sync::AtomicUsize; __PARAMETERS.page_words];
+                type MagazineSlots = [$crate::port::sync::AtomicUsize; __PARAMETERS.magazine_slots];
+                type ListedWords = [$crate::port::sync::AtomicUsize; __PARAMETERS.listed_words];
+                type PageGroup<T: Send + Sync> = [T; __PARAMETERS.pages_per_group];
+                type PageEntry = <$crate::port::EntryBits<{ __PARAMETERS.page_entry_bits }> as $crate::port::HasEntry>::Entry;
+                type ArenaMap = [$crate::port::sync::AtomicPtr<u8>; __PARAMETERS.arena_map];
+                fn per_class<T: Send + Sync>(make: impl FnMut(usize) -> T) -> Self::PerClass<T> {
+                    ::core::array::from_fn(make)
+                }
             }
-            $crate::__empty_map!($map);
+        };
+    };
+}
+
+/// The numbers of [`geometry!`](crate::geometry!).
+#[allow(missing_docs)] // There.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameters {
+    pub slice_size: usize,
+    pub max_block: usize,
+    pub page_size: usize,
+    pub arena_size: usize,
+    pub magazine_slots: usize,
+    pub magazine_bytes: usize,
+    pub page_words: usize,
+    pub pages_per_group: usize,
+    pub listed_words: usize,
+    pub page_entry_bits: usize,
+    pub arena_map: usize,
+    pub grow_size: usize,
+    pub fit_candidates: usize,
+    pub own_region_above: usize,
+    pub min_align: usize,
+}
+
+impl Parameters {
+    /// With all that follows from these.
+    pub const fn new(slice_size: usize, max_block: usize, page_size: usize, arena_size: usize, magazine_slots: usize) -> Self {
+        let has_magazines = magazine_slots > 0;
+        let blocks = page_size / 64;
+        let space = if usize::BITS == 64 { 1_u64 << 40 } else { 1 << 32 };
+        let arenas = (space / arena_size as u64) as usize;
+        Parameters {
+            slice_size,
+            max_block,
+            page_size,
+            arena_size,
+            magazine_slots,
+            magazine_bytes: if has_magazines { 4 * max_block } else { 0 },
+            page_words: if blocks < MOST_PAGE_BLOCKS { blocks.div_ceil(WORD_BITS) } else { MOST_PAGE_BLOCKS / WORD_BITS },
+            pages_per_group: WORD_BITS - 2,
+            listed_words: if has_magazines { SizeClass::count(max_block) } else { 8 },
+            page_entry_bits: if has_magazines { 32 } else { 16 },
+            arena_map: if arena_size < 64 << 20 {
+                1
+            } else if arenas < 1024 {
+                arenas
+            } else {
+                1024
+            },
+            grow_size: 8 * page_size,
+            fit_candidates: if has_magazines { 1 } else { 32 },
+            own_region_above: if arena_size > BIG { arena_size } else { BIG },
+            min_align: 1,
         }
-    };
-}
+    }
 
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __page_entry {
-    (16) => {
-        $crate::port::sync::AtomicU16
-    };
-    (32) => {
-        $crate::port::sync::AtomicU32
-    };
-}
-
-// Not a `cfg` in the macro above: that would be looked at in the crate that uses it.
-#[cfg(not(loom))]
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __empty_map {
-    ($map:expr) => {
-        #[allow(clippy::declare_interior_mutable_const)] // It is only ever moved into a heap.
-        const EMPTY_MAP: Self::ArenaMap = [const { $crate::port::sync::AtomicPtr::new(::core::ptr::null_mut()) }; $map];
-    };
-}
-
-#[cfg(loom)]
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __empty_map {
-    ($map:expr) => {};
+    /// How many size classes there are.
+    pub const fn classes(&self) -> usize {
+        SizeClass::count(self.max_block)
+    }
 }
 
 macro_rules! server {
@@ -200,12 +263,11 @@ macro_rules! server {
         geometry! {
             $(#[$doc])*
             pub struct $name {
-                slice_size: 4096, fit_candidates: 1, max_block: 32 * 1024, page_size: 64 * 1024, page_words: 12,
-                pages_per_group: if usize::BITS == 64 { 58 } else { 30 }, room_words: 80, page_entry_bits: 32,
+                slice_size: 4096, max_block: 32 * 1024, page_size: 64 * 1024,
+                arena_size: if usize::BITS == 64 { 1 << 30 } else { 64 << 20 },
                 // An odd number of cache lines for each magazine: their counts lie in different sets of a core's cache.
-                magazine_slots: 183, magazine_bytes: 128 * 1024,
-                arena_size: if usize::BITS == 64 { 1 << 30 } else { 64 << 20 }, arena_map: if usize::BITS == 64 { 1024 } else { 64 },
-                grow_size: 1 << 20, min_align: $min_align,
+                magazine_slots: 183,
+                page_words: 12, pages_per_group: if usize::BITS == 64 { 58 } else { 30 }, grow_size: 1 << 20, min_align: $min_align,
             }
         }
     };
@@ -225,10 +287,7 @@ geometry! {
     /// Some 100 KiB to 64 MiB without magazines: every operation works on bitmaps, and blocks of more than 1 KiB are runs of slices, so that
     /// little memory waits in pages for its own class. In a bigger region pages and large blocks must be 2 KiB on average.
     pub struct Compact {
-        slice_size: 512, fit_candidates: 32, max_block: 1024, page_size: 8 * 1024, page_words: 128 / usize::BITS as usize,
-        pages_per_group: usize::BITS as usize - 2, room_words: 8, page_entry_bits: 16,
-        magazine_slots: 0, magazine_bytes: 0,
-        arena_size: 1 << 20, arena_map: 1, grow_size: 64 * 1024,
+        slice_size: 512, max_block: 1024, page_size: 8 * 1024, arena_size: 1 << 20, magazine_slots: 0,
     }
 }
 
@@ -236,8 +295,7 @@ geometry! {
     /// A few KiB: a page is one word of bits and a few blocks. For who frees without a `Layout` or looks blocks up; more fits into so little
     /// memory in a [`SmallHeap`](crate::SmallHeap).
     pub struct Tiny {
-        slice_size: 128, fit_candidates: 32, max_block: 512, page_size: 512, page_words: 1, pages_per_group: 8, room_words: 1, page_entry_bits: 16,
-        magazine_slots: 0, magazine_bytes: 0,
-        arena_size: 16 * 1024, arena_map: 1, grow_size: 4096,
+        slice_size: 128, max_block: 512, page_size: 512, arena_size: 16 * 1024, magazine_slots: 0,
+        pages_per_group: 8, listed_words: 1,
     }
 }

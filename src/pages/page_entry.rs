@@ -42,6 +42,24 @@ pub trait PageEntry: Send + Sync {
     }
 }
 
+/// How many bits an entry has: 16 or 32.
+#[derive(Debug)]
+pub struct EntryBits<const BITS: usize>;
+
+/// The entry of so many bits.
+pub trait HasEntry {
+    /// It.
+    type Entry: PageEntry;
+}
+
+impl HasEntry for EntryBits<32> {
+    type Entry = AtomicU32;
+}
+
+impl HasEntry for EntryBits<16> {
+    type Entry = AtomicU16;
+}
+
 impl PageEntry for AtomicU32 {
     const ID_BITS: u32 = 24;
     const HAS_CLASS: bool = true;

@@ -34,7 +34,7 @@ pub struct PageTable<G: Geometry> {
     /// The group where an unused header was last seen: a hint.
     unused_hint: AtomicUsize,
     /// For each class the group where a listed page was last seen: a hint.
-    room_hint: G::PerClass<AtomicU16>,
+    listed_hint: G::PerClass<AtomicU16>,
     geometry: PhantomData<G>,
 }
 
@@ -83,7 +83,7 @@ impl<G: Geometry> PageTable<G> {
             groups: NonNull::from(groups).cast(),
             group_capacity: groups.len(),
             unused_hint: AtomicUsize::new(0),
-            room_hint: G::per_class(|_| AtomicU16::new(0)),
+            listed_hint: G::per_class(|_| AtomicU16::new(0)),
             geometry: PhantomData,
         }
     }
@@ -147,7 +147,7 @@ impl<G: Geometry> PageTable<G> {
 
     /// Holds a listed page of this class. Looks at a bounded number of groups.
     pub fn hold_listed(&self, class: SizeClass) -> Option<&Page<G>> {
-        let hint = &self.room_hint.as_ref()[class.index()];
+        let hint = &self.listed_hint.as_ref()[class.index()];
         // The next search goes on where this one ends, so that every group has its turn.
         self.groups_from(hint.load(Ordering::Relaxed) as usize).take(SEARCH_GROUPS).find_map(|(number, group)| {
             hint.store(number as u16, Ordering::Relaxed);

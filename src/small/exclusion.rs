@@ -1,12 +1,13 @@
 //! Being alone in a heap that one context at a time may use.
 //!
-//! *Role*: the trait that says how contexts keep off a [`HeaderlessHeap`](crate::HeaderlessHeap) or a [`DenseHeap`](crate::DenseHeap), and three that do:
-//! [`OneContext`], [`NestedContexts`], [`Unshared`].
+//! *Role*: the trait that says how contexts keep off a [`HeaderlessHeap`](crate::HeaderlessHeap) or a [`DenseHeap`](crate::DenseHeap), three that do:
+//! [`OneContext`], [`NestedContexts`], [`Unshared`]; and [`Guarded`], the engine behind one.
 //!
 //! *Invariant* X1: while [`Exclusion::alone`] runs the work of one context, it runs no work of another. The other half is the heaps': what they run there is
 //! their own code, and calls nobody else's, which might come back into the heap: no function of the program's, and of the page source
 //! [`pointer_at`](crate::PageSource::pointer_at) alone.
 
+use core::cell::UnsafeCell;
 use core::sync::atomic::compiler_fence;
 
 #[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
@@ -24,6 +25,29 @@ use crate::base::sync::{AtomicBool, Ordering, StoreAlone};
 pub unsafe trait Exclusion {
     /// Runs `work`.
     fn alone<R>(&self, work: impl FnOnce() -> R) -> R;
+}
+
+/// What is only used by a context that is alone, as `X` says.
+#[repr(C)] // As in the heap: what a fast path reaches is in front.
+pub struct Guarded<T, X> {
+    inner: UnsafeCell<T>,
+    pub exclusion: X,
+}
+
+// SAFETY: what is inside is only reached in `Exclusion::alone` (X1).
+unsafe impl<T: Send, X: Exclusion + Sync> Sync for Guarded<T, X> {}
+
+impl<T, X: Exclusion> Guarded<T, X> {
+    pub const fn new(inner: T, exclusion: X) -> Self {
+        Guarded { inner: UnsafeCell::new(inner), exclusion }
+    }
+
+    /// Runs `work`, which calls nobody else's code, and so does not come back here.
+    #[inline(always)]
+    pub fn alone<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+        // SAFETY: X1, both halves: no other context has it now, and this one has it once.
+        self.exclusion.alone(|| work(unsafe { &mut *self.inner.get() }))
+    }
 }
 
 /// Nobody else is there: WebAssembly without threads, firmware without interrupts that allocate. Costs nothing, and checks nothing. A panic inside ends the

@@ -6,6 +6,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `page_source.rs` | the trait that memory comes through |
+//! | `once.rs` | memory that goes out once |
 //! | `sources.rs` | page sources that need no platform |
 //! | `newest.rs` | the newest of a heap's regions, and who makes the first |
 //! | `asking.rs` | contexts that run out of memory together |
@@ -13,6 +14,8 @@
 
 pub mod asking;
 pub mod newest;
+#[cfg(not(loom))]
+pub mod once;
 pub mod page_source;
 #[cfg(not(loom))]
 pub mod sources;

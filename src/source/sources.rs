@@ -5,6 +5,7 @@
 use core::ptr::NonNull;
 
 use crate::base::sync::{AtomicBool, AtomicUsize, Ordering};
+use crate::source::once::Once;
 use crate::source::page_source::{PageSource, Region, RegionRequest};
 
 /// Refuses every request.
@@ -22,8 +23,7 @@ unsafe impl PageSource for NoPages {
 #[derive(Debug)]
 pub struct Regions<const N: usize> {
     regions: [Region; N],
-    /// Bit `n`: region `n` was handed out. In no order: it was the heap's before.
-    taken: AtomicUsize,
+    once: [Once; N],
 }
 
 /// One region, for example a static array.
@@ -34,10 +34,9 @@ impl<const N: usize> Regions<N> {
     ///
     /// # Safety
     /// Each region is valid for reads and writes, overlaps no other, and is used by nobody else as long as the heap and its blocks are. Where the
-    /// target has no compare-and-swap, and the feature `critical-section` is off, calls of [`reserve`](PageSource::reserve) do not overlap.
+    /// target has no compare-and-swap, and the feature `critical-section` is off, contexts that use the heap nest, as interrupts do.
     pub const unsafe fn new(regions: [Region; N]) -> Self {
-        const { assert!(N <= usize::BITS as usize, "at most as many regions as a word has bits") };
-        Regions { regions, taken: AtomicUsize::new(0) }
+        Regions { regions, once: [const { Once::new() }; N] }
     }
 }
 
@@ -52,13 +51,11 @@ impl FixedRegion {
     }
 }
 
-// SAFETY: each region goes out once, by the promise of `new` it belongs to the heap then.
+// SAFETY: each region goes out once (Z1); by the promise of `new` it belongs to the heap then.
 unsafe impl<const N: usize> PageSource for Regions<N> {
     fn reserve(&self, request: RegionRequest) -> Option<Region> {
-        (0..N).filter(|index| self.regions[*index].size >= request.min_size).find_map(|index| {
-            let bit = 1 << index;
-            (self.taken.fetch_or(bit, Ordering::Relaxed) & bit == 0).then(|| self.regions[index])
-        })
+        let mut regions = self.regions.iter().zip(&self.once);
+        regions.find(|(region, once)| region.size >= request.min_size && once.is_first()).map(|(region, _)| *region)
     }
 
     fn first_region(&self, min_size: usize) -> Option<Region> {

@@ -14,8 +14,8 @@ use crate::cores::magazine::Magazine;
 crate::geometry! {
     /// Two slots to a magazine.
     pub struct Model {
-        slice_size: 128, fit_candidates: 4, max_block: 128, page_size: 128, page_words: 1, pages_per_group: 1, room_words: 1, page_entry_bits: 32,
-        magazine_slots: 2, magazine_bytes: 4096, arena_size: 4096, arena_map: 1, grow_size: 4096,
+        slice_size: 128, max_block: 128, page_size: 128, arena_size: 4096, magazine_slots: 2,
+        magazine_bytes: 4096, pages_per_group: 1, listed_words: 1, grow_size: 4096, fit_candidates: 4,
     }
 }
 

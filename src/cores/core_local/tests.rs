@@ -12,8 +12,8 @@ use super::*;
 crate::geometry! {
     /// Four slots to a magazine.
     pub struct Four {
-        slice_size: 256, fit_candidates: 4, max_block: 512, page_size: 1024, page_words: 2, pages_per_group: 5, room_words: 3, page_entry_bits: 32,
-        magazine_slots: 4, magazine_bytes: 4096, arena_size: 65536, arena_map: 1, grow_size: 4096,
+        slice_size: 256, max_block: 512, page_size: 1024, arena_size: 65536, magazine_slots: 4,
+        magazine_bytes: 4096, page_words: 2, pages_per_group: 5, listed_words: 3, grow_size: 4096, fit_candidates: 4,
     }
 }
 

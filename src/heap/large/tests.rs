@@ -10,8 +10,8 @@ use crate::source::page_source::{Region, RegionRequest};
 crate::geometry! {
     /// Blocks that need more than 4 KiB have regions of their own.
     struct Regional {
-        slice_size: 128, fit_candidates: 1, max_block: 512, page_size: 1024, page_words: 128 / usize::BITS as usize, pages_per_group: 8, room_words: 1,
-        page_entry_bits: 32, magazine_slots: 6, magazine_bytes: 1024, arena_size: 8 * 1024, arena_map: 4, grow_size: 4096, own_region_above: 4096,
+        slice_size: 128, max_block: 512, page_size: 1024, arena_size: 8 * 1024, magazine_slots: 6,
+        magazine_bytes: 1024, page_words: 128 / usize::BITS as usize, pages_per_group: 8, listed_words: 1, arena_map: 4, grow_size: 4096, own_region_above: 4096,
     }
 }
 

@@ -107,9 +107,8 @@ macro_rules! with_magazines {
     ($name:ident, $bytes:expr) => {
         crate::geometry! {
             struct $name {
-                slice_size: 1024, fit_candidates: 1, max_block: 16 * 1024, page_size: 64 * 1024, page_words: 256 / usize::BITS as usize,
-                pages_per_group: 8, room_words: 8, page_entry_bits: 32,
-                magazine_slots: 160, magazine_bytes: $bytes, arena_size: 1 << 20, arena_map: 1, grow_size: 4096,
+                slice_size: 1024, max_block: 16 * 1024, page_size: 64 * 1024, arena_size: 1 << 20, magazine_slots: 160,
+                magazine_bytes: $bytes, page_words: 256 / usize::BITS as usize, pages_per_group: 8, listed_words: 8, grow_size: 4096,
             }
         }
     };
@@ -302,8 +301,8 @@ fn a_core_heap_that_was_made_twice_goes_back() {
 crate::geometry! {
     /// Blocks that are aligned to many slices.
     struct Aligned {
-        slice_size: 128, fit_candidates: 1, max_block: 4096, page_size: 4096, page_words: 1, pages_per_group: 8, room_words: 1, page_entry_bits: 16,
-        magazine_slots: 0, magazine_bytes: 0, arena_size: 16 * 1024, arena_map: 1, grow_size: 4096,
+        slice_size: 128, max_block: 4096, page_size: 4096, arena_size: 16 * 1024, magazine_slots: 0,
+        page_words: 1, pages_per_group: 8, listed_words: 1, grow_size: 4096, fit_candidates: 1,
     }
 }
 
@@ -359,8 +358,8 @@ unsafe impl PageSource for Nothing {
 crate::geometry! {
     /// Arenas of half an OS page.
     struct Small {
-        slice_size: 128, fit_candidates: 1, max_block: 512, page_size: 1024, page_words: 128 / usize::BITS as usize, pages_per_group: 8, room_words: 1,
-        page_entry_bits: 32, magazine_slots: 6, magazine_bytes: 1024, arena_size: 2048, arena_map: 4, grow_size: 4096,
+        slice_size: 128, max_block: 512, page_size: 1024, arena_size: 2048, magazine_slots: 6,
+        magazine_bytes: 1024, page_words: 128 / usize::BITS as usize, pages_per_group: 8, listed_words: 1, arena_map: 4, grow_size: 4096,
     }
 }
 

@@ -271,8 +271,8 @@ fn metadata_is_zero_and_counts_while_it_is_out() {
 crate::geometry! {
     /// One header at a time, and few of them.
     struct Few {
-        slice_size: 128, fit_candidates: 1, max_block: 512, page_size: 512, page_words: 1, pages_per_group: 1, room_words: 1, page_entry_bits: 16,
-        magazine_slots: 0, magazine_bytes: 0, arena_size: 16 * 1024, arena_map: 1, grow_size: 4096,
+        slice_size: 128, max_block: 512, page_size: 512, arena_size: 16 * 1024, magazine_slots: 0,
+        pages_per_group: 1, listed_words: 1, fit_candidates: 1,
     }
 }
 

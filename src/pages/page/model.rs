@@ -11,8 +11,8 @@ use crate::base::sync::model::{Arc, UnsafeCell, explore, explore_up_to, thread};
 crate::geometry! {
     /// One page header, up to two words of blocks; all classes share a room word.
     pub struct Model {
-        slice_size: 128, fit_candidates: 4, max_block: 128, page_size: 1024, page_words: 2, pages_per_group: 1, room_words: 1, page_entry_bits: 32,
-        magazine_slots: 0, magazine_bytes: 0, arena_size: 4096, arena_map: 1, grow_size: 4096,
+        slice_size: 128, max_block: 128, page_size: 1024, arena_size: 4096, magazine_slots: 0,
+        page_words: 2, pages_per_group: 1, listed_words: 1, page_entry_bits: 32, grow_size: 4096, fit_candidates: 4,
     }
 }
 

@@ -11,8 +11,8 @@ use crate::base::sync::preempt_from_now_on;
 crate::geometry! {
     /// Pages of up to two words of blocks; all classes share a room word.
     struct Few {
-        slice_size: 1024, fit_candidates: 4, max_block: 512, page_size: 1024, page_words: 2, pages_per_group: 2, room_words: 1, page_entry_bits: 32,
-        magazine_slots: 0, magazine_bytes: 0, arena_size: 65536, arena_map: 1, grow_size: 4096,
+        slice_size: 1024, max_block: 512, page_size: 1024, arena_size: 65536, magazine_slots: 0,
+        page_words: 2, pages_per_group: 2, listed_words: 1, page_entry_bits: 32, grow_size: 4096, fit_candidates: 4,
     }
 }
 

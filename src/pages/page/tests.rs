@@ -5,8 +5,8 @@ use std::vec::Vec;
 crate::geometry! {
     /// A page has up to two words of blocks; classes share room words.
     struct Small {
-        slice_size: 256, fit_candidates: 4, max_block: 512, page_size: 1024, page_words: 2, pages_per_group: 5, room_words: 3, page_entry_bits: 32,
-        magazine_slots: 0, magazine_bytes: 0, arena_size: 65536, arena_map: 1, grow_size: 4096,
+        slice_size: 256, max_block: 512, page_size: 1024, arena_size: 65536, magazine_slots: 0,
+        page_words: 2, pages_per_group: 5, listed_words: 3, page_entry_bits: 32, grow_size: 4096, fit_candidates: 4,
     }
 }
 
@@ -161,7 +161,7 @@ fn a_word_of_blocks_spans_its_blocks() {
         for address in take_all(page, class(size)) {
             let (word, bit) = page.locate(address).unwrap();
             for other in 0..page.word_count() {
-                let found = page.span(class(size), other).bit(address);
+                let found = page.word_blocks(class(size), other).bit(address);
                 assert_eq!(found, (other == word).then_some(Ok(bit)), "{address:#x} in word {other}");
             }
             assert!(!page.is_free(word, bit));
@@ -170,7 +170,7 @@ fn a_word_of_blocks_spans_its_blocks() {
             assert_eq!(take(page, class(size)), Some(address));
         }
         let end = START + page.block_count() * size;
-        assert!((0..page.word_count()).all(|word| page.span(class(size), word).bit(end).is_none()), "behind the last");
+        assert!((0..page.word_count()).all(|word| page.word_blocks(class(size), word).bit(end).is_none()), "behind the last");
     }
 }
 
@@ -224,7 +224,7 @@ fn a_listed_page_is_held_once_and_listed_again() {
     assert!(group.hold_listed(class(128)).is_none(), "of another class");
     let held = group.hold_listed(class(64)).unwrap();
     assert!(core::ptr::eq(held, page));
-    assert_eq!((phase(page), group.room(class(64)).load(Ordering::Relaxed)), (Phase::Held, 0));
+    assert_eq!((phase(page), group.listed(class(64)).load(Ordering::Relaxed)), (Phase::Held, 0));
     assert!(group.hold_listed(class(64)).is_none() && !page.hold_listed(class(64)), "held once");
     let other = take(held, class(64)).unwrap();
     assert_eq!(give(held, other), FINE);
@@ -247,7 +247,7 @@ fn a_page_without_free_blocks_is_held_by_who_gives_all_of_them_back() {
     let word = page.locate(addresses[0]).unwrap().0;
     let bits = addresses.iter().fold(0, |bits, address| bits | 1 << page.locate(*address).unwrap().1);
     assert_eq!(give_bits(page, word, bits), Shown { double: false, held: true });
-    assert_eq!(group.room(class(512)).load(Ordering::Relaxed), 0, "nobody looks for it");
+    assert_eq!(group.listed(class(512)).load(Ordering::Relaxed), 0, "nobody looks for it");
     assert!(page.claim_all());
 }
 

@@ -10,8 +10,8 @@ macro_rules! small {
         crate::geometry! {
             /// Groups of five pages; classes share room words.
             struct $name {
-                slice_size: 256, fit_candidates: 4, max_block: 512, page_size: 1024, page_words: 2, pages_per_group: 5, room_words: 3,
-                page_entry_bits: $bits, magazine_slots: 0, magazine_bytes: 0, arena_size: 65536, arena_map: 1, grow_size: 4096,
+                slice_size: 256, max_block: 512, page_size: 1024, arena_size: 65536, magazine_slots: 0,
+                page_words: 2, pages_per_group: 5, listed_words: 3, page_entry_bits: $bits, grow_size: 4096, fit_candidates: 4,
             }
         }
     };

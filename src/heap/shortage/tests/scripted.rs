@@ -15,8 +15,8 @@ use crate::source::page_source::{PageSource, Region, RegionRequest};
 crate::geometry! {
     /// Small pages, and small magazines.
     pub struct Paged {
-        slice_size: 128, fit_candidates: 1, max_block: 512, page_size: 1024, page_words: 128 / usize::BITS as usize, pages_per_group: 8, room_words: 1,
-        page_entry_bits: 32, magazine_slots: 6, magazine_bytes: 1024, arena_size: 64 * 1024, arena_map: 4, grow_size: 4096,
+        slice_size: 128, max_block: 512, page_size: 1024, arena_size: 64 * 1024, magazine_slots: 6,
+        magazine_bytes: 1024, page_words: 128 / usize::BITS as usize, pages_per_group: 8, listed_words: 1, arena_map: 4, grow_size: 4096,
     }
 }
 

@@ -31,8 +31,8 @@ unsafe impl<const OS_PAGE: usize, const GROWS: bool> PageSource for Nothing<OS_P
 crate::geometry! {
     /// Entries that say which class a page has.
     struct Wide {
-        slice_size: 128, fit_candidates: 1, max_block: 512, page_size: 512, page_words: 1, pages_per_group: 8, room_words: 1, page_entry_bits: 32,
-        magazine_slots: 2, magazine_bytes: 64, arena_size: 1 << 20, arena_map: 1, grow_size: 4096,
+        slice_size: 128, max_block: 512, page_size: 512, arena_size: 1 << 20, magazine_slots: 2,
+        magazine_bytes: 64, pages_per_group: 8, listed_words: 1,
     }
 }
 

@@ -10,8 +10,8 @@ use crate::source::page_source::tests::memory_that_stays;
 crate::geometry! {
     /// Arenas of 32 KiB, and a map of four.
     struct Mapped {
-        slice_size: 128, fit_candidates: 1, max_block: 512, page_size: 512, page_words: 1, pages_per_group: 8, room_words: 1, page_entry_bits: 32,
-        magazine_slots: 2, magazine_bytes: 64, arena_size: 32 * 1024, arena_map: 4, grow_size: 4096,
+        slice_size: 128, max_block: 512, page_size: 512, arena_size: 32 * 1024, magazine_slots: 2,
+        magazine_bytes: 64, pages_per_group: 8, listed_words: 1, arena_map: 4,
     }
 }
 

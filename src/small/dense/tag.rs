@@ -3,7 +3,7 @@
 //! *Role*: reads and writes tags, and finds a block's neighbours by them.
 //!
 //! *Invariants*
-//! - D1: the blocks of a region lie side by side. Each begins with its [`Tag`], a word before a multiple of [`GRANULE`], where its room is; its size
+//! - D1: the blocks of a region lie side by side. Each begins with its [`Tag`], a word before a multiple of [`GRANULE`], where its payload is; its size
 //!   leads to the next. Behind the last one is a tag of size 0, the region's end, which is nobody's block.
 //! - D2: a free block is marked so, holds its size in its last word, and the tag behind says that it follows a free block. No two neighbours
 //!   are free.
@@ -12,27 +12,27 @@ use super::BlockState;
 use crate::small::words::{WORD, Words};
 use crate::source::page_source::PageSource;
 
-/// Sizes of blocks, and addresses of their rooms, are multiples of this.
+/// Sizes of blocks, and addresses of their payloads, are multiples of this.
 pub const GRANULE: usize = 2 * WORD;
 /// The smallest block has room for its tag, two links and its size, while it is free.
 pub const LEAST: usize = 2 * GRANULE;
 
-/// Where the room of a block begins, behind its tag: the address that the program knows.
+/// Where the payload of a block begins, behind its tag: the address that the program knows.
 #[inline(always)]
-pub const fn room_of(block: usize) -> usize {
+pub const fn payload_of(block: usize) -> usize {
     block + WORD
 }
 
-/// The block whose room begins here, if one does.
+/// The block whose payload begins here, if one does.
 #[inline(always)]
-pub const fn block_of(room: usize) -> usize {
-    room.wrapping_sub(WORD)
+pub const fn block_of(payload: usize) -> usize {
+    payload.wrapping_sub(WORD)
 }
 
 /// How many bytes of a free block go before a block at `align` in it: none, or so many that they are a block.
 #[inline(always)]
 pub const fn front_for(block: usize, align: usize) -> usize {
-    let front = room_of(block).wrapping_neg() & (align - 1);
+    let front = payload_of(block).wrapping_neg() & (align - 1);
     if front == GRANULE { front + align } else { front }
 }
 

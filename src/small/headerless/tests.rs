@@ -2,9 +2,9 @@
 
 use core::ptr::NonNull;
 
+use super::alone::{Alone, Headerless};
 use super::bins::longest_for;
 use super::chunk::{CARD, Chunk};
-use super::open::{Open, State};
 use super::*;
 use crate::base::misuse::Misuse;
 use crate::source::page_source::Region;
@@ -16,25 +16,25 @@ mod edges;
 const BLOCK: usize = 4 * GRANULE;
 
 /// Runs `work` in a small heap.
-fn with_heap(work: impl FnOnce(&mut Open<'_, FixedRegion>)) {
+fn with_heap(work: impl FnOnce(&mut Alone<'_, FixedRegion>)) {
     with_heap_of(1000, work);
 }
 
 /// Runs `work` in a heap with one chunk, of so many words that were dirty.
-fn with_heap_of(words: usize, work: impl FnOnce(&mut Open<'_, FixedRegion>)) {
+fn with_heap_of(words: usize, work: impl FnOnce(&mut Alone<'_, FixedRegion>)) {
     let mut memory = std::vec![0xa5a5_a5a5_u64; words];
     let region = Region { start: NonNull::new(memory.as_mut_ptr()).expect("an array").cast(), size: 8 * words };
     // SAFETY: memory that stays until the end of this function.
     let source = unsafe { FixedRegion::over(region.start.as_ptr(), region.size) };
-    let mut state = State::new();
-    let mut heap = Open::new(&source, &mut state);
+    let mut state = Headerless::new();
+    let mut heap = Alone::new(&source, &mut state);
     heap.add(Chunk::create(Words(&source), region).expect("room"));
     work(&mut heap);
     heap.assert_valid();
 }
 
 /// Blocks side by side in one card. Most of the memory is in use, so that none becomes ready.
-fn blocks<const N: usize>(heap: &mut Open<'_, FixedRegion>) -> [usize; N] {
+fn blocks<const N: usize>(heap: &mut Alone<'_, FixedRegion>) -> [usize; N] {
     let mut allocate = |size| {
         let layout = Layout::from_size_align(size, 8).expect("a layout");
         heap.allocate(layout).expect("room").get()
@@ -99,7 +99,7 @@ fn a_region_is_asked_for_that_is_as_short_as_can_be() {
 }
 
 /// Uses all memory up in blocks of these lengths, then frees every second one of the first `count`.
-fn gaps(heap: &mut Open<'_, FixedRegion>, lens: &[usize], count: usize) -> std::vec::Vec<usize> {
+fn gaps(heap: &mut Alone<'_, FixedRegion>, lens: &[usize], count: usize) -> std::vec::Vec<usize> {
     let mut allocate = |size| heap.allocate(Layout::from_size_align(size, 8).expect("a layout")).map(NonZeroUsize::get);
     let blocks: std::vec::Vec<_> = (0..2 * count).map(|index| allocate(lens[index / 2 % lens.len()]).expect("room")).collect();
     while allocate(LEAST).is_some() {}

@@ -29,7 +29,7 @@ fn free(heap: &SmallHeap<Script>, block: NonNull<u8>, size: usize) {
 /// How many blocks are ready.
 fn ready(heap: &SmallHeap<Script>) -> usize {
     heap.assert_valid();
-    heap.ready.blocks().count()
+    heap.engine.ready.blocks().count()
 }
 
 /// Allocates granules until there is none; how many there were.
@@ -108,7 +108,7 @@ fn no_block_is_ready_while_memory_is_short() {
     free_one();
     assert_eq!(ready(&heap), 2, "the shortage is over");
     free_one();
-    assert_eq!((ready(&heap), heap.shortage.load(Ordering::Relaxed)), (2, 0), "it stays over");
+    assert_eq!((ready(&heap), heap.engine.shortage.load(Ordering::Relaxed)), (2, 0), "it stays over");
     let big = heap.allocate(layout(500, 8)).expect("room");
     let limit = heap.stats().capacity / 128;
     free(&heap, big, 500);
@@ -244,11 +244,11 @@ fn a_region_without_room_for_a_granule_is_of_no_use() {
     let least = Chunk::least_region_for(1);
     let heap = SmallHeap::new(Script::new(&[least, 4096], 1, &[None, Some(0), Some(1)]));
     assert_eq!(heap.allocate(layout(8, 8)), None);
-    assert_eq!((heap.chunks().count(), heap.source().asked()), (0, 2));
+    assert_eq!((heap.engine.chunks().count(), heap.source().asked()), (0, 2));
     assert!(heap.allocate(layout(8, 8)).is_some());
     let heap = heap_that_begins(&[least, 4096], (0, 0), &[Some(1)]);
     assert!(heap.allocate(layout(8, 8)).is_some(), "the first region is too short");
-    assert_eq!((heap.chunks().count(), heap.source().asked()), (1, 1));
+    assert_eq!((heap.engine.chunks().count(), heap.source().asked()), (1, 1));
 }
 
 #[test]
@@ -258,7 +258,7 @@ fn the_first_region_is_asked_for_first() {
     let blocks = fill(&heap);
     let asked = heap.source().asked();
     // `reserve` hands out the first region as well: it is the heap's already. Then the second one. Then it refuses both requests.
-    assert_eq!((heap.chunks().count(), asked), (2, 4));
+    assert_eq!((heap.engine.chunks().count(), asked), (2, 4));
     assert!(blocks.len() * GRANULE > 12_288 / 10 * 9 && blocks.len() * GRANULE < 12_288);
     blocks[..34].iter().for_each(|block| free(&heap, *block, GRANULE));
     assert_eq!(ready(&heap), 2, "after the shortage");
@@ -270,7 +270,7 @@ fn a_heap_that_has_a_region_asks_for_no_first_one() {
     assert!(heap.allocate(layout(8, 8)).is_some());
     heap.source().first.set(Some((9, 2)));
     fill(&heap);
-    assert_eq!((heap.chunks().count(), heap.source().first.get()), (2, Some((9, 2))));
+    assert_eq!((heap.engine.chunks().count(), heap.source().first.get()), (2, Some((9, 2))));
 }
 
 #[test]
@@ -285,12 +285,12 @@ fn a_first_region_that_comes_late_is_the_heaps_once() {
     // It comes while the heap asks for another one, which is the same.
     let heap = heap_that_begins(&[4096], (1, 0), &[Some(0)]);
     assert!(heap.allocate(layout(8, 8)).is_some());
-    assert_eq!((heap.chunks().count(), heap.source().asked()), (1, 1));
+    assert_eq!((heap.engine.chunks().count(), heap.source().asked()), (1, 1));
     assert!(heap.stats().capacity < 4096);
     // Or which is another one.
     let heap = heap_that_begins(&[4096, 8192], (1, 0), &[Some(1)]);
     assert!(heap.allocate(layout(8, 8)).is_some());
-    assert_eq!((heap.chunks().count(), heap.source().asked()), (2, 1));
+    assert_eq!((heap.engine.chunks().count(), heap.source().asked()), (2, 1));
     let capacity = heap.stats().capacity;
     assert!(capacity > 12_288 / 10 * 9 && capacity < 12_288);
     assert_eq!(ready(&heap), 0);
@@ -302,7 +302,7 @@ fn a_first_region_that_comes_late_is_the_heaps_once() {
 #[test]
 fn memory_that_came_meanwhile_is_looked_at() {
     script::memory_that_came_meanwhile_is_looked_at(SmallHeap::new, SmallHeap::source, SmallHeap::allocate, |heap, fits| {
-        assert_eq!((heap.chunks().count(), heap.source().asked()), (1, if fits { 3 } else { 5 }));
+        assert_eq!((heap.engine.chunks().count(), heap.source().asked()), (1, if fits { 3 } else { 5 }));
     });
 }
 
@@ -311,10 +311,10 @@ fn memory_that_came_meanwhile_is_looked_at() {
 fn attempts_that_were_interrupted_keep_their_areas() {
     let heap = heap_that_begins(&[8192], (0, 0), &[]);
     let first = FirstChunk::of(&heap.source).expect("it begins with one");
-    assert_eq!([heap.newest.begin(9), heap.newest.begin(9)], [Some(0), Some(1)]);
+    assert_eq!([heap.engine.newest.begin(9), heap.engine.newest.begin(9)], [Some(0), Some(1)]);
     let blocks = fill(&heap);
     let behind = first.area(2).start;
-    assert!(blocks.iter().all(|block| *block > behind) && heap.chunks().count() == 1);
+    assert!(blocks.iter().all(|block| *block > behind) && heap.engine.chunks().count() == 1);
     let size = behind.addr().get() - first.region.start.addr().get();
     // SAFETY: in the region, where nobody writes.
     let untouched = unsafe { core::slice::from_raw_parts(first.region.start.as_ptr(), size) };
@@ -326,9 +326,9 @@ fn attempts_that_were_interrupted_keep_their_areas() {
 fn who_comes_after_too_many_attempts_is_refused() {
     let heap = heap_that_begins(&[8192], (0, 0), &[]);
     let most = FirstChunk::of(&heap.source).expect("it begins with one").most_attempts();
-    (0..most - 1).for_each(|attempt| assert_eq!(heap.newest.begin(most), Some(attempt)));
+    (0..most - 1).for_each(|attempt| assert_eq!(heap.engine.newest.begin(most), Some(attempt)));
     let last = heap_that_begins(&[8192], (0, 0), &[]);
-    (0..most).for_each(|attempt| assert_eq!(last.newest.begin(most), Some(attempt)));
+    (0..most).for_each(|attempt| assert_eq!(last.engine.newest.begin(most), Some(attempt)));
     assert!(heap.allocate(layout(8, 8)).is_some());
     assert_eq!((last.allocate(layout(8, 8)), last.source().asked()), (None, 0));
 }
@@ -376,4 +376,23 @@ fn a_block_that_moves_because_of_its_alignment_keeps_what_it_has_room_for() {
         assert_eq!(moved.add(24).cast::<[u8; 476]>().read(), [0; 476]);
     }
     heap.assert_valid();
+}
+
+#[test]
+fn a_mistake_with_a_block_that_was_ready_is_told_of_that_block() {
+    let heap = heap_of(8192);
+    // So that blocks may be ready.
+    free(&heap, heap.allocate(layout(8, 8)).expect("room"), 8);
+    heap.stats();
+    let [first, last, short, behind] = [16, 16, 8, 600].map(|size| heap.allocate(layout(size, 8)).expect("room"));
+    assert_eq!(short.addr().get() + 8, behind.addr().get());
+    free(&heap, first, 16);
+    // A mistake that nobody can see yet: what is behind it is used.
+    free(&heap, short, 16);
+    free(&heap, behind, 600);
+    let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| free(&heap, last, 16)));
+    let text = seen.err().and_then(|panic| panic.downcast_ref::<std::string::String>().cloned());
+    assert_eq!(text.is_some(), cfg!(debug_assertions));
+    assert!(text.is_none_or(|text| text.ends_with(&std::format!("{:#x}", short.addr()))), "not of the block that is freed");
+    assert_eq!(heap.misuses.count(), 1);
 }

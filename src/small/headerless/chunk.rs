@@ -30,15 +30,15 @@ const HEAD: usize = 3;
 
 /// A run of granules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Run {
+pub struct FreeRun {
     /// Its address.
     pub start: usize,
     /// In bytes. 0: there is no such run.
     pub len: usize,
 }
 
-impl Run {
-    const NONE: Run = Run { start: 0, len: 0 };
+impl FreeRun {
+    const NONE: FreeRun = FreeRun { start: 0, len: 0 };
 
     /// Where it ends.
     pub fn end(self) -> usize {
@@ -117,7 +117,7 @@ impl Chunk {
     }
 
     /// Makes a run free that has no free neighbours (F1).
-    pub fn insert<S: PageSource>(self, words: Words<'_, S>, run: Run) {
+    pub fn insert<S: PageSource>(self, words: Words<'_, S>, run: FreeRun) {
         let (from, next) = self.seek(words, run.start, run.start);
         words.write(run.start, 0, mark(run.len, next));
         words.write_byte(from, link_to(run.start));
@@ -129,7 +129,7 @@ impl Chunk {
     }
 
     /// Takes a free run.
-    pub fn remove<S: PageSource>(self, words: Words<'_, S>, run: Run) {
+    pub fn remove<S: PageSource>(self, words: Words<'_, S>, run: FreeRun) {
         let (from, _) = self.seek(words, run.start, run.start);
         words.write_byte(from, words.read_byte(run.start + LOWEST_BYTE));
         if let Some(last) = run.end_mark() {
@@ -159,10 +159,10 @@ impl Chunk {
     }
 
     /// The last free run that has a mark in the card of `address` before `limit`.
-    pub fn run_before<S: PageSource>(self, words: Words<'_, S>, address: usize, limit: usize) -> Run {
+    pub fn run_before<S: PageSource>(self, words: Words<'_, S>, address: usize, limit: usize) -> FreeRun {
         let (from, _) = self.seek(words, address, limit);
         // The table lies before the granules.
-        if from < self.start(words) { Run::NONE } else { run_of(words, from - LOWEST_BYTE) }
+        if from < self.start(words) { FreeRun::NONE } else { run_of(words, from - LOWEST_BYTE) }
     }
 
     /// Whether a free run has this address.
@@ -171,12 +171,12 @@ impl Chunk {
     }
 
     /// All free runs, by address.
-    pub fn runs<S: PageSource>(self, words: Words<'_, S>) -> impl Iterator<Item = Run> {
+    pub fn runs<S: PageSource>(self, words: Words<'_, S>) -> impl Iterator<Item = FreeRun> {
         self.cards(words).flat_map(move |card| self.runs_in(words, card))
     }
 
     /// The free runs that begin in a card.
-    pub fn runs_in<S: PageSource>(self, words: Words<'_, S>, card: usize) -> impl Iterator<Item = Run> {
+    pub fn runs_in<S: PageSource>(self, words: Words<'_, S>, card: usize) -> impl Iterator<Item = FreeRun> {
         self.marks(words, card).map(move |mark| run_of(words, mark)).filter(move |run| run.start >= card)
     }
 
@@ -223,10 +223,10 @@ impl Chunk {
 }
 
 /// The run that a mark is of.
-pub fn run_of<S: PageSource>(words: Words<'_, S>, mark: usize) -> Run {
+pub fn run_of<S: PageSource>(words: Words<'_, S>, mark: usize) -> FreeRun {
     let len = len_of(words, mark);
     // Runs begin and end at granules.
-    Run { start: if mark.is_multiple_of(GRANULE) { mark } else { mark + WORD - len }, len }
+    FreeRun { start: if mark.is_multiple_of(GRANULE) { mark } else { mark + WORD - len }, len }
 }
 
 /// The length of a free run that has a mark here.

@@ -8,7 +8,7 @@
 
 use core::num::NonZeroUsize;
 
-use super::chunk::{Run, len_of};
+use super::chunk::{FreeRun, len_of};
 use super::{GRANULE, LEAST};
 use crate::small::words::{NEXT, Words};
 use crate::source::page_source::PageSource;
@@ -51,12 +51,12 @@ impl Bins {
     }
 
     /// Adds a run.
-    pub fn insert<S: PageSource>(&mut self, words: Words<'_, S>, run: Run) {
+    pub fn insert<S: PageSource>(&mut self, words: Words<'_, S>, run: FreeRun) {
         words.link(&mut self.0[bin_of(run.len)], run.start);
     }
 
     /// Takes a run out.
-    pub fn remove<S: PageSource>(&mut self, words: Words<'_, S>, run: Run) {
+    pub fn remove<S: PageSource>(&mut self, words: Words<'_, S>, run: FreeRun) {
         if let Some(next) = words.unlink(run.start) {
             self.0[bin_of(run.len)] = next;
         }

@@ -2,7 +2,7 @@
 
 use std::vec;
 
-use super::open::TakenOut;
+use super::alone::TakenOut;
 use super::*;
 use crate::small::exclusion::Unshared;
 use crate::small::words::LINKED;
@@ -38,14 +38,14 @@ fn a_neighbour_may_be_freed_while_a_block_is_out() {
         let free = |index: usize| unsafe { heap.deallocate(blocks[index], layout) };
         let (out, neighbour) = (freed[0], freed[1]);
         free(out);
-        let taken = heap.open(|mut heap| heap.take_out_next(None)).expect("it has whole OS pages");
+        let taken = heap.alone(|mut heap| heap.take_out_next(None)).expect("it has whole OS pages");
         assert_eq!(taken.pages(1).map(|(start, _)| start), Some(block_of(blocks[out].addr().get()) + LINKED));
         free(neighbour);
         heap.assert_valid();
         // What is behind them comes next: the rest of the memory, if that is not joined with them; and then nothing.
-        let mut taken = heap.open(|mut heap| heap.take_out_next(Some(taken)));
+        let mut taken = heap.alone(|mut heap| heap.take_out_next(Some(taken)));
         while taken.is_some() {
-            taken = heap.open(|mut heap| heap.take_out_next(taken));
+            taken = heap.alone(|mut heap| heap.take_out_next(taken));
             heap.assert_valid();
         }
         (0..5).filter(|index| !freed.contains(index)).for_each(free);

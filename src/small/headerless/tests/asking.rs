@@ -2,7 +2,7 @@
 
 use core::cell::Cell;
 use core::ops::Range;
-use core::ptr;
+use core::ptr::{self, NonNull};
 use std::vec::Vec;
 
 use super::super::*;
@@ -39,7 +39,7 @@ fn fill(heap: &Heap, size: usize) -> Vec<NonNull<u8>> {
 /// How many blocks are ready.
 fn ready(heap: &Heap) -> usize {
     heap.assert_valid();
-    heap.open(|heap| (0..ready::LISTS).map(|list| core::iter::from_fn(|| heap.take_ready((list + 1) * GRANULE)).count()).sum())
+    heap.alone(|heap| (0..ready::LISTS).map(|list| core::iter::from_fn(|| heap.take_ready((list + 1) * GRANULE)).count()).sum())
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn what_is_ready_is_joined_before_the_source_is_asked() {
         blocks.iter().zip(sizes).for_each(|(blocks, size)| blocks.iter().for_each(|block| free(heap, *block, size)));
     };
     ready_ones(&heap);
-    let capacity = heap.open(|heap| heap.capacity_and_free().0);
+    let capacity = heap.alone(|heap| heap.capacity_and_free().0);
     let all = heap.allocate(layout(capacity, 8)).expect("all of it");
     assert_eq!((heap.source().asked(), heap.stats().largest_free_run), (1, 0));
     free(&heap, all, capacity);
@@ -126,7 +126,7 @@ fn what_is_ready_is_joined_before_the_source_is_asked() {
     assert_eq!((stats.used, stats.largest_free_run, stats.capacity), (0, capacity, capacity), "a report sends them home, too");
     ready_ones(&heap);
     let mut list = 0;
-    let steps = core::iter::from_fn(|| heap.open(|heap| heap.flush(&mut list)).then_some(())).count();
+    let steps = core::iter::from_fn(|| heap.alone(|heap| heap.flush(&mut list)).then_some(())).count();
     assert_eq!((steps, ready(&heap)), (4, 0), "a list in each step");
     ready_ones(&heap);
     assert_eq!(ready(&heap), 12, "three of each length: the first two have one, as have the last two");
@@ -138,14 +138,14 @@ fn blocks_are_ready_while_half_of_the_memory_is_free_to_the_granule() {
     let size = (8000..).step_by(WORD).find(|size| {
         let heap = heap_of(*size);
         heap.allocate(layout(1, 1)).expect("room");
-        heap.open(|heap| heap.capacity_and_free().0).is_multiple_of(2 * GRANULE)
+        heap.alone(|heap| heap.capacity_and_free().0).is_multiple_of(2 * GRANULE)
     });
     for (more, is_ready) in [(0, true), (GRANULE, false)] {
         let heap = heap_of(size.expect("there is one"));
         let small = heap.allocate(layout(1, 1)).expect("room");
-        let (capacity, unused) = heap.open(|heap| heap.capacity_and_free());
+        let (capacity, unused) = heap.alone(|heap| heap.capacity_and_free());
         heap.allocate(layout(unused - capacity / 2 + more, 8)).expect("room");
-        assert_eq!(heap.open(|heap| heap.capacity_and_free().1), capacity / 2 - more);
+        assert_eq!(heap.alone(|heap| heap.capacity_and_free().1), capacity / 2 - more);
         free(&heap, small, 1);
         assert_eq!(ready(&heap), usize::from(is_ready));
     }
@@ -186,7 +186,7 @@ fn a_run_that_surely_fits_is_found_behind_many_that_may() {
     fill(&heap, 1);
     let badly = badly(&blocks, 100..103);
     blocks[100..103].iter().chain(&badly).for_each(|block| free(&heap, *block, LONG));
-    let found = heap.open(|heap| heap.allocate(layout(LEAST, ALIGN))).map(NonZeroUsize::get);
+    let found = heap.alone(|heap| heap.allocate(layout(LEAST, ALIGN))).map(NonZeroUsize::get);
     assert_eq!(found, Some(blocks[100].addr().get().next_multiple_of(ALIGN)));
 }
 
@@ -221,13 +221,13 @@ fn a_run_that_was_missed_is_found_before_the_source_is_asked() {
 fn one_card_is_looked_at_in_each_step() {
     let heap = heap(Script::new(&[6000, 16 * 1024], 0, &[Some(0), Some(1)]));
     fill(&heap, LONG);
-    let cards = heap.open(|heap| {
+    let cards = heap.alone(|heap| {
         let words = heap.words;
         heap.chunks().map(|chunk| (chunk.end(words) - chunk.first_card(words)).div_ceil(chunk::CARD)).sum::<usize>()
     });
-    let (mut place, mut steps) = (None, 0);
-    while steps == 0 || place.is_some() {
-        heap.open(|heap| heap.longest_from(&mut place));
+    let (mut cursor, mut steps) = (None, 0);
+    while steps == 0 || cursor.is_some() {
+        heap.alone(|heap| heap.longest_from(&mut cursor));
         steps += 1;
     }
     assert_eq!(steps, cards);
@@ -370,9 +370,9 @@ fn a_run_that_was_missed_is_found_whenever_others_come_in() {
             heap.deallocate(long, granules(60));
             short.into_iter().for_each(|block| heap.deallocate(block, granules(40)));
         }
-        heap.exclusion.heap.set(&raw const heap);
+        heap.engine.exclusion.heap.set(&raw const heap);
         assert_eq!(heap.allocate(granules(50)), Some(long), "before step {steps}");
-        heap.exclusion.heap.set(ptr::null());
+        heap.engine.exclusion.heap.set(ptr::null());
         heap.assert_valid();
     }
 }

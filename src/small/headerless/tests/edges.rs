@@ -4,11 +4,11 @@ use super::super::chunk::{CARD, Chunk};
 use super::*;
 
 /// What [`HeaderlessHeap`] does when it is not sure.
-fn allocate_from_all<S: PageSource>(heap: &mut Open<'_, S>, layout: Layout) -> Option<usize> {
-    let mut place = None;
+fn allocate_from_all<S: PageSource>(heap: &mut Alone<'_, S>, layout: Layout) -> Option<usize> {
+    let mut cursor = None;
     loop {
-        let found = heap.allocate_from(&mut place, layout).map(NonZeroUsize::get);
-        if found.is_some() || place.is_none() {
+        let found = heap.allocate_from(&mut cursor, layout).map(NonZeroUsize::get);
+        if found.is_some() || cursor.is_none() {
             return found;
         }
     }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::small::dense_heap::tag::LEAST;
+use crate::small::dense::tag::LEAST;
 
 #[test]
 fn four_bins_for_each_doubling() {

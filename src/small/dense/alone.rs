@@ -12,7 +12,7 @@ use core::alloc::Layout;
 use core::num::NonZeroUsize;
 
 use super::bins::Bins;
-use super::tag::{GRANULE, LEAST, Tag, block_of, front_for, room_of};
+use super::tag::{GRANULE, LEAST, Tag, block_of, front_for, payload_of};
 use crate::base::misuse::Misuse;
 use crate::small::words::{LINKED, NEXT, WORD, Words, align_up};
 use crate::source::page_source::{PageSource, Region};
@@ -20,30 +20,30 @@ use crate::source::page_source::{PageSource, Region};
 /// So many blocks of each bin are looked at that may be too small, before one is taken that is bigger for sure.
 const CANDIDATES: usize = 4;
 
-/// What is known without looking at the blocks.
-pub struct State<const READY: usize> {
-    newest: Span,
+/// What is known without looking at the blocks. All zero when new.
+pub struct Dense<const READY: usize> {
+    newest: DenseRegion,
     bins: Bins,
     /// The first ready block of each class, or 0. Links lie in the blocks.
     ready: [usize; READY],
 }
 
-impl<const READY: usize> State<READY> {
+impl<const READY: usize> Dense<READY> {
     pub const fn new() -> Self {
-        State { newest: Span { head: 0, end: 0 }, bins: Bins::new(), ready: [0; READY] }
+        Dense { newest: DenseRegion { head: 0, end: 0 }, bins: Bins::new(), ready: [0; READY] }
     }
 }
 
-/// A region. Its first words, the head, are the span of an older one.
+/// A region. Its first words, the head, are the ends of an older one.
 #[derive(Clone, Copy)]
-pub struct Span {
+pub struct DenseRegion {
     /// 0 if there is none.
     head: usize,
     /// Where the last block ends: the tag that is nobody's.
     end: usize,
 }
 
-impl Span {
+impl DenseRegion {
     /// Words in a head, with the first block's tag.
     const HEAD: usize = 3;
     /// So many bytes of a region are no room for a block, at least: the head, and the tag at its end.
@@ -59,7 +59,7 @@ impl Span {
     }
 
     /// It, if there is one.
-    fn if_any(self) -> Option<Span> {
+    fn if_any(self) -> Option<DenseRegion> {
         (self.head != 0).then_some(self)
     }
 
@@ -81,7 +81,7 @@ pub enum Resized {
 
 /// A free block that is taken out of its bin while its OS pages are discarded.
 pub struct TakenOut {
-    region: Span,
+    region: DenseRegion,
     block: usize,
     size: usize,
 }
@@ -90,7 +90,7 @@ impl TakenOut {
     /// A block of no region.
     #[cfg(all(test, not(loom)))]
     pub fn of(block: usize, size: usize) -> Self {
-        TakenOut { region: Span { head: 0, end: 0 }, block, size }
+        TakenOut { region: DenseRegion { head: 0, end: 0 }, block, size }
     }
 
     /// The OS pages of `unit` bytes on which nothing lies but a free block of this size, between its links and the size at its end: where they begin, and
@@ -102,18 +102,18 @@ impl TakenOut {
 }
 
 /// The heap.
-pub struct Open<'a, S: PageSource, const READY: usize> {
+pub struct Alone<'a, S: PageSource, const READY: usize> {
     words: Words<'a, S>,
-    state: &'a mut State<READY>,
+    state: &'a mut Dense<READY>,
 }
 
-impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
+impl<'a, S: PageSource, const READY: usize> Alone<'a, S, READY> {
     #[inline(always)]
-    pub fn new(source: &'a S, state: &'a mut State<READY>) -> Self {
-        Open { words: Words(source), state }
+    pub fn new(source: &'a S, state: &'a mut Dense<READY>) -> Self {
+        Alone { words: Words(source), state }
     }
 
-    /// A block that is ready, if one is; returns the address of its room.
+    /// A block that is ready, if one is; returns the address of its payload.
     #[inline(always)]
     pub fn allocate_ready(&mut self, layout: Layout) -> Option<NonZeroUsize> {
         let size = size_for(layout.size());
@@ -129,12 +129,12 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
             return None;
         }
         let tag = self.words.tag(block);
-        if tag.size() < size || room_of(block) & (align - 1) != 0 {
+        if tag.size() < size || payload_of(block) & (align - 1) != 0 {
             return None;
         }
         *first = self.words.read(block, NEXT);
         self.words.set_tag(block, tag.0 & !Tag::READY);
-        NonZeroUsize::new(room_of(block))
+        NonZeroUsize::new(payload_of(block))
     }
 
     /// Gives a block back, of this layout, if that is known.
@@ -220,17 +220,17 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
     }
 
     /// All regions.
-    pub fn regions(&self) -> impl Iterator<Item = Span> {
-        core::iter::successors(self.state.newest.if_any(), move |span| self.older(*span))
+    pub fn regions(&self) -> impl Iterator<Item = DenseRegion> {
+        core::iter::successors(self.state.newest.if_any(), move |region| self.older(*region))
     }
 
     /// The region before it.
-    fn older(&self, region: Span) -> Option<Span> {
-        Span { head: self.words.read(region.head, 0), end: self.words.read(region.head, 1) }.if_any()
+    fn older(&self, region: DenseRegion) -> Option<DenseRegion> {
+        DenseRegion { head: self.words.read(region.head, 0), end: self.words.read(region.head, 1) }.if_any()
     }
 
     /// All blocks of a region.
-    pub fn blocks(&self, region: Span) -> impl Iterator<Item = (usize, Tag)> + use<'a, S, READY> {
+    pub fn blocks(&self, region: DenseRegion) -> impl Iterator<Item = (usize, Tag)> + use<'a, S, READY> {
         self.blocks_from(region.first_block())
     }
 
@@ -259,7 +259,7 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
             let (mut end, mut is_after_free) = (region.first_block(), false);
             for (block, tag) in self.blocks(region) {
                 assert!(
-                    room_of(block).is_multiple_of(GRANULE) && tag.size().is_multiple_of(GRANULE) && tag.size() >= LEAST,
+                    payload_of(block).is_multiple_of(GRANULE) && tag.size().is_multiple_of(GRANULE) && tag.size() >= LEAST,
                     "D1: {block:#x}"
                 );
                 assert_eq!(tag.is(Tag::AFTER_FREE), is_after_free, "D2: what is before {block:#x}");
@@ -306,8 +306,8 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
 
     /// Whether a block may start here.
     fn is_block(&self, address: usize) -> bool {
-        let is_behind_head = |region: Span| region.contains(address) && address >= region.first_block();
-        room_of(address).is_multiple_of(GRANULE) && self.regions().any(is_behind_head)
+        let is_behind_head = |region: DenseRegion| region.contains(address) && address >= region.first_block();
+        payload_of(address).is_multiple_of(GRANULE) && self.regions().any(is_behind_head)
     }
 
     /// Takes a block from a bin: from one whose blocks are long enough wherever they lie, or else from any. Sends what is ready there before it gives up.
@@ -330,7 +330,7 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
         if front > 0 {
             self.put(found, front);
         }
-        NonZeroUsize::new(room_of(block))
+        NonZeroUsize::new(payload_of(block))
     }
 
     /// Makes of `total` bytes a used block of `size`, and of the rest a free one, if that is long enough.
@@ -381,7 +381,7 @@ impl<'a, S: PageSource, const READY: usize> Open<'a, S, READY> {
         let older = self.state.newest;
         self.state.newest.end = end;
         let mut block = older.end;
-        if !S::JOINS || start != room_of(block) {
+        if !S::JOINS || start != payload_of(block) {
             let head = align_up(start, WORD);
             self.words.write(head, 0, older.head);
             self.words.write(head, 1, older.end);

@@ -1,9 +1,14 @@
 //! [`Once`]: what memory goes out by that goes out once.
+//!
+//! *Role*: [`sources`](crate::sources) of fixed memory have one for each region, and so have ports'.
+//!
+//! *Invariant* Z1: of all calls of [`is_first`](Once::is_first) one at most is told that it is; where the target has no compare-and-swap, and the feature
+//! `critical-section` is off, if the contexts that call it nest.
 
-use coreheap::port::sync::{AtomicBool, Ordering};
+use crate::base::sync::{AtomicBool, Ordering};
 
 /// What goes out once.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Once {
     is_out: AtomicBool,
     /// Whether a context is about to get it.
@@ -11,11 +16,12 @@ pub struct Once {
 }
 
 impl Once {
+    /// Nobody came yet.
     pub const fn new() -> Self {
         Once { is_out: AtomicBool::new(false), is_asked: AtomicBool::new(false) }
     }
 
-    /// Whether nobody came before. On a target that has loads and stores only, heaps are for contexts of one core that nest.
+    /// Whether nobody came before (Z1).
     pub fn is_first(&self) -> bool {
         if cfg!(any(target_has_atomic = "ptr", feature = "critical-section")) {
             !self.is_out.swap(true, Ordering::Relaxed)
@@ -41,7 +47,7 @@ impl Once {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use core::cell::Cell;
 

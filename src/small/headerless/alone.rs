@@ -6,7 +6,7 @@ use core::alloc::Layout;
 use core::num::NonZeroUsize;
 
 use super::bins::{Bins, longest_for};
-use super::chunk::{Chunk, Run, len_of};
+use super::chunk::{Chunk, FreeRun, len_of};
 use super::ready::{LISTS, Ready};
 use super::{GRANULE, LEAST};
 use crate::base::misuse::Misuse;
@@ -14,7 +14,7 @@ use crate::small::words::{Words, align_up};
 use crate::source::page_source::PageSource;
 
 /// What is known without looking at the chunks. All zero when new.
-pub struct State {
+pub struct Headerless {
     newest: Option<Chunk>,
     bins: Bins,
     ready: Ready,
@@ -24,28 +24,28 @@ pub struct State {
     capacity: usize,
 }
 
-impl State {
+impl Headerless {
     pub const fn new() -> Self {
-        State { newest: None, bins: Bins::new(), ready: Ready::new(), free: 0, capacity: 0 }
+        Headerless { newest: None, bins: Bins::new(), ready: Ready::new(), free: 0, capacity: 0 }
     }
 }
 
 /// How far a look at all cards is, that goes on step by step: chunks and cards stay where they are.
-pub struct Place {
+pub struct Cursor {
     chunk: Chunk,
     card: usize,
 }
 
 /// The heap.
-pub struct Open<'a, S: PageSource> {
+pub struct Alone<'a, S: PageSource> {
     pub words: Words<'a, S>,
-    state: &'a mut State,
+    state: &'a mut Headerless,
 }
 
-impl<'a, S: PageSource> Open<'a, S> {
+impl<'a, S: PageSource> Alone<'a, S> {
     #[inline(always)]
-    pub fn new(source: &'a S, state: &'a mut State) -> Self {
-        Open { words: Words(source), state }
+    pub fn new(source: &'a S, state: &'a mut Headerless) -> Self {
+        Alone { words: Words(source), state }
     }
 
     /// A block for `size` bytes, if one is ready.
@@ -72,36 +72,36 @@ impl<'a, S: PageSource> Open<'a, S> {
         layout.align() > GRANULE || self.state.bins.may_miss(self.words, len_for(layout.size()))
     }
 
-    /// Like [`allocate`](Self::allocate), from the first run with room that begins in the card where `place` is; that goes on to the next one.
-    pub fn allocate_from(&mut self, place: &mut Option<Place>, layout: Layout) -> Option<NonZeroUsize> {
+    /// Like [`allocate`](Self::allocate), from the first run with room that begins in the card where `cursor` is; that goes on to the next one.
+    pub fn allocate_from(&mut self, cursor: &mut Option<Cursor>, layout: Layout) -> Option<NonZeroUsize> {
         let (len, align) = (len_for(layout.size()), layout.align());
-        let Place { chunk, card } = self.next_card(place)?;
+        let Cursor { chunk, card } = self.next_card(cursor)?;
         let needed_at = |start: usize| (start.wrapping_neg() & (align - 1)) + len;
         let run = chunk.runs_in(self.words, card).find(|run| run.len >= needed_at(run.start))?;
         self.take(run.start, len, align)
     }
 
-    /// The length of the longest run that begins in the card where `place` is; that goes on to the next one.
-    pub fn longest_from(&self, place: &mut Option<Place>) -> usize {
-        let Some(Place { chunk, card }) = self.next_card(place) else { return 0 };
+    /// The length of the longest run that begins in the card where `cursor` is; that goes on to the next one.
+    pub fn longest_from(&self, cursor: &mut Option<Cursor>) -> usize {
+        let Some(Cursor { chunk, card }) = self.next_card(cursor) else { return 0 };
         chunk.runs_in(self.words, card).map(|run| run.len).max().unwrap_or(0)
     }
 
-    /// The card where `place` is, which goes on to the next one: from none to the first, and behind the last to none.
-    fn next_card(&self, place: &mut Option<Place>) -> Option<Place> {
-        let first = |chunk: Chunk| Place { chunk, card: chunk.first_card(self.words) };
-        let Place { chunk, card } = place.take().or_else(|| self.state.newest.map(first))?;
-        *place = match chunk.card_behind(self.words, card) {
-            Some(card) => Some(Place { chunk, card }),
+    /// The card where `cursor` is, which goes on to the next one: from none to the first, and behind the last to none.
+    fn next_card(&self, cursor: &mut Option<Cursor>) -> Option<Cursor> {
+        let first = |chunk: Chunk| Cursor { chunk, card: chunk.first_card(self.words) };
+        let Cursor { chunk, card } = cursor.take().or_else(|| self.state.newest.map(first))?;
+        *cursor = match chunk.card_behind(self.words, card) {
+            Some(card) => Some(Cursor { chunk, card }),
             None => chunk.older(self.words).map(first),
         };
-        Some(Place { chunk, card })
+        Some(Cursor { chunk, card })
     }
 
     /// Cuts a block out of the run that begins here, in which it has room.
     fn take(&mut self, start: usize, len: usize, align: usize) -> Option<NonZeroUsize> {
         let chunk = self.find(start)?;
-        let run = Run { start, len: len_of(self.words, start) };
+        let run = FreeRun { start, len: len_of(self.words, start) };
         let block = align_up(start, align);
         self.remove(chunk, run);
         self.insert(chunk, start, block);
@@ -121,7 +121,7 @@ impl<'a, S: PageSource> Open<'a, S> {
         let (_, behind) = chunk.around(self.words, end);
         let has_room = old + behind >= new;
         if has_room {
-            self.remove(chunk, Run { start: end, len: behind });
+            self.remove(chunk, FreeRun { start: end, len: behind });
             self.insert(chunk, block + new, end + behind);
         }
         Ok(has_room)
@@ -180,7 +180,7 @@ impl<'a, S: PageSource> Open<'a, S> {
         if last >= block || before.end() > block {
             return Err(Misuse::DoubleFree);
         }
-        self.remove(chunk, Run { start: end, len: behind });
+        self.remove(chunk, FreeRun { start: end, len: behind });
         let mut start = block;
         if before.end() == block {
             self.remove(chunk, before);
@@ -193,12 +193,12 @@ impl<'a, S: PageSource> Open<'a, S> {
     /// Makes free what is between two addresses, if anything is. Its neighbours are not free.
     fn insert(&mut self, chunk: Chunk, start: usize, end: usize) {
         if start != end {
-            self.insert_run(chunk, Run { start, len: end - start });
+            self.insert_run(chunk, FreeRun { start, len: end - start });
         }
     }
 
     #[inline(never)]
-    fn insert_run(&mut self, chunk: Chunk, run: Run) {
+    fn insert_run(&mut self, chunk: Chunk, run: FreeRun) {
         chunk.insert(self.words, run);
         if run.len >= LEAST {
             self.state.bins.insert(self.words, run);
@@ -207,14 +207,14 @@ impl<'a, S: PageSource> Open<'a, S> {
     }
 
     /// Takes a free run, if it is one.
-    fn remove(&mut self, chunk: Chunk, run: Run) {
+    fn remove(&mut self, chunk: Chunk, run: FreeRun) {
         if run.len > 0 {
             self.remove_run(chunk, run);
         }
     }
 
     #[inline(never)]
-    fn remove_run(&mut self, chunk: Chunk, run: Run) {
+    fn remove_run(&mut self, chunk: Chunk, run: FreeRun) {
         chunk.remove(self.words, run);
         if run.len >= LEAST {
             self.state.bins.remove(self.words, run);

@@ -29,15 +29,15 @@ fn wrong_layouts<const READY: usize>(more: fn(usize) -> usize) {
     let room = 61 * GRANULE - WORD;
     for size in (1..room + 20).rev().step_by(if cfg!(miri) { 31 } else { 1 }) {
         let block = heap.allocate(layout(room)).expect("room").addr().get();
-        assert_eq!(heap.open(|heap| heap.usable_size(block_of(block))), room);
+        assert_eq!(heap.alone(|heap| heap.usable_size(block_of(block))), room);
         let least = size + WORD;
         let fits = least <= 61 * GRANULE && 61 * GRANULE - least < 3 * GRANULE + more(least);
-        let freed = heap.open(|mut heap| heap.free(block_of(block), Some(layout(size))));
+        let freed = heap.alone(|mut heap| heap.free(block_of(block), Some(layout(size))));
         assert_eq!(freed, if fits { Ok(()) } else { Err(Misuse::WrongLayout) }, "{size} for {room}");
         if !fits {
-            assert_eq!(heap.open(|mut heap| heap.free(block_of(block), None)), Ok(()));
+            assert_eq!(heap.alone(|mut heap| heap.free(block_of(block), None)), Ok(()));
         }
-        assert_eq!(heap.open(|mut heap| heap.free(block_of(block), None)), Err(Misuse::DoubleFree));
+        assert_eq!(heap.alone(|mut heap| heap.free(block_of(block), None)), Err(Misuse::DoubleFree));
     }
     heap.assert_valid();
     assert_eq!(heap.stats().used, 0);
@@ -48,7 +48,7 @@ fn wrong_layouts<const READY: usize>(more: fn(usize) -> usize) {
 fn what_lies_in_no_region_is_foreign() {
     let heap = heap::<0>(&[4096, 8192]);
     let blocks = [3000, 6000].map(|size| heap.allocate(layout(size)).expect("room").addr().get());
-    let free = |room: usize| heap.open(|mut heap| heap.free(block_of(room), None));
+    let free = |room: usize| heap.alone(|mut heap| heap.free(block_of(room), None));
     for (region, block) in heap.source().regions.iter().zip(blocks) {
         let (start, end) = (region.start.addr().get(), region.start.addr().get() + region.size);
         for other in [start - GRANULE, start, start + GRANULE, end, end + GRANULE, block + 1, block + WORD, block - WORD] {
@@ -171,7 +171,7 @@ fn regions_that_touch_are_not_joined_where_the_source_does_not_say_so() {
     // SAFETY: blocks of this heap.
     blocks.iter().for_each(|block| unsafe { heap.deallocate(*block, layout(3000)) });
     heap.assert_valid();
-    assert_eq!(heap.open(|heap| heap.regions().count()), 2);
+    assert_eq!(heap.alone(|heap| heap.regions().count()), 2);
     assert!(heap.stats().largest_free_run < 4096);
 }
 
