@@ -49,7 +49,8 @@ cases! {
         let cores = heap.cores();
         // SAFETY: `HostGeometry` is the geometry of this heap; what is popped is pushed again.
         unsafe {
-            let pop = || cores.pop::<HostGeometry>(class);
+            let pop_alone = || cores.alone::<HostGeometry, _, _>((), |heap, ()| heap.magazine(class).pop()).ok().flatten();
+            let pop = || cores.pop::<HostGeometry>(class).or_else(pop_alone);
             assert!(pop().is_none(), "there is no core heap before the first use");
             let block = heap.allocate(layout).expect("memory");
             heap.deallocate(block, layout);
@@ -62,7 +63,10 @@ cases! {
                 popped
             });
             let pushed = cores.push::<HostGeometry>(class, popped.expect("a block in the magazine"));
-            pushed.expect("room for what was there before");
+            let push_alone = |block| {
+                cores.alone::<HostGeometry, _, _>(block, |heap, block| heap.magazine(class).push(block)).flatten()
+            };
+            pushed.or_else(push_alone).expect("room for what was there before");
         }
         let stats = heap.stats();
         let in_magazines: usize = stats.classes().map(|class| class.in_magazines).sum();
