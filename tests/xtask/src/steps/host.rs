@@ -204,7 +204,6 @@ pub const STEPS: &[Step] = &[
         ],
         command: "cargo +nightly miri test -p coreheap -p coreheap-tests --lib --test conformance --test dense_heap --test random_actions --test sized_heaps --test threads --no-fail-fast",
         proof: Tests,
-        beside: true,
         ..STEP
     },
     Step {
