@@ -47,7 +47,7 @@ pub fn test(names: &[String], all: bool, verbose: bool) -> io::Result<ExitCode> 
         return Err(io::Error::other(format!("there is no step `{unknown}`; `cargo xtask test --list` names them")));
     }
     let is_chosen = |step: &&Step| match names {
-        [] if all => step.run.is_in_all(),
+        [] if all => true,
         [] => step.run.is_quick(),
         names => names.iter().any(|name| name == step.name),
     };

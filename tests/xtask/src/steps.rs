@@ -54,19 +54,12 @@ pub enum Run {
     All,
     /// That and `cargo xtask test`.
     Quick,
-    /// `cargo xtask test`: another step of `--all` shows the same and more.
-    OnlyQuick,
 }
 
 impl Run {
     /// Whether `cargo xtask test` runs it.
     pub fn is_quick(self) -> bool {
-        !matches!(self, Run::All)
-    }
-
-    /// Whether `cargo xtask test --all` runs it.
-    pub fn is_in_all(self) -> bool {
-        !matches!(self, Run::OnlyQuick)
+        matches!(self, Run::Quick)
     }
 
     /// For the list.
@@ -74,7 +67,6 @@ impl Run {
         match self {
             Run::All => "with --all",
             Run::Quick => "in the quick set, and with --all",
-            Run::OnlyQuick => "in the quick set only",
         }
     }
 }

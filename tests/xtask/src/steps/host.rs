@@ -27,7 +27,6 @@ const C_PROGRAMS: &[Need] = &[
 ];
 /// The same packages as in `debug`, so that nothing is built again.
 const HOST_AGAIN: &str = "cargo test -p coreheap-tests -p coreheap-bare -p coreheap-os -p coreheap-wasm --lib --test conformance --test host --no-fail-fast";
-const LOOM: &str = "cargo test -p coreheap --lib --release --target-dir {target}/loom model";
 const BITS_32: &[Need] =
     &[LINUX, Target("stable", I686), Program("i686-linux-gnu-gcc", "gcc-i686-linux-gnu libc6-dev-i386-cross lib32gcc-s1")];
 const LINKER_32: (&str, &str) = ("CARGO_TARGET_I686_UNKNOWN_LINUX_GNU_LINKER", "i686-linux-gnu-gcc");
@@ -210,18 +209,10 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         name: "loom",
+        run: Run::Quick,
         shows: "every interleaving of models",
         env: &[("RUSTFLAGS", "--cfg loom"), QUICK_RELEASE[0], QUICK_RELEASE[1]],
-        command: LOOM,
-        proof: Tests,
-        ..STEP
-    },
-    Step {
-        name: "loom-small",
-        shows: "every interleaving of models with at most two preemptions",
-        run: Run::OnlyQuick,
-        env: &[("RUSTFLAGS", "--cfg loom"), ("LOOM_MAX_PREEMPTIONS", "2"), QUICK_RELEASE[0], QUICK_RELEASE[1]],
-        command: LOOM,
+        command: "cargo test -p coreheap --lib --release --target-dir {target}/loom model",
         proof: Tests,
         ..STEP
     },
