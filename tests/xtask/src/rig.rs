@@ -156,10 +156,15 @@ pub fn batches(steps: impl Iterator<Item = &'static [Need]>) -> Vec<Batch> {
             }
         }
     }
+    batches_of(missing, is_debian_as_root())
+}
+
+/// Batches of what is missing; packages only where they can be installed.
+fn batches_of(missing: Vec<Need>, installs_packages: bool) -> Vec<Batch> {
     let is_package = |need: &Need| matches!(need, Need::Program(..) | Need::File(..));
     let (packages, parts): (Vec<Need>, Vec<Need>) = missing.into_iter().partition(is_package);
     let mut batches = Vec::new();
-    if !packages.is_empty() && is_debian_as_root() {
+    if !packages.is_empty() && installs_packages {
         let names = packages.iter().filter_map(|need| match need {
             Need::Program(_, package) | Need::File(_, package) => Some(*package),
             _ => None,
@@ -231,4 +236,28 @@ fn is_debian_as_root() -> bool {
 fn update_package_lists() {
     static UPDATED: Once = Once::new();
     UPDATED.call_once(|| drop(command("apt-get update -qq").stdin(Stdio::null()).output()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_installed_at_once() {
+        let missing = [
+            Need::Target("stable", "a"),
+            Need::Program("b", "bb"),
+            Need::Component("nightly", "c"),
+            Need::File("/d", "dd d-"),
+            Need::Target("stable", "e"),
+        ];
+        let batches = batches_of(missing.to_vec(), true);
+        let lines: Vec<&str> = batches.iter().flat_map(|batch| batch.lines.iter().map(String::as_str)).collect();
+        assert_eq!(lines[0], format!("{APT} bb dd d-"));
+        let rustup: Vec<&str> =
+            lines.into_iter().filter(|line| line.ends_with(" add --toolchain nightly c") || line.ends_with(" a e")).collect();
+        assert_eq!(rustup, ["rustup component add --toolchain nightly c", "rustup target add --toolchain stable a e"]);
+        assert_eq!(batches.iter().map(|batch| batch.needs.len()).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(batches_of(missing.to_vec(), false).len(), 1);
+    }
 }
