@@ -141,7 +141,7 @@ pub const STEPS: &[Step] = &[
         shows: "the core's own tests on 32-bit x86 with glibc",
         needs: BITS_32,
         env: &[LINKER_32, UNOPTIMISED],
-        command: "cargo test -p coreheap --lib --tests --no-fail-fast --target i686-unknown-linux-gnu",
+        command: "cargo test -p coreheap --features allocator-api2 --lib --tests --no-fail-fast --target i686-unknown-linux-gnu",
         proof: Tests,
         ..STEP
     },

@@ -22,7 +22,7 @@ pub const STEPS: &[Step] = &[
         shows: "the core's own tests on Windows, under Wine, with debug assertions",
         needs: WINE,
         env: &[RUN[0], RUN[1], ("CARGO_PROFILE_DEV_OPT_LEVEL", "0")],
-        command: "cargo test -p coreheap --lib --tests --no-fail-fast --target x86_64-pc-windows-gnu",
+        command: "cargo test -p coreheap --features allocator-api2 --lib --tests --no-fail-fast --target x86_64-pc-windows-gnu",
         proof: Tests,
         ..STEP
     },
