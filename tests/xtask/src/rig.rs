@@ -56,9 +56,9 @@ impl Need {
             Need::Component(toolchain, name) => {
                 has_line(&format!("rustup component list --installed --toolchain {toolchain}"), name)
             }
-            Need::Target(toolchain, triple) => {
-                has_line(&format!("rustup target list --installed --toolchain {toolchain}"), triple)
-            }
+            // As a whole: `wasm32-wasip1-threads` is another target than `wasm32-wasip1`.
+            Need::Target(toolchain, triple) => output_of(&format!("rustup target list --installed --toolchain {toolchain}"))
+                .is_some_and(|output| output.lines().any(|line| line == triple)),
             Need::Program(name, _) | Need::Crate(name) => is_in_path(name),
             Need::Prepared(line) => output_of(line).is_some(),
             Need::File(path, _) => Path::new(path).is_file(),
