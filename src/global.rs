@@ -5,15 +5,12 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
 
-use crate::core_local::CoreLocal;
-use crate::dense_heap::DenseHeap;
-use crate::exclusion::Exclusion;
-use crate::geometry::Geometry;
-use crate::headerless_heap::HeaderlessHeap;
+use crate::base::misuse::{no_unwind, no_unwind_in_debug};
+use crate::cores::core_local::CoreLocal;
 use crate::heap::Heap;
-use crate::misuse::{no_unwind, no_unwind_in_debug};
-use crate::page_source::PageSource;
-use crate::small_heap::SmallHeap;
+use crate::pages::geometry::Geometry;
+use crate::small::{Engine, EngineHeap};
+use crate::source::page_source::PageSource;
 
 /// `GlobalAlloc` for a heap.
 macro_rules! implement_global_alloc {
@@ -51,11 +48,10 @@ macro_rules! implement_global_alloc {
 
 // What may panic in a release build is out of line, and guarded there.
 implement_global_alloc!(no_unwind_in_debug, [S: PageSource, C: CoreLocal, G: Geometry] Heap<S, C, G>);
-implement_global_alloc!(no_unwind, [S: PageSource] SmallHeap<S>);
-implement_global_alloc!(no_unwind, [S: PageSource, X: Exclusion + Sync, const READY: usize] DenseHeap<S, X, READY>);
-implement_global_alloc!(no_unwind, [S: PageSource, X: Exclusion + Sync] HeaderlessHeap<S, X>);
+implement_global_alloc!(no_unwind, [S: PageSource, E: Engine<S>] EngineHeap<S, E>);
 
 /// `GlobalAlloc` for a type that holds a heap: `forward_global_alloc!([H: GlobalAlloc] BareHeap<H>, heap);`
+#[doc(hidden)] // Shown in `port`.
 #[macro_export]
 macro_rules! forward_global_alloc {
     ([$($parameters:tt)*] $holder:ty, $field:ident) => {
@@ -134,9 +130,9 @@ macro_rules! implement_allocator {
             ) -> Result<NonNull<[u8]>, $($path)::+::AllocError> {
                 // SAFETY: the caller's promise; the bytes behind the old size are the new block's.
                 unsafe {
-                    let moved = self.change_layout(pointer, old, new).ok_or($($path)::+::AllocError)?;
-                    moved.add(old.size()).write_bytes(0, new.size() - old.size());
-                    Ok(NonNull::slice_from_raw_parts(moved, new.size()))
+                    let moved = self.grow(pointer, old, new)?;
+                    moved.cast::<u8>().add(old.size()).write_bytes(0, new.size() - old.size());
+                    Ok(moved)
                 }
             }
 
@@ -147,9 +143,8 @@ macro_rules! implement_allocator {
                 old: Layout,
                 new: Layout,
             ) -> Result<NonNull<[u8]>, $($path)::+::AllocError> {
-                // SAFETY: the caller's promise.
-                let moved = unsafe { self.change_layout(pointer, old, new) }.ok_or($($path)::+::AllocError)?;
-                Ok(NonNull::slice_from_raw_parts(moved, new.size()))
+                // SAFETY: the caller's promise; a heap changes a layout either way.
+                unsafe { self.grow(pointer, old, new) }
             }
         }
     };
@@ -159,9 +154,7 @@ macro_rules! implement_allocator {
 macro_rules! implement_for_all_heaps {
     ($($path:ident)::+) => {
         implement_allocator!($($path)::+ for [S: PageSource, C: CoreLocal, G: Geometry] Heap<S, C, G>);
-        implement_allocator!($($path)::+ for [S: PageSource] SmallHeap<S>);
-        implement_allocator!($($path)::+ for [S: PageSource, X: Exclusion, const READY: usize] DenseHeap<S, X, READY>);
-        implement_allocator!($($path)::+ for [S: PageSource, X: Exclusion] HeaderlessHeap<S, X>);
+        implement_allocator!($($path)::+ for [S: PageSource, E: Engine<S>] EngineHeap<S, E>);
     };
 }
 

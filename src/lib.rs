@@ -31,9 +31,16 @@
 //! | which core is this, and how is a context alone on its magazines | [`CoreLocal`] | [`SingleCore`], [`TryFlag`], [`Beside`], [`Leased`]; ports |
 //! | how big slices, pages, classes and magazines are | [`Geometry`] | [`Server`], [`Compact`], [`Tiny`], [`geometry!`] |
 //!
-//! Where pages are too much there are three other heaps, without size classes, pages and cores: a [`SmallHeap`], runs of granules in a bitmap, for
-//! any context; and for one context at a time a [`HeaderlessHeap`], which keeps nothing for a block, and a [`DenseHeap`], blocks side by side behind a
-//! word each.
+//! # Which heap
+//!
+//! Where pages are too much there is the [`EngineHeap`], in three kinds. All of them have the same interface, and take memory from the same sources.
+//!
+//! | heap | memory | who may call | a free names | kept for a block |
+//! |---|---|---|---|---|
+//! | [`Heap`] | some 100 KiB and more | any context, many cores side by side | the layout, or nothing | one bit in a page header |
+//! | [`SmallHeap`] | 1 KiB to some MiB | any context, interrupts at any moment; nothing is masked | the layout | one bit for each 8 bytes |
+//! | [`HeaderlessHeap`] | 1 KiB to 128 MiB | one context at a time, or interrupts wait ([`Exclusion`]) | the layout | nothing |
+//! | [`DenseHeap`] | 1 KiB and more | one context at a time, or interrupts wait | the layout, or nothing | one word |
 //!
 //! # How it works
 //!
@@ -60,18 +67,19 @@
 //!
 //! **The first allocation**, file by file. Later ones end at step 3.
 //!
-//! 1. `global.rs`: `GlobalAlloc::alloc` calls [`Heap::allocate`] in `heap.rs`.
-//! 2. `size_class.rs`: size and alignment become a size class, from a table. (None: a large block, `large.rs`.)
-//! 3. `core_local.rs`: pop from this core's `magazine.rs`. There is none yet:
-//! 4. `refill.rs` makes the core heap (`core_heap.rs`) and looks for a page of the class: the current one, a listed one, a fresh one.
-//! 5. `arenas.rs` has no arena, so it asks the [`PageSource`] for a region, with nothing held; `arena.rs` lays its tables at the front.
-//! 6. `slices.rs` claims a run of slices in a `bitmap.rs` and has the source commit it; `page_table.rs` gives it a header; `page.rs` opens it.
-//! 7. Now we climb up again: `refill.rs` takes up to 64 blocks from one word of the page's bitmap, keeps the lowest, pushes the others
-//!    into the magazine, and the heap turns the [`Block`]'s address into a pointer.
+//! 1. `global.rs`: `GlobalAlloc::alloc` calls [`Heap::allocate`] in `heap/mod.rs`.
+//! 2. `base/size_class.rs`: size and alignment become a size class, from a table. (None: a large block, `heap/large.rs`.)
+//! 3. `cores/core_local.rs`: pop from this core's magazine (`cores/magazine.rs`). There is none yet:
+//! 4. `heap/refill.rs` makes the core heap (`cores/core_heap.rs`) and looks for a page of the class: the current one, a listed one, a fresh one.
+//! 5. `pages/arenas.rs` has no arena, so it asks the [`PageSource`] for a region, with nothing held; `pages/arena.rs` lays its tables at the front.
+//! 6. `pages/slices.rs` claims a run of slices in a bitmap (`base/bitmap.rs`) and has the source commit it; `pages/page_table.rs` gives it a
+//!    header; `pages/page.rs` opens it.
+//! 7. Now we climb up again: `heap/refill.rs` takes up to 64 blocks from one word of the page's bitmap, keeps the lowest, pushes the others
+//!    into the magazine, and the heap turns the [`Block`](port::Block)'s address into a pointer.
 //!
-//! **The first free**: the layout gives the class, the block is pushed. A full magazine is flushed (`refill.rs`): its newest blocks,
+//! **The first free**: the layout gives the class, the block is pushed. A full magazine is flushed (`heap/refill.rs`): its newest blocks,
 //! at most half of them, are grouped by word and given back, one atomic operation each. A page that is empty then is retired at once, unless a core takes
-//! its blocks from it: its slices are free for any class. Slices that stay free for a while are decommitted (`reclaim.rs`).
+//! its blocks from it: its slices are free for any class. Slices that stay free for a while are decommitted (`heap/reclaim.rs`).
 //!
 //! **Who waits for whom**: there is no lock in this crate, and no wait without a bound. A magazine that is busy (an interrupt, a signal
 //! handler, another thread on the same core) is passed by, and the page bitmaps serve. Who takes a lease away ([`Leased`]) looks a bounded
@@ -81,55 +89,20 @@
 //!
 //! **Wrong pointers**: see [`Misuse`]. A debug build checks every free against the page table.
 //!
-//! # The files, bottom first
+//! # The folders, bottom first
 //!
-//! A file imports only from those before it in this list; a test sees to it.
+//! A folder imports only from those before it in this list; a test sees to it. Each folder's `mod.rs` names its files.
 //!
-//! | file | what it is |
+//! | folder | what it is |
 //! |---|---|
-//! | `sync.rs` | atomics: `core`'s, or loom's |
-//! | `inside.rs` | whether a context is inside, where one at a time may be |
-//! | `events.rs` | the slow paths, for a log |
-//! | `size_class.rs` | which block size serves a request |
-//! | `block.rs` | a block that a context owns |
-//! | `misuse.rs` | what a program can do wrong, and the answer |
-//! | `batch.rs` | between the bits of a word and its blocks |
-//! | `bitmap.rs` | claiming and releasing bits |
-//! | `page_source.rs` | the trait that memory comes through |
-//! | `newest.rs` | the newest of a heap's regions, and who makes the first |
-//! | `asking.rs` | contexts that run out of memory together |
-//! | `spare.rs` | room for one region that is of no use yet |
-//! | `page_entry.rs` | what a page table says of a slice |
-//! | `geometry.rs` | how big everything is |
-//! | `magazine.rs` | a core's ready blocks of one class |
-//! | `page.rs` | page headers: free blocks as bits, listed pages as bits |
-//! | `in_hand.rs` | free memory that a context has out for a moment |
-//! | `core_heap.rs` | the magazines and current pages of one core |
-//! | `core_local.rs` | being alone on a core's magazines |
-//! | `try_flag.rs` | the same where other cores, threads or interrupts come in between |
-//! | `beside.rs` | the same without being alone |
-//! | `lease.rs` | the same by leasing core heaps to threads |
-//! | `slices.rs` | free, committed and aged slices of an arena |
-//! | `page_table.rs` | from a slice to its page header |
-//! | `arena.rs` | one region: slices and page table together |
-//! | `arena_map.rs` | from an address to its arena |
-//! | `arenas.rs` | all regions |
-//! | `region_blocks.rs` | large blocks that have a region each |
-//! | `sources.rs` | page sources that need no platform |
-//! | `small_stats.rs` | the report of the heaps without pages |
-//! | `small_heap.rs` | the heap for memory in KiB, for any context |
-//! | `exclusion.rs` | being alone in a heap |
-//! | `words.rs` | what heaps keep in blocks that nobody has, and their lists |
-//! | `dense_heap.rs` | the heap for contexts that keep off each other |
-//! | `headerless_heap.rs` | the same, which keeps nothing for a block |
-//! | `heap.rs` | the interface and the fast path |
-//! | `shortage.rs` | the last search before null |
-//! | `refill.rs` | between magazines and pages |
-//! | `large.rs` | large blocks |
-//! | `reclaim.rs` | giving memory back |
-//! | `stats.rs` | the heap report |
-//! | `runs.rs` | what lies where |
-//! | `global.rs` | `GlobalAlloc` and `Allocator` |
+//! | `base` | atomics, bits, sizes, blocks |
+//! | `source` | where memory comes from |
+//! | `small` | the heaps without pages |
+//! | `pages` | memory in slices and pages, and which of their blocks are free |
+//! | `cores` | what a core has for itself, and how a context is alone with it |
+//! | `heap` | the heap of all that |
+//! | `global` | `GlobalAlloc` and `Allocator` for every heap |
+//! | `port` | what ports need of the inside |
 //!
 //! # Words
 //!
@@ -153,92 +126,47 @@
 // Models use a part of each file.
 #![cfg_attr(loom, allow(dead_code))]
 
-mod asking;
-mod batch;
-mod bitmap;
-mod block;
-mod core_heap;
-mod core_local;
-mod events;
-mod geometry;
-mod in_hand;
-mod inside;
-mod magazine;
-mod misuse;
-mod newest;
-mod page;
-mod page_entry;
-mod page_source;
-mod page_table;
-mod region_blocks;
-mod size_class;
-mod small_heap;
-mod small_stats;
-mod spare;
-mod sync;
+mod base;
+mod cores;
+#[cfg(not(loom))]
+mod global;
+#[cfg(not(loom))]
+mod heap;
+mod pages;
+pub mod port;
+mod small;
+mod source;
 
-// They need read-modify-writes that no interrupt can come between.
-cfg_if::cfg_if! {
-    if #[cfg(any(loom, target_has_atomic = "ptr", feature = "critical-section"))] {
-        mod beside;
-        mod lease;
-        mod try_flag;
-
-        pub use beside::{Beside, ContextNumber};
-        pub use lease::{Leased, Threads};
-        pub use try_flag::{CoreNumber, TryFlag};
-    }
-}
-
-// Models check the files above, whose state they can make without memory from a page source.
+// Models check the files below these, whose state they can make without memory from a page source.
 cfg_if::cfg_if! {
     if #[cfg(not(loom))] {
-        mod arena;
-        mod arena_map;
-        mod arenas;
-        mod dense_heap;
-        mod exclusion;
-        mod global;
-        mod headerless_heap;
-        mod heap;
-        mod large;
-        mod reclaim;
-        mod refill;
-        mod runs;
-        mod shortage;
-        mod slices;
-        pub mod sources;
-        mod stats;
-        mod words;
-
-        pub use dense_heap::{BlockState, DenseHeap};
-        pub use exclusion::{Exclusion, NestedContexts, Unshared};
-        #[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
-        pub use exclusion::OneContext;
-        pub use headerless_heap::HeaderlessHeap;
         pub use heap::Heap;
-        pub use runs::{Content, Run};
-        pub use stats::{ClassStats, Stats};
+        pub use heap::runs::{Content, Run};
+        pub use heap::stats::{ClassStats, Stats};
+        pub use small::dense::{BlockState, DenseHeap};
+        pub use small::exclusion::{Exclusion, NestedContexts, Unshared};
+        #[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
+        pub use small::exclusion::OneContext;
+        pub use small::headerless::HeaderlessHeap;
+        pub use source::sources;
     }
 }
 
-pub use block::{Block, Blocks};
-pub use core_heap::{CoreHeap, CoreSlot};
-pub use core_local::{CoreLocal, SingleCore};
-pub use geometry::{AlignedServer, Compact, Geometry, Server, Tiny};
-pub use magazine::Magazine;
-pub use misuse::{Misuse, no_unwind};
-pub use page_entry::PageEntry;
-pub use page_source::{PageSource, Region, RegionRequest};
-pub use size_class::SizeClass;
-pub use small_heap::SmallHeap;
-pub use small_stats::SmallStats;
-
-/// Atomics that have all operations on every target: `core`'s, or this crate's where those can only load and store. For page sources,
-/// and for what [`geometry!`] writes out.
-pub mod atomic {
-    pub use crate::sync::{AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
+cfg_if::cfg_if! {
+    if #[cfg(any(loom, target_has_atomic = "ptr", feature = "critical-section"))] {
+        pub use cores::beside::{Beside, ContextNumber};
+        pub use cores::lease::{Leased, Threads};
+        pub use cores::try_flag::{CoreNumber, TryFlag};
+    }
 }
+
+pub use base::misuse::Misuse;
+pub use cores::core_local::{CoreLocal, SingleCore};
+pub use pages::geometry::{AlignedServer, Compact, Geometry, Server, Tiny};
+pub use small::EngineHeap;
+pub use small::granules::SmallHeap;
+pub use small::stats::SmallStats;
+pub use source::page_source::{PageSource, Region, RegionRequest};
 
 #[cfg(test)]
 extern crate std;

@@ -1,10 +1,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
-use crate::core_heap::{CoreHeap, CoreSlot};
-use crate::core_local::SingleCore;
-use crate::shortage::tests::scripted::{Paged, TwoCores, heap, layout};
-use crate::sources::FixedRegion;
+use crate::cores::core_heap::{CoreHeap, CoreSlot};
+use crate::cores::core_local::SingleCore;
+use crate::heap::shortage::tests::scripted::{Paged, TwoCores, heap, layout};
+use crate::source::sources::FixedRegion;
 
 fn large(heap: &TwoCores, size: usize) -> NonNull<u8> {
     let block = heap.allocate(layout(size)).expect("room");
@@ -84,9 +84,9 @@ fn a_block_is_freed_at_once_where_its_magazine_has_room() {
     unsafe {
         assert!(!heap.deallocate_ready(core::ptr::null_mut()) && !heap.deallocate_ready(large.as_ptr()));
         assert!(!heap.deallocate_ready((&raw mut other).cast()));
-        heap.cores.is_busy.store(true, crate::sync::Ordering::Relaxed);
+        heap.cores.is_busy.store(true, crate::base::sync::Ordering::Relaxed);
         assert!(!heap.deallocate_ready(block.as_ptr()), "others have it");
-        heap.cores.is_busy.store(false, crate::sync::Ordering::Relaxed);
+        heap.cores.is_busy.store(false, crate::base::sync::Ordering::Relaxed);
         let is_ready = heap.arenas.class_of_mapped(block.addr().get()).is_some();
         assert_eq!(heap.deallocate_ready(block.as_ptr()), is_ready && !cfg!(debug_assertions));
     }

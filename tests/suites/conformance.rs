@@ -93,9 +93,8 @@ fn four_cores() {
 coreheap::geometry! {
     /// Slices as big as OS pages of some machines, blocks up to 1 MiB.
     struct Big {
-        slice_size: 64 * 1024, fit_candidates: 4, max_block: 1024 * 1024, page_size: 512 * 1024, page_words: 64, pages_per_group: 20, room_words: 24, page_entry_bits: 32,
-        magazine_slots: 15, magazine_bytes: 256 * 1024,
-        arena_size: 64 << 20, arena_map: 16, grow_size: 1 << 20,
+        slice_size: 64 * 1024, max_block: 1024 * 1024, page_size: 512 * 1024, arena_size: 64 << 20, magazine_slots: 15,
+        magazine_bytes: 256 * 1024, page_words: 64, pages_per_group: 20, listed_words: 24, arena_map: 16, grow_size: 1 << 20, fit_candidates: 4,
     }
 }
 

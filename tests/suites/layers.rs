@@ -1,13 +1,16 @@
-//! The order of the core's files: each imports only from those below it. The order is the table in `src/lib.rs`'s documentation.
-//! And no file of the core knows a platform: that is what ports are for.
+//! The order of the core's folders: each imports only from those before it in the table of `src/lib.rs`'s documentation, and the files of a
+//! folder import each other in no circle. And no file of the core knows a platform: that is what ports are for.
 #![cfg(not(miri))]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What a `cfg` in the core may not ask for.
 const PLATFORM: [&str; 7] = ["unix", "windows", "target_os", "target_arch", "target_family", "target_env", "target_vendor"];
+
+/// A folder and a file in it.
+type File = (String, String);
 
 fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../src")
@@ -28,14 +31,19 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The module that a file belongs to: its own, or the one that its folder is named after.
-fn module(path: &Path) -> String {
+/// The folder and the file that a path below `src/` belongs to: `("pages", "arena")` for `pages/arena/plan.rs`, `("heap", "mod")` for
+/// `heap/mod.rs` and for its tests, `("global", "mod")` for `global.rs`.
+fn place(path: &Path) -> File {
     let relative = path.strip_prefix(sources()).unwrap();
-    relative.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_string()
+    let mut names = relative.iter().map(|name| name.to_str().unwrap().trim_end_matches(".rs").to_string());
+    let folder = names.next().unwrap();
+    let file = names.next().filter(|file| file != "tests").unwrap_or("mod".into());
+    (folder, file)
 }
 
 fn is_test(path: &Path) -> bool {
-    matches!(path.file_name().unwrap().to_str().unwrap(), "tests.rs" | "model.rs" | "stress.rs")
+    let mut names = path.strip_prefix(sources()).unwrap().iter().map(|name| name.to_str().unwrap().trim_end_matches(".rs"));
+    names.any(|name| matches!(name, "tests" | "model" | "stress"))
 }
 
 /// The text of a file without its comments.
@@ -43,78 +51,102 @@ fn code(text: &str) -> String {
     text.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
 }
 
-/// The modules, bottom first, as `lib.rs` documents them.
+/// The folders, bottom first, as `lib.rs` documents them.
 fn order() -> Vec<String> {
     let text = fs::read_to_string(sources().join("lib.rs")).unwrap();
-    let row = |line: &str| Some(line.strip_prefix("//! | `")?.split_once(".rs` |")?.0.to_string());
+    let row = |line: &str| Some(line.strip_prefix("//! | `")?.split_once("` |")?.0.to_string());
     text.lines().filter_map(row).collect()
 }
 
-/// What follows each `crate::` in code: the first name, or each first name of a list in braces.
-fn imports(code: &str) -> BTreeSet<String> {
+/// What follows each `crate::` in code: the first two names, or the first one and what a file at the top is called, for `crate::global::x`.
+fn imports(code: &str) -> BTreeSet<File> {
     let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
-    let mut found = BTreeSet::new();
-    for (at, _) in code.match_indices("crate::") {
-        if code[..at].ends_with('$') {
-            continue;
-        }
-        let rest = &code[at + "crate::".len()..];
-        if let Some(list) = rest.strip_prefix('{') {
-            let mut depth = 0;
-            let mut start = true;
-            for (index, c) in list.char_indices() {
-                match c {
-                    '{' => depth += 1,
-                    '}' if depth == 0 => break,
-                    '}' => depth -= 1,
-                    ',' if depth == 0 => start = true,
-                    c if start && !c.is_whitespace() => {
-                        found.insert(name(&list[index..]));
-                        start = false;
-                    }
-                    _ => {}
-                }
-            }
-        } else {
-            found.insert(name(rest));
-        }
-    }
-    found
+    let paths = code.match_indices("crate::").filter(|(at, _)| !code[..*at].ends_with('$'));
+    let names = paths.map(|(at, found)| {
+        let folder = name(&code[at + found.len()..]);
+        let rest = &code[at + found.len() + folder.len()..];
+        (folder, rest.strip_prefix("::").map(name).unwrap_or_default())
+    });
+    names.collect()
+}
+
+/// All files but tests, each with what it imports from its own folder and others.
+fn imports_of_files() -> Vec<(File, BTreeSet<File>)> {
+    let sources = files(&sources()).into_iter().filter(|path| !is_test(path) && !path.ends_with("lib.rs"));
+    sources.map(|path| (place(&path), imports(&code(&fs::read_to_string(&path).unwrap())))).collect()
+}
+
+/// The file that a path names: one of the folder's, or its `mod.rs`, for `crate::heap::Heap`.
+fn file_of((folder, item): &File) -> File {
+    let file = if sources().join(folder).join(item).with_extension("rs").is_file() { item } else { "mod" };
+    (folder.clone(), file.to_string())
 }
 
 #[test]
-fn the_documented_order_names_every_file() {
+fn the_documented_order_names_every_folder() {
     let documented: BTreeSet<_> = order().into_iter().collect();
-    let there: BTreeSet<_> = files(&sources()).iter().map(|path| module(path)).filter(|module| module != "lib").collect();
-    assert!(documented.len() > 10, "the table in lib.rs was not found");
+    let there: BTreeSet<_> = files(&sources()).iter().map(|path| place(path).0).filter(|folder| folder != "lib").collect();
+    assert!(documented.len() > 5, "the table in lib.rs was not found");
     assert_eq!(documented, there);
-    assert_eq!(order().len(), documented.len(), "a file is named twice");
+    assert_eq!(order().len(), documented.len(), "a folder is named twice");
 }
 
 #[test]
-fn no_file_imports_from_above() {
+fn every_folder_names_its_files() {
+    for folder in fs::read_dir(sources()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
+        let text = fs::read_to_string(folder.join("mod.rs")).unwrap();
+        let names = |text: &str| -> BTreeSet<String> {
+            text.lines().filter_map(|line| Some(line.strip_prefix("//! | `")?.split_once(".rs` |")?.0.to_string())).collect()
+        };
+        let there: BTreeSet<_> = files(&folder).iter().map(|path| place(path).1).filter(|file| file != "mod").collect();
+        let documented: BTreeSet<_> = names(&text).into_iter().filter(|file| file != "mod").collect();
+        assert_eq!(documented, there, "{}", folder.display());
+    }
+}
+
+#[test]
+fn no_folder_imports_from_above() {
     let order = order();
-    let layer = |module: &str| order.iter().position(|other| other == module);
+    let layer = |folder: &str| order.iter().position(|other| other == folder);
     let mut wrong = Vec::new();
     let mut seen = 0;
-    for path in files(&sources()) {
-        let module = module(&path);
-        if module == "lib" || is_test(&path) {
-            continue;
-        }
-        for import in imports(&code(&fs::read_to_string(&path).unwrap())) {
+    for ((folder, file), imports) in imports_of_files() {
+        for (import, item) in imports {
             seen += 1;
-            match (layer(&import), layer(&module)) {
-                // A module in a folder imports from its parent.
-                _ if import == module => {}
-                (Some(used), Some(user)) if used < user => {}
-                (Some(_), _) => wrong.push(format!("{} imports from {import}.rs above it", path.display())),
-                (None, _) => wrong.push(format!("{} imports `crate::{import}`, not from the file it is in", path.display())),
+            match (layer(&import), layer(&folder)) {
+                (Some(used), Some(user)) if used <= user => {}
+                (Some(_), _) => wrong.push(format!("{folder}/{file} imports {import}::{item} from above it")),
+                (None, _) => wrong.push(format!("{folder}/{file} imports `crate::{import}`, not from the folder that it is in")),
             }
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert!(seen > 20, "the imports were not found");
+    assert!(seen > 100, "the imports were not found");
+}
+
+#[test]
+fn the_files_of_a_folder_import_each_other_in_no_circle() {
+    let mut left: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for (user, imports) in imports_of_files() {
+        let same_folder = imports.iter().map(file_of).filter(|used| used.0 == user.0 && *used != user);
+        let known: BTreeSet<_> = same_folder.collect();
+        left.entry(user).or_default().extend(known);
+    }
+    assert!(left.values().any(|used| !used.is_empty()), "the imports were not found");
+    // Take away, again and again, what imports nothing that is left.
+    loop {
+        let before = left.len();
+        let done: BTreeSet<_> = left
+            .iter()
+            .filter(|(_, used)| used.iter().all(|file| !left.contains_key(file)))
+            .map(|(file, _)| file.clone())
+            .collect();
+        left.retain(|file, _| !done.contains(file));
+        if left.len() == before {
+            break;
+        }
+    }
+    assert!(left.is_empty(), "each of these imports another: {:?}", left.keys());
 }
 
 #[test]
@@ -140,7 +172,8 @@ fn no_file_knows_a_platform() {
 }
 
 #[test]
-fn imports_are_found_in_every_form() {
-    let code = "use crate::a::B;\nuse crate::{b::{C, D}, e, f::{g}};\nlet x = crate::h::i();\n$crate::j::k";
-    assert_eq!(imports(code).into_iter().collect::<Vec<_>>(), ["a", "b", "e", "f", "h"]);
+fn imports_are_found() {
+    let code = "use crate::a::b::C;\nuse crate::d::{E, F};\nlet x = crate::g::h();\n$crate::j::k";
+    let pair = |folder: &str, item: &str| (folder.to_string(), item.to_string());
+    assert_eq!(imports(code).into_iter().collect::<Vec<_>>(), [pair("a", "b"), pair("d", ""), pair("g", "h")]);
 }

@@ -17,8 +17,8 @@ use coreheap_tests::cores::ThreadNumber;
 coreheap::geometry! {
     /// Blocks of more than 64 KiB are regions of their own.
     struct Small {
-        slice_size: 512, fit_candidates: 4, max_block: 1024, page_size: 2048, page_words: 2, pages_per_group: 8, room_words: 4, page_entry_bits: 32,
-        magazine_slots: 7, magazine_bytes: 1024, arena_size: 64 * 1024, arena_map: 4, grow_size: 4096, own_region_above: 64 * 1024,
+        slice_size: 512, max_block: 1024, page_size: 2048, arena_size: 64 * 1024, magazine_slots: 7,
+        magazine_bytes: 1024, page_words: 2, pages_per_group: 8, listed_words: 4, arena_map: 4, grow_size: 4096, fit_candidates: 4, own_region_above: 64 * 1024,
     }
 }
 

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Mutex;
 
-use coreheap::atomic::{AtomicUsize, Ordering};
+use coreheap::port::sync::{AtomicUsize, Ordering};
 use coreheap::sources::{FixedRegion, NoPages};
 use coreheap::{HeaderlessHeap, OneContext, PageSource, Region, RegionRequest, SmallHeap};
 use coreheap_tests::actions::{Counts, Driver, Limits};

@@ -96,9 +96,8 @@ fn a_block_stays_if_it_is_not_mostly_waste() {
 coreheap::geometry! {
     /// Arenas of 1 MiB, so that a test's memory can lie at a multiple of that.
     struct SmallArenas {
-        slice_size: 4096, fit_candidates: 4, max_block: 1024, page_size: 8192, page_words: 2, pages_per_group: 8, room_words: 4, page_entry_bits: 32,
-        magazine_slots: 7, magazine_bytes: 4096,
-        arena_size: 1 << 20, arena_map: 4, grow_size: 1 << 16,
+        slice_size: 4096, max_block: 1024, page_size: 8192, arena_size: 1 << 20, magazine_slots: 7,
+        page_words: 2, pages_per_group: 8, listed_words: 4, arena_map: 4, fit_candidates: 4,
     }
 }
 

@@ -20,7 +20,7 @@ use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::fmt;
 
-use coreheap::SizeClass;
+use coreheap::port::SizeClass;
 
 use crate::rng::Rng;
 use crate::shadow::{Live, Shadow};

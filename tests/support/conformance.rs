@@ -13,7 +13,8 @@ use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-use coreheap::{Compact, CoreHeap, CoreLocal, Geometry, Heap, PageSource, Server, SingleCore, Tiny};
+use coreheap::port::CoreHeap;
+use coreheap::{Compact, CoreLocal, Geometry, Heap, PageSource, Server, SingleCore, Tiny};
 
 use crate::actions::{Driver, Limits};
 use crate::blocks::holds;

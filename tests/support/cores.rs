@@ -1,7 +1,7 @@
 //! Core numbers that a test chooses.
 
 use coreheap::CoreNumber;
-use coreheap::atomic::{AtomicUsize, Ordering};
+use coreheap::port::sync::{AtomicUsize, Ordering};
 
 /// Another number on each call, so that one thread walks over all cores.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 
-use coreheap::atomic::{AtomicBool, Ordering};
+use coreheap::port::sync::{AtomicBool, Ordering};
 
 /// Data that one context at a time can use.
 #[derive(Default)]

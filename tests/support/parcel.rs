@@ -4,7 +4,7 @@ use core::alloc::Layout;
 use core::marker::PhantomData;
 use core::ptr::null_mut;
 
-use coreheap::atomic::{AtomicPtr, Ordering};
+use coreheap::port::sync::{AtomicPtr, Ordering};
 
 use crate::rng::Rng;
 

@@ -1,6 +1,6 @@
 //! Counting the calls to a page source, and refusing some of them.
 
-use coreheap::atomic::{AtomicUsize, Ordering};
+use coreheap::port::sync::{AtomicUsize, Ordering};
 
 /// The calls that a page source answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

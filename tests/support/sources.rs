@@ -7,7 +7,7 @@
 use alloc::boxed::Box;
 use core::ptr::NonNull;
 
-use coreheap::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use coreheap::port::sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use coreheap::{PageSource, Region, RegionRequest};
 
 use crate::area::Area;

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 
-use coreheap::atomic::{AtomicUsize, Ordering};
+use coreheap::port::sync::{AtomicUsize, Ordering};
 use coreheap::{PageSource, Region, RegionRequest};
 
 use crate::lock::Lock;

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use coreheap_bare::coreheap::atomic::{AtomicU32, Ordering::Relaxed};
+use coreheap_bare::coreheap::port::sync::{AtomicU32, Ordering::Relaxed};
 use critical_section::Mutex;
 use gba::keys::KeyInput;
 use gba::mmio::KEYINPUT;

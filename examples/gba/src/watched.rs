@@ -3,7 +3,7 @@
 use alloc::alloc::{GlobalAlloc, Layout};
 use core::ops::Deref;
 
-use coreheap_bare::coreheap::atomic::{AtomicBool, Ordering::Relaxed};
+use coreheap_bare::coreheap::port::sync::{AtomicBool, Ordering::Relaxed};
 
 /// `H`, watched.
 pub struct Watched<H> {

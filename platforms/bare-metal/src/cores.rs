@@ -2,7 +2,8 @@
 
 use core::marker::PhantomData;
 
-use coreheap::{Block, Blocks, CoreHeap, CoreLocal, CoreNumber, CoreSlot, Geometry, Heap, SizeClass, TryFlag};
+use coreheap::port::{Block, Blocks, CoreHeap, CoreSlot, SizeClass};
+use coreheap::{CoreLocal, CoreNumber, Geometry, Heap, TryFlag};
 
 /// How often a context waits for another one on its core.
 const OWN_CORE_TRIES: usize = 100;

@@ -6,7 +6,7 @@ use core::fmt;
 use coreheap::{HeaderlessHeap, NestedContexts, PageSource, SmallHeap};
 
 #[cfg(feature = "critical-section")]
-use coreheap::{Exclusion, no_unwind};
+use coreheap::{Exclusion, port::no_unwind};
 
 use crate::memory::StaticMemory;
 
@@ -113,4 +113,4 @@ impl<H> fmt::Debug for BareHeap<H> {
     }
 }
 
-coreheap::forward_global_alloc!([H: GlobalAlloc] BareHeap<H>, heap);
+coreheap::port::forward_global_alloc!([H: GlobalAlloc] BareHeap<H>, heap);

@@ -5,7 +5,8 @@ use core::fmt;
 use core::ops::BitOr;
 use core::ptr::{NonNull, null_mut};
 
-use coreheap::{PageSource, SmallHeap, no_unwind};
+use coreheap::port::no_unwind;
+use coreheap::{PageSource, SmallHeap};
 
 /// What memory is good for: a set of properties. A board may give names to [`Kind::own`] ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -49,7 +49,6 @@ mod heap;
 #[cfg(feature = "linked_list_allocator")]
 mod list;
 mod memory;
-mod once;
 mod regions;
 mod window;
 

@@ -8,7 +8,8 @@ use core::cell::UnsafeCell;
 use core::fmt;
 use core::ptr::{NonNull, null_mut};
 
-use coreheap::{Exclusion, NestedContexts, PageSource, RegionRequest, no_unwind};
+use coreheap::port::no_unwind;
+use coreheap::{Exclusion, NestedContexts, PageSource, RegionRequest};
 
 use crate::heap::BareHeap;
 use crate::memory::StaticMemory;

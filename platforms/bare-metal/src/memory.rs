@@ -4,9 +4,8 @@ use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 
+use coreheap::port::Once;
 use coreheap::{PageSource, Region, RegionRequest};
-
-use crate::once::Once;
 
 /// `BYTES` bytes, all zero at first: they lie in `.bss` and take no room in flash.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use core::ptr::{NonNull, null_mut, with_exposed_provenance_mut};
 
-use coreheap::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use coreheap::port::sync::{AtomicPtr, AtomicUsize, Ordering};
 use coreheap::{PageSource, Region, RegionRequest};
 
 /// Up to `N` regions of any start and length, each handed to the heap whole. All zero, and without memory, until [`add`](Self::add). What touches a

@@ -2,9 +2,8 @@
 
 use core::ptr::NonNull;
 
+use coreheap::port::Once;
 use coreheap::{PageSource, Region, RegionRequest};
-
-use crate::once::Once;
 
 /// A kernel's frame allocator and page tables, as far as its heap needs them. Called on any core, also from an interrupt that allocates or frees,
 /// perhaps in the middle of another call; so a lock in here masks interrupts.

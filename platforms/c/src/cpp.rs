@@ -13,7 +13,7 @@
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
-use coreheap_os::coreheap::no_unwind;
+use coreheap_os::coreheap::port::no_unwind;
 
 use crate::cpp_library::{self, GetNewHandler, ThrowBadAlloc};
 use crate::request::{allocate, allocate_aligned, allocate_ready, free};

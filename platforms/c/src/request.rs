@@ -6,7 +6,8 @@
 use core::alloc::Layout;
 use core::ptr::NonNull;
 
-use coreheap_os::coreheap::{Geometry, Server, SizeClass};
+use coreheap_os::coreheap::port::SizeClass;
+use coreheap_os::coreheap::{Geometry, Server};
 
 use crate::HEAP;
 

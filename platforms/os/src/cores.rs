@@ -9,7 +9,8 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicI32, AtomicU8, Ordering};
 
-use coreheap::{Block, Blocks, CoreHeap, CoreLocal, CoreSlot, Geometry, SizeClass};
+use coreheap::port::{Block, Blocks, CoreHeap, CoreSlot, SizeClass};
+use coreheap::{CoreLocal, Geometry};
 
 use crate::leases::LeasedCores;
 use crate::marks::MarkedCores;

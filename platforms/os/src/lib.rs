@@ -172,4 +172,4 @@ impl<S: PageSource> fmt::Debug for OsHeap<S> {
     }
 }
 
-coreheap::forward_global_alloc!([S: PageSource] OsHeap<S>, heap);
+coreheap::port::forward_global_alloc!([S: PageSource] OsHeap<S>, heap);

@@ -6,7 +6,8 @@
 //! *Concurrency*: L1 of `CoreLocal` holds because only the context that has a slot's mark uses the core heap in it. The number of
 //! the core is a hint, for speed. A mark that is taken is passed by: the next slot is tried, then the page bitmaps serve.
 
-use coreheap::{Block, Blocks, CoreHeap, CoreLocal, CoreSlot, Geometry, SizeClass};
+use coreheap::port::{Block, Blocks, CoreHeap, CoreSlot, SizeClass};
+use coreheap::{CoreLocal, Geometry};
 
 use crate::holder::{Held, Holder};
 use crate::system::core_number;

@@ -39,7 +39,8 @@ use core::num::NonZeroIsize;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicI32, AtomicIsize, AtomicU32, AtomicUsize, Ordering};
 
-use coreheap::{CoreHeap, CoreSlot, Geometry};
+use coreheap::Geometry;
+use coreheap::port::{CoreHeap, CoreSlot};
 
 use crate::holder::{Held, Holder};
 use crate::system::generation;

@@ -67,4 +67,4 @@ impl<H> fmt::Debug for ModuleHeap<H> {
     }
 }
 
-coreheap::forward_global_alloc!([H: GlobalAlloc] ModuleHeap<H>, heap);
+coreheap::port::forward_global_alloc!([H: GlobalAlloc] ModuleHeap<H>, heap);

@@ -81,7 +81,7 @@ mod initial {
     use core::ptr::{NonNull, with_exposed_provenance_mut};
 
     use coreheap::Region;
-    use coreheap::atomic::{AtomicBool, Ordering};
+    use coreheap::port::sync::{AtomicBool, Ordering};
 
     use super::PAGE_SIZE;
     use crate::spare::ALIGN;

@@ -9,7 +9,7 @@
 use core::ptr::{NonNull, null_mut};
 
 use coreheap::Region;
-use coreheap::atomic::{AtomicPtr, Ordering};
+use coreheap::port::sync::{AtomicPtr, Ordering};
 
 /// Pieces start and end at multiples of this.
 pub const ALIGN: usize = 16;

@@ -8,7 +8,7 @@
 //!
 //! Nothing is read or written that is thread-local: wasm-bindgen allocates a worker's stack before there is anything.
 
-use coreheap::atomic::{AtomicU8, Ordering};
+use coreheap::port::sync::{AtomicU8, Ordering};
 use coreheap::{Beside, ContextNumber, Heap};
 
 use crate::geometry::ModuleGeometry;

@@ -1,5 +1,5 @@
 //! `cargo xtask bench quick`: nanoseconds for a pair of allocate and free, coreheap beside mimalloc and the system allocator,
-//! all in one process and on one core, in rounds that take turns.
+//! all in one process and on one core, in rounds that take turns. Or instructions, where the clock counts them: `cargo xtask bench instructions`.
 
 use std::path::PathBuf;
 
@@ -20,19 +20,23 @@ struct Arguments {
     /// Only the patterns whose name starts so
     #[arg(long, default_value = "")]
     pattern: String,
+    /// The clock counts instructions: say so (`cargo xtask bench instructions`)
+    #[arg(long)]
+    instructions: bool,
     /// Write the CSV to this file and not below the table
     #[arg(long)]
     csv: Option<PathBuf>,
 }
 
-/// Nanoseconds a pair: `times[pattern][allocator]` has one value for each round.
+/// Nanoseconds, or instructions, a pair: `times[pattern][allocator]` has one value for each round.
 type Times = Vec<Vec<Vec<f64>>>;
 
 fn main() -> std::io::Result<()> {
     let arguments = Arguments::parse();
     let pinned = stay_on_one_core();
     println!("Quick benchmark: one run, one thread{}.", if pinned { ", pinned to one core" } else { "" });
-    println!("Nanoseconds for a pair of allocate and free, by `GlobalAlloc`: median of {} rounds", arguments.rounds);
+    let unit = if arguments.instructions { "Instructions" } else { "Nanoseconds" };
+    println!("{unit} for a pair of allocate and free, by `GlobalAlloc`: median of {} rounds", arguments.rounds);
     println!("of {} pairs; the allocators take turns. Smaller is better.\n", arguments.pairs);
     let patterns: Vec<Pattern> = PATTERNS.into_iter().filter(|pattern| pattern.name.starts_with(&arguments.pattern)).collect();
     if patterns.is_empty() || arguments.rounds == 0 || arguments.pairs < 1000 {
@@ -91,7 +95,7 @@ fn print_table(patterns: &[Pattern], medians: &[Vec<f64>]) {
 }
 
 fn csv(patterns: &[Pattern], times: &Times, medians: &[Vec<f64>]) -> String {
-    let mut csv = String::from("pattern,allocator,median_ns,min_ns,max_ns,ratio_to_mimalloc\n");
+    let mut csv = String::from("pattern,allocator,median,min,max,ratio_to_mimalloc\n");
     for (index, pattern) in patterns.iter().enumerate() {
         for (place, name) in NAMES.iter().enumerate() {
             // `median` has sorted them.

@@ -2,7 +2,7 @@
 
 use std::ptr::NonNull;
 
-use coreheap::atomic::{AtomicUsize, Ordering};
+use coreheap::port::sync::{AtomicUsize, Ordering};
 use coreheap::{DenseHeap, OneContext, PageSource, Region, RegionRequest};
 use coreheap_tests::sources::TestSource;
 

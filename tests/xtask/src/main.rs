@@ -62,6 +62,12 @@ enum Bench {
         #[arg(last = true, value_name = "ARGUMENTS")]
         arguments: Vec<String>,
     },
+    /// Instructions of the same, restartable sequences included, on a machine in QEMU whose clock counts them (about a minute)
+    Instructions {
+        /// Arguments for the benchmark, after `--`
+        #[arg(last = true, value_name = "ARGUMENTS")]
+        arguments: Vec<String>,
+    },
     /// coreheap and other allocators on bare metal, in QEMU: instructions, memory, code size, several cores (`-- --help` says more)
     Bare {
         /// Arguments for the benchmark, after `--`
@@ -99,6 +105,15 @@ fn run(command: Command) -> io::Result<ExitCode> {
         Command::Example { name, arguments } => runner::example(name, &arguments),
         Command::Bench(Bench::Quick { arguments }) => {
             shell::hand_over("cargo run --release -p coreheap-bench --bin", &["quick".into(), "--".into()], &arguments)
+        }
+        Command::Bench(Bench::Instructions { arguments }) => {
+            provide(steps::BENCH_INSTRUCTIONS)?;
+            let mut command =
+                shell::command("cargo run --release -p coreheap-bench --bin quick -- --instructions --rounds 3 --pairs 20000");
+            command
+                .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER", shell::root().join("tests/linux-machine/run.sh"))
+                .env("COUNT", "1");
+            Ok(shell::exit_code(command.args(arguments).status()?))
         }
         Command::Bench(Bench::Bare { arguments }) => {
             provide(steps::BENCH_BARE)?;

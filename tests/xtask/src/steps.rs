@@ -12,6 +12,7 @@ mod windows;
 use crate::rig::Need;
 
 pub use machines::{BENCH_BARE, BENCH_WASM};
+pub use unix::BENCH_INSTRUCTIONS;
 
 /// One thing that is checked.
 pub struct Step {

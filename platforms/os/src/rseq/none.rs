@@ -4,7 +4,8 @@ use core::num::NonZeroIsize;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicI32;
 
-use coreheap::{Block, Blocks, CoreHeap, CoreSlot, Geometry, SizeClass};
+use coreheap::Geometry;
+use coreheap::port::{Block, Blocks, CoreHeap, CoreSlot, SizeClass};
 
 /// Nothing.
 #[derive(Debug)]

@@ -9,7 +9,8 @@
 use core::num::{NonZeroIsize, NonZeroUsize};
 use core::sync::atomic::Ordering;
 
-use coreheap::{Block, Blocks, CoreSlot, Geometry, Magazine, SizeClass};
+use coreheap::Geometry;
+use coreheap::port::{Block, Blocks, CoreSlot, Magazine, SizeClass};
 
 use super::{RseqCores, instructions};
 

@@ -5,7 +5,8 @@ use std::alloc::{Layout, alloc_zeroed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use coreheap::{CoreHeap, Server};
+use coreheap::Server;
+use coreheap::port::CoreHeap;
 
 use super::super::probe::{AT_RSEQ_FEATURE_SIZE, Area, probe};
 use super::*;

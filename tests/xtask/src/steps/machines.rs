@@ -19,7 +19,7 @@ const WORKERS: &[Need] =
 /// Debian's packages of QEMU; some images have a `qemu-utils` that is too new for them, which goes.
 pub const QEMU_ARM: &str = "qemu-system-arm qemu-utils-";
 const QEMU_MISC: &str = "qemu-system-misc opensbi qemu-utils-";
-const QEMU_X86: &str = "qemu-system-x86 qemu-utils-";
+pub const QEMU_X86: &str = "qemu-system-x86 qemu-utils-";
 /// What `cargo xtask bench bare` builds for, and runs in.
 pub const BENCH_BARE: &[Need] = &[
     Target("stable", THUMB),

@@ -1,17 +1,25 @@
 //! What is checked for other hosts with Unix: run in QEMU, which plays the processor and leaves the rest to this machine's Linux, or
-//! compiled. Restartable sequences are an exception, because they take a Linux of the processor's own: see `tests/linux-aarch64/run.sh`.
+//! compiled. Restartable sequences are an exception, because they take a Linux of the processor's own: see `tests/linux-machine/run.sh`.
 //!
 //! Left out in QEMU: `second_copy`, which builds a library for this machine; `an_idle_process_returns_its_memory`, which takes so long that
 //! the heap has given memory back by itself; and a limit on address space, which QEMU ignores. The core's own suites take too long. On the whole
 //! machine also what takes a thousand threads, and timers that are faster than it is.
 
 use super::Proof::Tests;
-use super::machines::QEMU_ARM;
+use super::machines::{QEMU_ARM, QEMU_X86};
 use super::{LINUX, STEP, Step};
 use crate::rig::Need::{self, Component, File, Nightly, Program, Target};
 
 /// Debian's QEMU for single programs: `qemu-aarch64-static` and so on.
 const QEMU: &str = "qemu-user-static";
+
+/// What `cargo xtask bench instructions` runs in.
+pub const BENCH_INSTRUCTIONS: &[Need] = &[
+    LINUX,
+    Program("qemu-system-x86_64", QEMU_X86),
+    Program("cpio", "cpio"),
+    File("/usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64/linux", "debian-installer-12-netboot-amd64"),
+];
 
 /// In their order.
 pub const STEPS: &[Step] = &[
@@ -75,7 +83,7 @@ pub const STEPS: &[Step] = &[
         ],
         env: &[
             ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc"),
-            ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", "tests/linux-aarch64/run.sh"),
+            ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", "tests/linux-machine/run.sh"),
         ],
         command: "cargo test -p coreheap-os --lib --test host --no-fail-fast --target aarch64-unknown-linux-gnu -- --test-threads=2 rseq kinds exchange forks signals --skip a_thousand_threads --skip timers_interrupt_allocations",
         proof: Tests,

@@ -1,0 +1,199 @@
+//! Being alone on a core's magazines.
+//!
+//! *Role*: the trait that says which core this is and how a pop or a push is made safe from everybody else; and [`SingleCore`], for
+//! heaps that one context uses at a time.
+//!
+//! *Invariant* L1: a pop or push of a magazine and another one of the same magazine never overlap, unless the later one makes
+//! the earlier one not have happened (a restarted sequence).
+
+use crate::base::block::{Block, Blocks};
+use crate::base::size_class::SizeClass;
+use crate::base::sync::const_but_in_models;
+use crate::cores::core_heap::{CoreHeap, CoreSlot};
+use crate::pages::geometry::Geometry;
+
+/// Which core is this, and how is a context alone on that core's magazines?
+///
+/// Most ports need no implementation of their own: [`SingleCore`] covers one core, `TryFlag` (with a number as a hint) many, `Leased`
+/// threads of a system with a process-wide barrier, and `Beside` contexts that may end at any instruction. Implement it where the platform has
+/// something better. Where there are more core heaps than processors, a "core" is one of them.
+///
+/// # Safety
+///
+/// L1: `pop`, `push` and `alone_on` keep each other off a magazine, whatever context calls them, except where the type's own
+/// contract forbids the call. They never wait for each other, but for a bounded number of tries in `alone_on`.
+/// A value serves one heap only, and always returns the same slots.
+pub unsafe trait CoreLocal: Sync {
+    /// Whether contexts use a magazine side by side, each block by one atomic operation ([`Magazine::pop_beside`](crate::port::Magazine::pop_beside)).
+    /// Then L1 is no matter, and [`alone_on`](Self::alone_on) runs beside others.
+    const SHARED: bool = false;
+
+    /// Whether one context at a time uses the heap, and none in the middle of another's call: nobody else can have memory in hand.
+    const ONE_CONTEXT: bool = false;
+
+    /// How many cores there can be.
+    fn core_count(&self) -> usize;
+
+    /// The slot of core `core`, which is below [`core_count`](Self::core_count).
+    fn slot(&self, core: usize) -> &CoreSlot;
+
+    /// The core this runs on, below [`core_count`](Self::core_count). A hint: it may have changed when this returns.
+    fn core(&self) -> usize;
+
+    /// Pops a block from this core's magazine of `class`; `None` if it is empty, busy, or not there.
+    ///
+    /// # Safety
+    /// `G` is the geometry of the heap that owns this value, and `class` a class of it.
+    unsafe fn pop<G: Geometry>(&self, class: SizeClass) -> Option<Block>;
+
+    /// Pushes a block into this core's magazine of `class`; gives it back if that is full, busy, or not there.
+    ///
+    /// # Safety
+    /// As for [`pop`](Self::pop); the block is of that class.
+    unsafe fn push<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block>;
+
+    /// Another way to pop, tried when [`pop`](Self::pop) gave nothing: for a `CoreLocal` whose fast way is not there on every system.
+    /// Called out of line, so that it costs the fast way nothing.
+    ///
+    /// # Safety
+    /// As for [`pop`](Self::pop).
+    #[inline]
+    unsafe fn pop_otherwise<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
+        let _ = class;
+        None
+    }
+
+    /// Another way to push, as [`pop_otherwise`](Self::pop_otherwise).
+    ///
+    /// # Safety
+    /// As for [`push`](Self::push).
+    #[inline]
+    unsafe fn push_otherwise<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block> {
+        let _ = class;
+        Err(block)
+    }
+
+    /// Pops until there are `most` blocks in `blocks`, or the magazine is empty, busy, or not there.
+    ///
+    /// # Safety
+    /// As for [`pop`](Self::pop); `most` is at most [`Blocks::CAPACITY`].
+    #[inline]
+    unsafe fn pop_many<G: Geometry>(&self, class: SizeClass, blocks: &mut Blocks, most: usize) {
+        while blocks.addresses().len() < most {
+            // SAFETY: the caller's promise.
+            let Some(block) = (unsafe { self.pop::<G>(class) }) else { break };
+            blocks.add(block);
+        }
+    }
+
+    /// Pushes from `blocks`, the last first, until none is left, or the magazine is full, busy, or not there.
+    ///
+    /// # Safety
+    /// As for [`push`](Self::push).
+    #[inline]
+    unsafe fn push_many<G: Geometry>(&self, class: SizeClass, blocks: &mut Blocks) {
+        while let Some(block) = blocks.remove() {
+            // SAFETY: the caller's promise.
+            if let Err(back) = unsafe { self.push::<G>(class, block) } {
+                return blocks.add(back);
+            }
+        }
+    }
+
+    /// Called again and again, with how often it was before, while memory is short and a context on core `core` has some of it in hand for a moment.
+    /// Lets that context go on if it can; false when it is not worth waiting any longer. The default spins, for some hundred milliseconds at most.
+    fn wait_for(&self, core: usize, tries: usize) -> bool {
+        let _ = core;
+        core::hint::spin_loop();
+        tries < if cfg!(miri) { 20_000 } else { 5_000_000 }
+    }
+
+    /// Runs `work` while nobody else pops or pushes on core `core`'s magazines; `None` if that cannot be had now.
+    ///
+    /// # Safety
+    /// As for [`pop`](Self::pop).
+    unsafe fn alone_on<G: Geometry, R>(&self, core: usize, work: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R>;
+
+    /// [`alone_on`](Self::alone_on) each core that has a core heap, one after the other; says which one could not be had. For a `CoreLocal` to
+    /// which being alone is dear, and on many cores not dearer than on one.
+    ///
+    /// # Safety
+    /// As for [`pop`](Self::pop).
+    unsafe fn alone_on_each<G: Geometry>(&self, mut work: impl FnMut(&CoreHeap<G>)) -> Option<usize> {
+        let mut busy = None;
+        for core in 0..self.core_count() {
+            // SAFETY: the caller's promise.
+            unsafe {
+                if self.slot(core).heap::<G>().is_some() && self.alone_on::<G, _>(core, &mut work).is_none() {
+                    busy = Some(core);
+                }
+            }
+        }
+        busy
+    }
+}
+
+/// One core, and no context that interrupts an allocation or free by another one: WebAssembly without threads, firmware that
+/// does not allocate in interrupts. Costs nothing.
+#[derive(Debug)]
+pub struct SingleCore {
+    slot: CoreSlot,
+}
+
+impl SingleCore {
+    const_but_in_models! {
+        /// For a heap that is only ever used by one context at a time.
+        ///
+        /// # Safety
+        /// No call into the heap is made while another one is under way: no second thread or core, no interrupt or signal
+        /// handler.
+        pub unsafe fn new() -> Self {
+            SingleCore { slot: CoreSlot::new() }
+        }
+    }
+}
+
+// SAFETY: L1: the contract of `new` leaves nobody to overlap with.
+unsafe impl CoreLocal for SingleCore {
+    const ONE_CONTEXT: bool = true;
+
+    fn core_count(&self) -> usize {
+        1
+    }
+
+    fn slot(&self, _: usize) -> &CoreSlot {
+        &self.slot
+    }
+
+    #[inline(always)]
+    fn core(&self) -> usize {
+        0
+    }
+
+    #[inline(always)]
+    unsafe fn pop<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
+        // SAFETY: the caller names the geometry; the contract of `new` makes this context alone.
+        unsafe { self.slot.peek::<G>()?.magazine(class).pop() }
+    }
+
+    #[inline(always)]
+    unsafe fn push<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block> {
+        // SAFETY: as in `pop`.
+        match unsafe { self.slot.peek::<G>() } {
+            // SAFETY: as in `pop`.
+            Some(heap) => unsafe { heap.magazine(class).push(block) },
+            None => Err(block),
+        }
+    }
+
+    unsafe fn alone_on<G: Geometry, R>(&self, _: usize, work: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R> {
+        // SAFETY: as in `pop`.
+        unsafe { self.slot.peek::<G>() }.map(work)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+pub(crate) mod tests;
+
+#[cfg(all(test, any(loom, miri)))]
+pub(crate) mod model;

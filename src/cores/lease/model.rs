@@ -1,0 +1,124 @@
+//! Models of leases: a lessee that pops and pushes against who takes the core heap away, or wants the lease itself.
+
+use std::cell::Cell;
+use std::vec::Vec;
+
+use super::*;
+use crate::base::sync::model::{Arc, explore, fence, thread, thread_local};
+use crate::cores::core_local::model::{World, drain, push, push_and_pop};
+
+thread_local! {
+    static NUMBER: Cell<usize> = Cell::new(1);
+}
+
+#[derive(Debug)]
+struct Numbered;
+
+// SAFETY: each thread of a model has a number of its own; the fence pairs with that of `light_fence`.
+unsafe impl Threads for Numbered {
+    fn this() -> usize {
+        NUMBER.with(Cell::get)
+    }
+
+    fn barrier() -> bool {
+        fence(Ordering::SeqCst);
+        true
+    }
+
+    fn cores() -> usize {
+        1
+    }
+}
+
+type Cores<const HEAPS: usize> = World<Leased<Numbered, HEAPS, 2>>;
+
+impl<const HEAPS: usize> Leased<Numbered, HEAPS, 2> {
+    /// E3, while nobody has taken a core heap.
+    fn assert_valid(&self) {
+        for place in &self.places {
+            if let Some(seat) = place.lessee.load(Ordering::Relaxed).checked_sub(1).map(|seat| &self.seats[seat]) {
+                assert!(core::ptr::eq(seat.heap.load(Ordering::Relaxed), place.slot.address()), "E3: a lessee has its core heap");
+            }
+        }
+    }
+}
+
+/// Cores with some core heaps, the first leased to this thread; in its magazine is the block at 64.
+fn leased<const HEAPS: usize>() -> Arc<Cores<HEAPS>> {
+    let world = World::new(Leased::new());
+    assert_eq!(push(&world, 64), Some(64), "no lease yet");
+    assert_eq!(world.cores.core(), 0);
+    assert_eq!(push(&world, 64), None);
+    world
+}
+
+/// The same, without a lease.
+fn leased_to_nobody() -> Arc<Cores<1>> {
+    let world = World::new(Leased::new());
+    world.fill(0, 64);
+    world
+}
+
+/// Whatever this thread does while another does something else: every block is in one place, and each lessee has its core heap.
+fn every_block_is_in_one_place<const HEAPS: usize>(
+    new: fn() -> Arc<Cores<HEAPS>>,
+    mine: fn(&Cores<HEAPS>) -> Vec<usize>,
+    theirs: fn(&Cores<HEAPS>) -> Vec<usize>,
+    blocks: &'static [usize],
+) {
+    explore(move || {
+        let world = new();
+        let other = {
+            let world = world.clone();
+            thread::spawn(move || {
+                NUMBER.with(|number| number.set(2));
+                theirs(&world)
+            })
+        };
+        let mut all = mine(&world);
+        all.extend(other.join().unwrap());
+        world.cores.assert_valid();
+        all.extend((0..HEAPS).flat_map(|core| drain(&world, core)));
+        all.sort();
+        assert_eq!(all, blocks);
+    });
+}
+
+#[test]
+fn lessee_against_drain() {
+    every_block_is_in_one_place::<1>(leased, |cores| push_and_pop(cores, 128), |cores| drain(cores, 0), &[64, 128]);
+}
+
+#[test]
+fn lease_moves_to_another_thread() {
+    let take_over = |cores: &Cores<1>| {
+        let seat = cores.cores.own_seat().expect("there are two seats");
+        cores.cores.hand_over(0, seat);
+        push_and_pop(cores, 192)
+    };
+    every_block_is_in_one_place(leased, |cores| push_and_pop(cores, 128), take_over, &[64, 128, 192]);
+}
+
+/// A thread whose core heap is out for another's work may get the second one meanwhile: then the first is nobody's.
+#[test]
+fn lessee_gets_another_while_its_own_is_out() {
+    let go_on = |cores: &Cores<2>| {
+        cores.cores.core();
+        push_and_pop(cores, 128)
+    };
+    every_block_is_in_one_place(leased, go_on, |cores| drain(cores, 0), &[64, 128]);
+}
+
+#[test]
+fn one_of_two_drains_gets_what_nobody_leases() {
+    every_block_is_in_one_place(leased_to_nobody, |cores| drain(cores, 0), |cores| drain(cores, 0), &[64]);
+}
+
+#[test]
+fn a_lease_of_what_nobody_leases_against_a_drain() {
+    let lease = |cores: &Cores<1>| {
+        cores.cores.core();
+        push_and_pop(cores, 128)
+    };
+    every_block_is_in_one_place(leased_to_nobody, lease, |cores| drain(cores, 0), &[64, 128]);
+}

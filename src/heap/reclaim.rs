@@ -1,0 +1,254 @@
+//! Giving memory back: from magazines to pages, from pages to slices, from slices to the page source.
+//!
+//! *Role*: the part of [`Heap`] that runs before null is returned, when the program asks for it, and when time has passed.
+
+use crate::base::batch::Batch;
+use crate::base::bitmap::next_run;
+use crate::base::block::Blocks;
+use crate::base::misuse::Misuse;
+use crate::base::size_class::SizeClass;
+use crate::base::sync::{Ordering, WORD_BITS};
+use crate::cores::core_heap::CoreHeap;
+use crate::cores::core_local::CoreLocal;
+use crate::heap::Heap;
+use crate::pages::geometry::{Geometry, MOST_PAGE_BLOCKS};
+use crate::pages::page::Page;
+use crate::pages::region_blocks::RegionBlock;
+use crate::source::page_source::PageSource;
+
+/// How long free memory stays committed at least, in milliseconds of the source's clock; at most twice as long while the heap
+/// is in use.
+const PURGE_DELAY_MS: usize = 500;
+
+impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
+    /// Empties every core's magazines and returns every empty page, then gives the memory of all free slices back to the source;
+    /// returns how many bytes that were. A source that can discard gets what lies between live blocks as well, OS page by OS page.
+    ///
+    /// Any context may call it at any time; it takes time in proportion to the memory in use. A magazine that is busy throughout is
+    /// left alone.
+    pub fn purge(&self) -> usize {
+        self.reclaim();
+        if S::DISCARDS {
+            self.pages().for_each(|page| self.discard_free(page));
+        }
+        self.purge_slices(false)
+    }
+
+    /// Gives the memory of those slices back that were free at the previous call already; returns how many bytes. Called by itself
+    /// every now and then if the source has a clock; else call it at regular intervals.
+    pub fn purge_aged(&self) -> usize {
+        self.purge_slices(true)
+    }
+
+    /// Gives the memory of free slices back to the source.
+    pub(crate) fn purge_slices(&self, only_aged: bool) -> usize {
+        let mut hand = self.hand();
+        let bytes = self.arenas.iter().map(|arena| arena.slices().purge(&self.source, only_aged)).sum();
+        if bytes > 0 {
+            hand.moves();
+        }
+        bytes
+    }
+
+    /// Moves all that no program holds from magazines and current pages to the slices. Returns a core whose magazines were busy throughout.
+    pub(crate) fn reclaim(&self) -> Option<usize> {
+        // SAFETY: `G` is this heap's geometry.
+        let busy = unsafe { self.cores.alone_on_each::<G>(|core_heap| self.drain(core_heap)) };
+        for core in 0..self.cores.core_count() {
+            // SAFETY: as above.
+            let Some(core_heap) = (unsafe { self.cores.slot(core).heap::<G>() }) else { continue };
+            let mut hand = self.hand();
+            for class in Self::classes() {
+                if let Some(page) = core_heap.replace_current(class, None) {
+                    hand.moves();
+                    self.let_go(page);
+                }
+            }
+        }
+        busy
+    }
+
+    /// Discards the OS pages of a page on which only free blocks lie.
+    fn discard_free(&self, page: &Page<G>) {
+        let Some(class) = page.class().filter(|class| page.free_count() * class.block_size() >= S::OS_PAGE_SIZE) else { return };
+        let mut hand = self.hand();
+        hand.moves();
+        // Claimed meanwhile, so that nobody gets them. With one in hand the page stays what it is (P2).
+        let size = class.block_size();
+        let mut words = [0; MOST_PAGE_BLOCKS / WORD_BITS];
+        for _ in 0..G::PAGE_BLOCKS / WORD_BITS {
+            let Some((start, bits)) = self.take_from(page, class, WORD_BITS, &mut hand).map(Batch::into_bits) else { break };
+            words[(start - page.start()) / (WORD_BITS * size)] |= bits;
+        }
+        let mut from = 0;
+        while let Some(run) = next_run(G::PAGE_BLOCKS, from, |index| words[index]) {
+            from = run.end;
+            let start = (page.start() + run.start * size).next_multiple_of(S::OS_PAGE_SIZE);
+            let end = (page.start() + run.end * size) / S::OS_PAGE_SIZE * S::OS_PAGE_SIZE;
+            if start < end {
+                // SAFETY: whole OS pages of a region, under blocks of this context.
+                unsafe { self.source.discard(self.pointer_at(start), end - start) };
+            }
+        }
+        for (word, bits) in words.iter().enumerate().filter(|(_, bits)| **bits != 0) {
+            self.give_word(page, word, *bits);
+        }
+    }
+
+    /// Gives every block in a core heap's magazines, on which this context is alone unless they are shared, to its page.
+    fn drain(&self, core_heap: &CoreHeap<G>) {
+        let mut hand = self.hand();
+        for (class, magazine) in Self::classes().zip(core_heap.magazines()) {
+            let mut blocks = Blocks::new();
+            // SAFETY: alone on the magazine, unless it is shared (M4).
+            let pop = |_| unsafe { if C::SHARED { magazine.pop_beside(|| ()) } else { magazine.pop() } };
+            // No more than fit into it: others may go on filling what is shared.
+            for block in (0..G::MAGAZINE_SLOTS).map_while(pop) {
+                blocks.add(block);
+                hand.moves();
+                if blocks.addresses().len() == Blocks::CAPACITY {
+                    self.give_to_pages(class, &mut blocks);
+                }
+            }
+            self.give_to_pages(class, &mut blocks);
+        }
+    }
+
+    /// Calls [`purge_aged`](Self::purge_aged) if the source's clock says that it is time.
+    pub(crate) fn purge_if_due(&self) {
+        if !S::DECOMMITS {
+            return;
+        }
+        let now = self.source.now_ms() as usize;
+        let due = self.next_purge_ms.load(Ordering::Relaxed);
+        // Compared as a difference: the clock may wrap around. Due at once if it is seen for the first time, whatever it shows then.
+        if now == 0 || due != 0 && (now.wrapping_sub(due) as isize) < 0 {
+            return;
+        }
+        let next = now.wrapping_add(PURGE_DELAY_MS);
+        if self.next_purge_ms.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.purge_aged();
+        }
+    }
+
+    /// Counts slices that came into use, or (negative) went out of it.
+    pub(crate) fn note_used(&self, slices: isize) {
+        let used = self.slices_used.fetch_add(slices as usize, Ordering::Relaxed).wrapping_add(slices as usize);
+        if slices > 0 {
+            self.slices_peak.fetch_max(used, Ordering::Relaxed);
+        }
+    }
+
+    /// The most bytes of slices that were ever in use.
+    pub(crate) fn peak_bytes(&self) -> usize {
+        self.slices_peak.load(Ordering::Relaxed) * G::SLICE_SIZE
+    }
+
+    /// The class of each block in a magazine: its own, also where it stands in for another.
+    pub(crate) fn classes_in_magazines(&self) -> impl Iterator<Item = SizeClass> {
+        // SAFETY: `G` is this heap's geometry.
+        let core_heaps = (0..self.cores.core_count()).filter_map(|core| unsafe { self.cores.slot(core).heap::<G>() });
+        let addresses =
+            core_heaps.flat_map(|core_heap| core_heap.magazines().iter().flat_map(|magazine| magazine.addresses(C::SHARED)));
+        addresses.filter_map(|address| self.arenas.class_of(address))
+    }
+
+    /// The core that takes its blocks of this class from this page.
+    pub(crate) fn core_of(&self, page: &Page<G>, class: SizeClass) -> Option<usize> {
+        // SAFETY: `G` is this heap's geometry.
+        let current = |core| unsafe { self.cores.slot(core).heap::<G>() }?.current(class);
+        (0..self.cores.core_count()).find(|core| current(*core).is_some_and(|other| core::ptr::eq(other, page)))
+    }
+
+    /// All size classes.
+    pub(crate) fn classes() -> impl Iterator<Item = SizeClass> {
+        (0..G::CLASS_COUNT).map(SizeClass::from_index)
+    }
+
+    /// Whether a block of this class may be freed at this address; reports what is wrong. For debug builds: an owned block is out
+    /// of its page's bitmap and in nobody's magazine.
+    #[cold]
+    pub(crate) fn check_free(&self, address: usize, class: SizeClass) -> bool {
+        let wrong = match self.page_of(address) {
+            None => Some(Misuse::Foreign),
+            Some(page) if page.class().is_none_or(|own| !own.stands_in_for(class)) => Some(Misuse::WrongLayout),
+            Some(page) => match page.locate(address) {
+                None => Some(Misuse::Foreign),
+                Some((word, bit)) if page.is_free(word, bit) => Some(Misuse::DoubleFree),
+                Some(_) => self.is_in_magazine(address, class).then_some(Misuse::DoubleFree),
+            },
+        };
+        wrong.inspect(|wrong| self.misuses.report(*wrong, address)).is_none()
+    }
+
+    /// Whether this core's magazine holds the block.
+    fn is_in_magazine(&self, address: usize, class: SizeClass) -> bool {
+        let core = self.cores.core();
+        // SAFETY: `G` is this heap's geometry.
+        unsafe {
+            // A look from outside may be wrong while others pop and push, a look from inside is not.
+            let seen = |core_heap: &CoreHeap<G>| {
+                G::HAS_MAGAZINES && core_heap.magazine(class).addresses(C::SHARED).any(|inside| inside == address)
+            };
+            self.cores.slot(core).heap::<G>().is_some_and(seen) && self.cores.alone_on::<G, _>(core, seen) == Some(true)
+        }
+    }
+
+    /// Checks every invariant that memory shows. Only while no other context uses the heap.
+    ///
+    /// # Panics
+    /// When one does not hold.
+    pub fn assert_valid(&self) {
+        self.arenas.iter().for_each(|arena| arena.assert_valid());
+        self.region_blocks.blocks().for_each(RegionBlock::assert_valid);
+        for core in 0..self.cores.core_count() {
+            // SAFETY: `G` is this heap's geometry.
+            let Some(core_heap) = (unsafe { self.cores.slot(core).heap::<G>() }) else { continue };
+            for (class, magazine) in Self::classes().zip(core_heap.magazines()) {
+                assert!(magazine.count() <= magazine.limit() && magazine.limit() <= G::MAGAZINE_SLOTS, "M1");
+                magazine.addresses(C::SHARED).for_each(|address| {
+                    let page = self.page_of(address).expect("M1: a block in a magazine has a page");
+                    let own = page.class().expect("M1: it is no large block");
+                    assert!(own.stands_in_for(class), "H1: a block of {own:?} in a magazine of {class:?}");
+                    let (word, bit) = page.locate(address).expect("M1: a block starts here");
+                    assert!(!page.is_free(word, bit), "K1: a block both in a magazine and free in its page");
+                });
+            }
+            for class in Self::classes() {
+                let is_of = |page: &Page<G>| page.is_held() && page.class() == Some(class);
+                assert!(core_heap.current(class).is_none_or(is_of), "C2: {class:?}");
+            }
+        }
+        for page in self.pages().filter(|page| page.is_held()) {
+            assert!(
+                page.class().is_some_and(|class| self.core_of(page, class).is_some()),
+                "P3: a page that nobody holds is held"
+            );
+        }
+        assert_eq!(self.misuses.count(), 0, "the program freed what it should not have");
+    }
+}
+
+impl<S: PageSource, C: CoreLocal, G: Geometry> Drop for Heap<S, C, G> {
+    fn drop(&mut self) {
+        if !S::RELEASES {
+            return;
+        }
+        // First, because what they are known by lies in arenas.
+        for region in self.region_blocks.blocks().filter_map(RegionBlock::region) {
+            // SAFETY: `&mut self`: nobody uses the heap any more, so nobody uses its regions.
+            unsafe { self.source.release(region) };
+        }
+        // Each arena lies in the region that goes, so the next one is read first.
+        let mut arenas = self.arenas.iter();
+        let mut next = arenas.next();
+        while let Some(arena) = next {
+            next = arenas.next();
+            // SAFETY: as above.
+            unsafe { self.source.release(arena.region()) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! From an address to its arena, in a bounded number of steps, however many arenas there are and wherever they lie.
+//!
+//! *Role*: [`arenas`](crate::pages::arenas) enters an arena here before anybody else sees it. A heap whose [`Geometry::ArenaMap`] has one entry keeps
+//! a list instead.
+//!
+//! An arena is entered once for each granule that it touches. Granules have [`Geometry::ARENA_SIZE`], or for smaller arenas that do not start at a
+//! multiple of it a power of two less, so that few arenas share one and no arena has many. A look-up tries one size of granules after the other. The entry of a granule lies in a
+//! window of a table, which begins where its number says. There is the heap's own table, and when it is
+//! half full an arena brings a bigger one along.
+//!
+//! *Invariants*
+//! - N2: an entry stays for good, and is the first of its window that was empty. So a window is looked through up to an empty entry.
+//! - N3: a table is on the list for good.
+
+use core::marker::PhantomData;
+use core::ptr::{NonNull, null_mut};
+
+use crate::base::sync::{AtomicPtr, Ordering, WORD_BITS};
+use crate::pages::arena::Arena;
+use crate::pages::geometry::Geometry;
+
+/// Entries in a window: no arena that is smaller than [`Geometry::ARENA_SIZE`] has as many, so they fit in any table that is empty.
+const WINDOW: usize = 16;
+/// Granules of the next smaller size are smaller by so many bits.
+const STEP: usize = 3;
+
+/// The arenas of a heap, by address.
+pub struct ArenaMap<G: Geometry> {
+    /// The home of an arena at a multiple of [`Geometry::ARENA_SIZE`] is the entry that an address leads to without a look at anything else.
+    first: G::ArenaMap,
+    /// The tables that arenas brought along, the newest first.
+    more: AtomicPtr<Table>,
+    geometry: PhantomData<G>,
+}
+
+/// In front of the entries of a table that came with an arena.
+struct Table {
+    next: AtomicPtr<Table>,
+    entries: NonNull<AtomicPtr<u8>>,
+    len: usize,
+}
+
+impl Table {
+    /// Makes a table in place.
+    ///
+    /// # Safety
+    /// `memory` is zeroed, aligned for a pointer, has `bytes`, which are enough, and stays.
+    unsafe fn init<'a>(memory: NonNull<u8>, bytes: usize) -> &'a Table {
+        let len = (bytes - size_of::<Table>()) / size_of::<AtomicPtr<u8>>();
+        // SAFETY: the caller's promise; nobody else has the address yet.
+        unsafe {
+            let table = memory.cast::<Table>();
+            table.write(Table { next: AtomicPtr::new(null_mut()), entries: table.add(1).cast(), len });
+            table.as_ref()
+        }
+    }
+
+    fn entries(&self) -> &[AtomicPtr<u8>] {
+        // SAFETY: `init` was given that many, zeroed.
+        unsafe { core::slice::from_raw_parts(self.entries.as_ptr(), self.len) }
+    }
+}
+
+impl<G: Geometry> ArenaMap<G> {
+    /// How many entries the heap's own table has.
+    const LEN: usize = size_of::<G::ArenaMap>() / size_of::<AtomicPtr<u8>>();
+    /// Whether there is a map at all.
+    pub const IS_USED: bool = Self::LEN > 1;
+    /// The size of granules of arenas that are not small, in bits.
+    const SHIFT: usize = G::ARENA_SIZE.ilog2() as usize;
+
+    /// No arenas.
+    pub const fn new() -> Self {
+        ArenaMap { first: G::EMPTY_MAP, more: AtomicPtr::new(null_mut()), geometry: PhantomData }
+    }
+
+    /// The entry where an arena lies that lies at a multiple of [`Geometry::ARENA_SIZE`], mostly.
+    #[inline(always)]
+    pub fn home(&self, address: usize) -> &AtomicPtr<u8> {
+        let map = self.first.as_ref();
+        &map[address / G::ARENA_SIZE % map.len()]
+    }
+
+    /// The arena at home, if it has this address among its slices: most have it.
+    #[inline]
+    pub fn find_at_home(&self, address: usize) -> Option<&Arena<G>> {
+        // SAFETY: N2: entries are arenas, and R1: these stay.
+        let arena = unsafe { self.home(address).load(Ordering::Acquire).cast::<Arena<G>>().as_ref() };
+        arena.filter(|arena| arena.slices().index_of(address).is_some())
+    }
+
+    /// The arena that has this address among its slices.
+    pub fn find(&self, address: usize) -> Option<&Arena<G>> {
+        Self::shifts().find_map(|shift| {
+            self.tables(shift).find_map(|table| {
+                let entries = window(table, Self::place(shift, address >> shift)).map(|entry| entry.load(Ordering::Acquire));
+                // SAFETY: N2: entries are arenas, and R1: these stay.
+                let mut arenas = entries.map_while(|arena| unsafe { arena.cast::<Arena<G>>().as_ref() });
+                arenas.find(|arena| arena.slices().index_of(address).is_some())
+            })
+        })
+    }
+
+    /// Bytes of a table that the next arena shall bring along, which will span so many bytes.
+    pub fn table_bytes(&self, span: usize) -> usize {
+        if Self::IS_USED { size_of::<Table>() + self.table_len(span) * size_of::<AtomicPtr<u8>>() } else { 0 }
+    }
+
+    fn table_len(&self, span: usize) -> usize {
+        let (mut used, mut len) = (0, 0);
+        for table in self.tables(Self::SHIFT) {
+            used += table.iter().filter(|entry| !entry.load(Ordering::Relaxed).is_null()).count();
+            len += table.len();
+        }
+        let wanted = if used > len / 2 { 4 * len } else { 0 };
+        // Enough for the arena itself, and for the ends of its range.
+        wanted.max(WINDOW).max((span >> Self::SHIFT) + 2)
+    }
+
+    /// Enters an arena that nobody has seen yet.
+    ///
+    /// # Safety
+    /// `memory` is zeroed and aligned for a pointer, stays, and has `bytes`: as many as [`table_bytes`](Self::table_bytes) said for all that
+    /// the arena will span.
+    pub unsafe fn enter(&self, arena: &Arena<G>, memory: NonNull<u8>, bytes: usize) {
+        if !Self::IS_USED {
+            return;
+        }
+        // SAFETY: the caller's promise.
+        let own = unsafe { Table::init(memory, bytes) };
+        let (first, last) = arena.span();
+        // At home also if it is small: the granule begins with it.
+        let is_of = |shift: &usize| first.is_multiple_of(G::ARENA_SIZE) || (last - first) >> shift != 0;
+        let Some(shift) = Self::shifts().find(is_of).or_else(|| Self::shifts().last()) else { return };
+        let mut is_needed = own.len > WINDOW;
+        for granule in first >> shift..=last >> shift {
+            let put = |table| {
+                let base = arena.base();
+                // Pairs with the load in `find`.
+                window(table, Self::place(shift, granule))
+                    .any(|entry| entry.compare_exchange(null_mut(), base, Ordering::Release, Ordering::Relaxed).is_ok())
+            };
+            if !self.tables(shift).any(put) {
+                // Nobody else has it yet, and it has room for all of them.
+                let is_put = put(own.entries());
+                debug_assert!(is_put);
+                is_needed = true;
+            }
+        }
+        if is_needed {
+            self.add(own);
+        }
+    }
+
+    fn add(&self, table: &Table) {
+        let mut newest = self.more.load(Ordering::Relaxed);
+        loop {
+            table.next.store(newest, Ordering::Relaxed);
+            let pointer = core::ptr::from_ref(table).cast_mut();
+            match self.more.compare_exchange_weak(newest, pointer, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(now) => newest = now,
+            }
+        }
+    }
+
+    /// All tables: those with the most room first, but for arenas that are not small the heap's own.
+    fn tables(&self, shift: usize) -> impl Iterator<Item = &[AtomicPtr<u8>]> {
+        // SAFETY: N3. The newest one shows all others: each was added by a swap of what the one before was added by.
+        let follow = |link: &AtomicPtr<Table>, order| unsafe { link.load(order).as_ref() };
+        let newest = follow(&self.more, Ordering::Acquire);
+        let more = core::iter::successors(newest, move |table| follow(&table.next, Ordering::Relaxed)).map(Table::entries);
+        let own = |is_its_turn: bool| is_its_turn.then(|| self.first.as_ref()).into_iter();
+        own(shift == Self::SHIFT).chain(more).chain(own(shift != Self::SHIFT))
+    }
+
+    /// The sizes of granules, in bits, from big to small.
+    fn shifts() -> impl Iterator<Item = usize> {
+        let least = G::SLICE_SIZE.ilog2() as usize;
+        core::iter::successors(Some(Self::SHIFT), move |shift| shift.checked_sub(STEP).filter(|shift| *shift >= least))
+    }
+
+    /// Where in a table the window of this granule begins, before it is cut to the table's length.
+    fn place(shift: usize, granule: usize) -> usize {
+        const GOLDEN: usize = 0x9e37_79b9_7f4a_7c15_u64 as usize;
+        if shift == Self::SHIFT { granule } else { (granule ^ shift).wrapping_mul(GOLDEN) >> (WORD_BITS / 2) }
+    }
+}
+
+fn window(table: &[AtomicPtr<u8>], place: usize) -> impl Iterator<Item = &AtomicPtr<u8>> {
+    (0..WINDOW.min(table.len())).map(move |index| &table[place.wrapping_add(index) % table.len()])
+}
+
+#[cfg(test)]
+mod tests;
