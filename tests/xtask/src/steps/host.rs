@@ -107,7 +107,6 @@ pub const STEPS: &[Step] = &[
     Step {
         name: "tools",
         shows: "the tests of this command and of the benchmarks",
-        env: &[UNOPTIMISED],
         command: "cargo test -p xtask -p coreheap-bench -p coreheap-bench-bare -p coreheap-bench-wasm --no-fail-fast",
         proof: Tests,
         ..STEP
