@@ -33,13 +33,14 @@
 //!
 //! # Which heap
 //!
-//! Where pages are too much there is the [`EngineHeap`], in three kinds. All of them have the same interface, and take memory from the same sources.
+//! Where pages are too much there is the [`EngineHeap`], in three kinds. All of them have the same interface, and take memory from
+//! any source that needs no commit.
 //!
 //! | heap | memory | who may call | a free names | kept for a block |
 //! |---|---|---|---|---|
-//! | [`Heap`] | some 100 KiB and more | any context, many cores side by side | the layout, or nothing | one bit in a page header |
+//! | [`Heap`] | some 100 KiB and more | any context on many cores, as its [`CoreLocal`] says | the layout, or nothing | one bit in a page header |
 //! | [`SmallHeap`] | 1 KiB to some MiB | any context, interrupts at any moment; nothing is masked | the layout | one bit for each 8 bytes |
-//! | [`HeaderlessHeap`] | 1 KiB to 128 MiB | one context at a time, or interrupts wait ([`Exclusion`]) | the layout | nothing |
+//! | [`HeaderlessHeap`] | 1 KiB and more, regions of up to 128 MiB | one context at a time, or interrupts wait ([`Exclusion`]) | the layout | nothing |
 //! | [`DenseHeap`] | 1 KiB and more | one context at a time, or interrupts wait | the layout, or nothing | one word |
 //!
 //! # How it works

@@ -12,6 +12,8 @@ pub use crate::base::misuse::no_unwind;
 pub use crate::base::size_class::SizeClass;
 pub use crate::cores::core_heap::{CoreHeap, CoreSlot};
 pub use crate::cores::magazine::Magazine;
+#[cfg(any(loom, target_has_atomic = "ptr", feature = "critical-section"))]
+pub use crate::cores::try_flag::{Mark, Swap};
 pub use crate::pages::geometry::Parameters;
 pub use crate::pages::page_entry::{EntryBits, HasEntry, PageEntry};
 #[cfg(not(loom))]

@@ -46,7 +46,13 @@ impl Blocks {
     /// No blocks.
     #[inline]
     pub const fn new() -> Self {
-        Blocks { addresses: [MaybeUninit::uninit(); Self::CAPACITY], count: 0 }
+        // As a value of the struct, the whole array would be written.
+        let mut blocks = MaybeUninit::<Self>::uninit();
+        // SAFETY: its own field; the other one need not be written.
+        unsafe {
+            (&raw mut (*blocks.as_mut_ptr()).count).write(0);
+            blocks.assume_init()
+        }
     }
 
     /// Their addresses.

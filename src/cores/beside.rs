@@ -9,7 +9,7 @@
 
 use core::marker::PhantomData;
 
-use crate::base::block::Block;
+use crate::base::block::{Block, Blocks};
 use crate::base::size_class::SizeClass;
 use crate::base::sync::const_but_in_models;
 use crate::cores::core_heap::{CoreHeap, CoreSlot, CoreSlots};
@@ -64,6 +64,14 @@ unsafe impl<N: ContextNumber, const CORES: usize> CoreLocal for Beside<N, CORES>
         N::number() % CORES
     }
 
+    unsafe fn alone<G: Geometry, I, R>(&self, input: I, work: impl FnOnce(&CoreHeap<G>, I) -> R) -> Result<R, I> {
+        // SAFETY: the caller names the geometry.
+        match unsafe { self.slots[self.core()].peek::<G>() } {
+            Some(heap) => Ok(work(heap, input)),
+            None => Err(input),
+        }
+    }
+
     #[inline(always)]
     unsafe fn pop<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
         // SAFETY: the caller names the geometry; M4: magazines are shared.
@@ -77,6 +85,23 @@ unsafe impl<N: ContextNumber, const CORES: usize> CoreLocal for Beside<N, CORES>
             // SAFETY: as in `pop`, and the caller's promise about the block.
             Some(heap) => unsafe { heap.magazine(class).push_beside(block, N::raced) },
             None => Err(block),
+        }
+    }
+
+    unsafe fn pop_many<G: Geometry>(&self, class: SizeClass, blocks: &mut Blocks, most: usize) {
+        while blocks.addresses().len() < most {
+            // SAFETY: the caller's promise.
+            let Some(block) = (unsafe { self.pop::<G>(class) }) else { break };
+            blocks.add(block);
+        }
+    }
+
+    unsafe fn push_many<G: Geometry>(&self, class: SizeClass, blocks: &mut Blocks) {
+        while let Some(block) = blocks.remove() {
+            // SAFETY: the caller's promise.
+            if let Err(back) = unsafe { self.push::<G>(class, block) } {
+                return blocks.add(back);
+            }
         }
     }
 

@@ -20,7 +20,7 @@ use crate::pages::geometry::Geometry;
 ///
 /// # Safety
 ///
-/// L1: `pop`, `push` and `alone_on` keep each other off a magazine, whatever context calls them, except where the type's own
+/// L1: `alone`, `alone_on` and whatever pops and pushes keep each other off a magazine, whatever context calls them, except where the type's own
 /// contract forbids the call. They never wait for each other, but for a bounded number of tries in `alone_on`.
 /// A value serves one heap only, and always returns the same slots.
 pub unsafe trait CoreLocal: Sync {
@@ -31,6 +31,10 @@ pub unsafe trait CoreLocal: Sync {
     /// Whether one context at a time uses the heap, and none in the middle of another's call: nobody else can have memory in hand.
     const ONE_CONTEXT: bool = false;
 
+    /// Whether [`pop`](Self::pop) and [`push`](Self::push) are only the quickest part of what can be done. Then it is tried [`alone`](Self::alone) as well
+    /// before a magazine counts as empty or full.
+    const QUICK_FIRST: bool = false;
+
     /// How many cores there can be.
     fn core_count(&self) -> usize;
 
@@ -40,37 +44,31 @@ pub unsafe trait CoreLocal: Sync {
     /// The core this runs on, below [`core_count`](Self::core_count). A hint: it may have changed when this returns.
     fn core(&self) -> usize;
 
+    /// Runs `work` on this core's heap and `input`, while nobody else pops or pushes there; on another one's if that is as good. Gives `input` back if none can be
+    /// had at once, or there is none.
+    ///
+    /// # Safety
+    /// `G` is the geometry of the heap that owns this value. `work` is some dozen instructions, for each block that it moves.
+    unsafe fn alone<G: Geometry, I, R>(&self, input: I, work: impl FnOnce(&CoreHeap<G>, I) -> R) -> Result<R, I>;
+
     /// Pops a block from this core's magazine of `class`; `None` if it is empty, busy, or not there.
     ///
     /// # Safety
     /// `G` is the geometry of the heap that owns this value, and `class` a class of it.
-    unsafe fn pop<G: Geometry>(&self, class: SizeClass) -> Option<Block>;
+    #[inline(always)]
+    unsafe fn pop<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
+        // SAFETY: the caller names the geometry; this context is alone.
+        unsafe { self.alone::<G, _, _>((), |heap, ()| heap.magazine(class).pop()) }.ok().flatten()
+    }
 
     /// Pushes a block into this core's magazine of `class`; gives it back if that is full, busy, or not there.
     ///
     /// # Safety
     /// As for [`pop`](Self::pop); the block is of that class.
-    unsafe fn push<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block>;
-
-    /// Another way to pop, tried when [`pop`](Self::pop) gave nothing: for a `CoreLocal` whose fast way is not there on every system.
-    /// Called out of line, so that it costs the fast way nothing.
-    ///
-    /// # Safety
-    /// As for [`pop`](Self::pop).
-    #[inline]
-    unsafe fn pop_otherwise<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
-        let _ = class;
-        None
-    }
-
-    /// Another way to push, as [`pop_otherwise`](Self::pop_otherwise).
-    ///
-    /// # Safety
-    /// As for [`push`](Self::push).
-    #[inline]
-    unsafe fn push_otherwise<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block> {
-        let _ = class;
-        Err(block)
+    #[inline(always)]
+    unsafe fn push<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block> {
+        // SAFETY: as in `pop`.
+        unsafe { self.alone::<G, _, _>(block, |heap, block| heap.magazine(class).push(block)) }.flatten()
     }
 
     /// Pops until there are `most` blocks in `blocks`, or the magazine is empty, busy, or not there.
@@ -79,11 +77,8 @@ pub unsafe trait CoreLocal: Sync {
     /// As for [`pop`](Self::pop); `most` is at most [`Blocks::CAPACITY`].
     #[inline]
     unsafe fn pop_many<G: Geometry>(&self, class: SizeClass, blocks: &mut Blocks, most: usize) {
-        while blocks.addresses().len() < most {
-            // SAFETY: the caller's promise.
-            let Some(block) = (unsafe { self.pop::<G>(class) }) else { break };
-            blocks.add(block);
-        }
+        // SAFETY: as in `pop`. If there is no core heap, the blocks stay as they are.
+        let _ = unsafe { self.alone::<G, _, _>(blocks, |heap, blocks| heap.magazine(class).pop_many(blocks, most)) };
     }
 
     /// Pushes from `blocks`, the last first, until none is left, or the magazine is full, busy, or not there.
@@ -92,20 +87,15 @@ pub unsafe trait CoreLocal: Sync {
     /// As for [`push`](Self::push).
     #[inline]
     unsafe fn push_many<G: Geometry>(&self, class: SizeClass, blocks: &mut Blocks) {
-        while let Some(block) = blocks.remove() {
-            // SAFETY: the caller's promise.
-            if let Err(back) = unsafe { self.push::<G>(class, block) } {
-                return blocks.add(back);
-            }
-        }
+        // SAFETY: as in `pop_many`.
+        let _ = unsafe { self.alone::<G, _, _>(blocks, |heap, blocks| heap.magazine(class).push_many(blocks)) };
     }
 
     /// Called again and again, with how often it was before, while memory is short and a context on core `core` has some of it in hand for a moment.
     /// Lets that context go on if it can; false when it is not worth waiting any longer. The default spins, for some hundred milliseconds at most.
     fn wait_for(&self, core: usize, tries: usize) -> bool {
         let _ = core;
-        core::hint::spin_loop();
-        tries < if cfg!(miri) { 20_000 } else { 5_000_000 }
+        spin(tries)
     }
 
     /// Runs `work` while nobody else pops or pushes on core `core`'s magazines; `None` if that cannot be had now.
@@ -131,6 +121,12 @@ pub unsafe trait CoreLocal: Sync {
         }
         busy
     }
+}
+
+/// Spins once; false after some hundred milliseconds.
+pub(crate) fn spin(tries: usize) -> bool {
+    core::hint::spin_loop();
+    tries < if cfg!(miri) { 20_000 } else { 5_000_000 }
 }
 
 /// One core, and no context that interrupts an allocation or free by another one: WebAssembly without threads, firmware that
@@ -171,23 +167,16 @@ unsafe impl CoreLocal for SingleCore {
     }
 
     #[inline(always)]
-    unsafe fn pop<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
+    unsafe fn alone<G: Geometry, I, R>(&self, input: I, work: impl FnOnce(&CoreHeap<G>, I) -> R) -> Result<R, I> {
         // SAFETY: the caller names the geometry; the contract of `new` makes this context alone.
-        unsafe { self.slot.peek::<G>()?.magazine(class).pop() }
-    }
-
-    #[inline(always)]
-    unsafe fn push<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block> {
-        // SAFETY: as in `pop`.
         match unsafe { self.slot.peek::<G>() } {
-            // SAFETY: as in `pop`.
-            Some(heap) => unsafe { heap.magazine(class).push(block) },
-            None => Err(block),
+            Some(heap) => Ok(work(heap, input)),
+            None => Err(input),
         }
     }
 
     unsafe fn alone_on<G: Geometry, R>(&self, _: usize, work: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R> {
-        // SAFETY: as in `pop`.
+        // SAFETY: as above.
         unsafe { self.slot.peek::<G>() }.map(work)
     }
 }

@@ -17,7 +17,7 @@ use core::num::NonZeroUsize;
 
 use crate::base::block::{Block, Blocks};
 use crate::base::sync::Ordering::{Acquire, Relaxed, Release};
-use crate::base::sync::{AtomicU32, StoreAlone};
+use crate::base::sync::{AtomicU32, AtomicUsize, StoreAlone};
 use crate::pages::geometry::Geometry;
 
 /// A stack of blocks of one size class. The layout is fixed: ports pop and push in assembly.
@@ -42,10 +42,11 @@ impl<G: Geometry> Magazine<G> {
     #[inline(always)]
     pub unsafe fn pop(&self) -> Option<Block> {
         let count = self.count.load(Relaxed).checked_sub(1)?;
-        let address = self.slots.as_ref()[count as usize].load(Relaxed);
+        // SAFETY: M1.
+        let address = unsafe { self.slot(count) }.load(Relaxed);
         self.count.store_alone(count);
-        // SAFETY: M1: the slot owned the block; by M2 it does not any more.
-        NonZeroUsize::new(address).map(|address| unsafe { Block::from_address(address) })
+        // SAFETY: M1: the slot owned the block, and none lies at 0; by M2 it does not any more.
+        Some(unsafe { Block::from_address(NonZeroUsize::new_unchecked(address)) })
     }
 
     /// Puts a block in, or gives it back if there is no room.
@@ -58,9 +59,22 @@ impl<G: Geometry> Magazine<G> {
         if count >= self.limit.load(Relaxed) {
             return Err(block);
         }
-        self.slots.as_ref()[count as usize].store_alone(block.address());
+        // SAFETY: M1: the limit is at most the number of slots.
+        unsafe { self.slot(count) }.store_alone(block.address());
         self.count.store_alone(count + 1);
         Ok(())
+    }
+
+    /// A slot, without a look at how many there are: a check would be a call, for which the fast path had to make room.
+    ///
+    /// # Safety
+    /// There is that slot.
+    #[inline(always)]
+    unsafe fn slot(&self, index: u32) -> &AtomicUsize {
+        let slots = self.slots.as_ref();
+        debug_assert!((index as usize) < slots.len(), "M1");
+        // SAFETY: the caller's promise.
+        unsafe { slots.get_unchecked(index as usize) }
     }
 
     /// Pops until there are `most` blocks in `blocks`, or none is left here.

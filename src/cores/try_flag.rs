@@ -5,29 +5,84 @@
 
 use core::marker::PhantomData;
 
-use crate::base::block::{Block, Blocks};
-use crate::base::size_class::SizeClass;
-use crate::base::sync::const_but_in_models;
-use crate::cores::core_heap::{CoreHeap, CoreSlot, CoreSlots};
-use crate::cores::core_local::CoreLocal;
+use crate::base::sync::{CachePadded, array_of, const_but_in_models};
+use crate::cores::core_heap::{CoreHeap, CoreSlot};
+use crate::cores::core_local::{CoreLocal, spin};
 use crate::pages::geometry::Geometry;
 
-/// Any number that tells contexts apart: the core's, or a thread's. Only speed depends on it.
+/// Any number that tells contexts apart: the core's, or a thread's.
+///
+/// Only speed depends on it: a wrong number, or a pin that does not hold, leads to a core heap that is busy or cold.
 pub trait CoreNumber: Send + Sync + 'static {
     /// The number of the core this runs on, taken modulo the number of slots.
     fn core_number() -> usize;
+
+    /// Runs `work`, some dozen instructions. A kernel lets no other task come in on this core meanwhile: with preemption off, or interrupts, which are
+    /// then as they were before.
+    #[inline(always)]
+    fn pinned<R>(work: impl FnOnce() -> R) -> R {
+        work()
+    }
 }
 
-/// Many cores, any context: a core heap is taken out of its slot for the few instructions of a pop or push, by one atomic swap,
-/// and put back. If it is out already (another context, or the one that this one interrupts), the next core's slot is tried, and
-/// then the page bitmaps serve. Nobody waits.
+/// How a context takes the core heap of a slot for itself.
+///
+/// # Safety
+/// Between [`take`](Self::take) and [`give_back`](Self::give_back) no other context has the core heap of this slot, and what was done before is seen
+/// by the next one.
+pub unsafe trait Mark: Send + Sync + 'static {
+    /// Nobody has taken it.
+    const NEW: Self;
+
+    /// How often a context waits for memory that another one on its core has in hand. It may be one that it interrupted.
+    const TRIES_ON_OWN_CORE: usize = usize::MAX;
+
+    /// Takes the core heap of `slot`, if nobody has; it is given back.
+    ///
+    /// # Safety
+    /// `G` is the geometry of the heap that owns the slot, which always has this mark.
+    unsafe fn take<'a, G: Geometry>(&'a self, slot: &'a CoreSlot) -> Option<&'a CoreHeap<G>>;
+
+    /// Gives it back.
+    ///
+    /// # Safety
+    /// [`take`](Self::take) of this slot gave it to the caller, who does not use it any more.
+    unsafe fn give_back<G: Geometry>(&self, slot: &CoreSlot, heap: &CoreHeap<G>);
+}
+
+/// The slot is the mark: its pointer to the core heap is swapped out, and put back.
 #[derive(Debug)]
-pub struct TryFlag<N, const CORES: usize> {
-    slots: CoreSlots<CORES>,
+pub struct Swap<const TRIES_ON_OWN_CORE: usize = { usize::MAX }>;
+
+// SAFETY: who swaps the pointer out is the only one that has it (C3).
+unsafe impl<const TRIES_ON_OWN_CORE: usize> Mark for Swap<TRIES_ON_OWN_CORE> {
+    const NEW: Self = Swap;
+    const TRIES_ON_OWN_CORE: usize = TRIES_ON_OWN_CORE;
+
+    #[inline(always)]
+    unsafe fn take<'a, G: Geometry>(&'a self, slot: &'a CoreSlot) -> Option<&'a CoreHeap<G>> {
+        // SAFETY: the caller names the geometry, and gives it back.
+        unsafe { slot.take_out::<G>() }
+    }
+
+    #[inline(always)]
+    unsafe fn give_back<G: Geometry>(&self, slot: &CoreSlot, heap: &CoreHeap<G>) {
+        // SAFETY: the caller's promise.
+        unsafe { slot.put_back(heap) };
+    }
+}
+
+/// Many cores, any context: a core heap is taken for the few instructions of a pop or push, by one atomic operation, and given back. If somebody has it
+/// already (another context, or the one that this one interrupts), the next core's is tried, and then the page bitmaps serve. Nobody waits.
+///
+/// `M` says how it is taken: by default the slot's pointer is swapped.
+#[derive(Debug)]
+pub struct TryFlag<N, const CORES: usize, M = Swap> {
+    cores: [CachePadded<(CoreSlot, M)>; CORES],
     number: PhantomData<N>,
 }
 
-impl<N: CoreNumber, const CORES: usize> TryFlag<N, CORES> {
+impl<N: CoreNumber, const CORES: usize, M: Mark> TryFlag<N, CORES, M> {
     /// How many slots a pop or push tries.
     const TRIES: usize = 2;
     /// How often [`alone_on`](CoreLocal::alone_on) tries, which is long enough for any pop or push that is running to end.
@@ -36,42 +91,56 @@ impl<N: CoreNumber, const CORES: usize> TryFlag<N, CORES> {
     const_but_in_models! {
         /// With `CORES` slots, all empty.
         pub fn new() -> Self {
-            TryFlag { slots: CoreSlots::new(), number: PhantomData }
+            TryFlag { cores: array_of!(CachePadded((CoreSlot::new(), M::NEW))), number: PhantomData }
         }
     }
 
-    /// Takes out a core heap, this core's if it can be had, and runs `work` on it and `input`, which comes back if there is none.
+    /// Takes a core heap.
     #[inline(always)]
-    unsafe fn with_any<G: Geometry, T, R>(&self, input: T, work: impl FnOnce(&CoreHeap<G>, T) -> R) -> Result<R, T> {
+    unsafe fn take<G: Geometry>(&self, core: usize) -> Option<Taken<'_, G, M>> {
+        let CachePadded((slot, mark)) = &self.cores[core];
+        // SAFETY: the caller names the geometry; `Taken` gives it back.
+        unsafe { mark.take::<G>(slot) }.map(|heap| Taken { slot, mark, heap })
+    }
+
+    /// Takes a core heap, this core's if it can be had.
+    #[inline(always)]
+    unsafe fn take_any<G: Geometry>(&self) -> Option<Taken<'_, G, M>> {
         let first = self.core();
-        for offset in 0..Self::TRIES.min(CORES) {
-            let slot = &self.slots[(first + offset) % CORES];
-            // SAFETY: the caller names the geometry; put back below.
-            if let Some(heap) = unsafe { slot.take_out::<G>() } {
-                let result = work(heap, input);
-                // SAFETY: taken out above.
-                unsafe { slot.put_back(heap) };
-                return Ok(result);
-            }
-        }
-        Err(input)
+        // SAFETY: the caller names the geometry.
+        (0..Self::TRIES.min(CORES)).find_map(|offset| unsafe { self.take::<G>((first + offset) % CORES) })
     }
 }
 
-impl<N: CoreNumber, const CORES: usize> Default for TryFlag<N, CORES> {
+/// A core heap that this context has taken; given back when dropped, also if the work panics.
+struct Taken<'a, G: Geometry, M: Mark> {
+    slot: &'a CoreSlot,
+    mark: &'a M,
+    heap: &'a CoreHeap<G>,
+}
+
+impl<G: Geometry, M: Mark> Drop for Taken<'_, G, M> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // SAFETY: taken from this slot.
+        unsafe { self.mark.give_back(self.slot, self.heap) };
+    }
+}
+
+impl<N: CoreNumber, const CORES: usize, M: Mark> Default for TryFlag<N, CORES, M> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-// SAFETY: L1: only the context that took a core heap out of its slot pops and pushes on it.
-unsafe impl<N: CoreNumber, const CORES: usize> CoreLocal for TryFlag<N, CORES> {
+// SAFETY: L1: only the context that has taken a core heap pops and pushes on it.
+unsafe impl<N: CoreNumber, const CORES: usize, M: Mark> CoreLocal for TryFlag<N, CORES, M> {
     fn core_count(&self) -> usize {
         CORES
     }
 
     fn slot(&self, core: usize) -> &CoreSlot {
-        &self.slots[core]
+        &self.cores[core].0.0
     }
 
     #[inline(always)]
@@ -80,36 +149,23 @@ unsafe impl<N: CoreNumber, const CORES: usize> CoreLocal for TryFlag<N, CORES> {
     }
 
     #[inline(always)]
-    unsafe fn pop<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
-        // SAFETY: the caller names the geometry; `with_any` makes this context alone.
-        unsafe { self.with_any::<G, _, _>((), |heap, ()| heap.magazine(class).pop()) }.ok().flatten()
+    unsafe fn alone<G: Geometry, I, R>(&self, input: I, work: impl FnOnce(&CoreHeap<G>, I) -> R) -> Result<R, I> {
+        // SAFETY: the caller names the geometry.
+        N::pinned(|| match unsafe { self.take_any::<G>() } {
+            Some(taken) => Ok(work(taken.heap, input)),
+            None => Err(input),
+        })
     }
 
-    #[inline(always)]
-    unsafe fn push<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block> {
-        // SAFETY: as in `pop`.
-        unsafe { self.with_any::<G, _, _>(block, |heap, block| heap.magazine(class).push(block)) }.flatten()
-    }
-
-    unsafe fn pop_many<G: Geometry>(&self, class: SizeClass, blocks: &mut Blocks, most: usize) {
-        // SAFETY: as in `pop`. Busy slots leave the blocks as they are.
-        let _ = unsafe { self.with_any::<G, _, _>(blocks, |heap, blocks| heap.magazine(class).pop_many(blocks, most)) };
-    }
-
-    unsafe fn push_many<G: Geometry>(&self, class: SizeClass, blocks: &mut Blocks) {
-        // SAFETY: as in `pop_many`.
-        let _ = unsafe { self.with_any::<G, _, _>(blocks, |heap, blocks| heap.magazine(class).push_many(blocks)) };
+    fn wait_for(&self, core: usize, tries: usize) -> bool {
+        (core != self.core() || tries < M::TRIES_ON_OWN_CORE) && spin(tries)
     }
 
     unsafe fn alone_on<G: Geometry, R>(&self, core: usize, work: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R> {
-        let slot = &self.slots[core];
         for _ in 0..Self::ALONE_TRIES {
-            // SAFETY: the caller names the geometry; put back below.
-            if let Some(heap) = unsafe { slot.take_out::<G>() } {
-                let result = work(heap);
-                // SAFETY: taken out above.
-                unsafe { slot.put_back(heap) };
-                return Some(result);
+            // SAFETY: the caller names the geometry.
+            if let Some(taken) = unsafe { self.take::<G>(core) } {
+                return Some(work(taken.heap));
             }
             core::hint::spin_loop();
         }

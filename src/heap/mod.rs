@@ -2,6 +2,7 @@
 //!
 //! *Role*: the interface, and the fast path: [`Heap::allocate`] and [`Heap::deallocate`] are a class and a pop or a push. The slow path
 //! is in the other files of this folder.
+//!
 //! May use: `base`, `source`, `pages`, `cores`.
 //!
 //! | file | what it is |
@@ -137,21 +138,32 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         self.give_missed(class, block);
     }
 
-    /// The magazine had nothing, or was not to be had.
-    #[inline(never)]
+    /// The quickest way to the magazine had nothing.
+    #[inline(always)]
     fn allocate_missed(&self, class: SizeClass) -> Option<NonNull<u8>> {
-        // SAFETY: `G` is this heap's geometry.
-        match unsafe { self.cores.pop_otherwise::<G>(class) } {
-            Some(block) => Some(self.hand_out(block)),
-            None => self.refill(class),
+        if G::HAS_MAGAZINES && C::QUICK_FIRST { self.allocate_alone(class) } else { self.refill(class) }
+    }
+
+    #[inline(never)]
+    fn allocate_alone(&self, class: SizeClass) -> Option<NonNull<u8>> {
+        // SAFETY: `G` is this heap's geometry; alone on the magazine.
+        match unsafe { self.cores.alone::<G, _, _>((), |heap, ()| heap.magazine(class).pop()) } {
+            Ok(Some(block)) => Some(self.hand_out(block)),
+            _ => self.refill(class),
         }
     }
 
-    /// The magazine had no room, or was not to be had.
-    #[inline(never)]
+    /// The quickest way to the magazine had no room.
+    #[inline(always)]
     fn give_missed(&self, class: SizeClass, block: Block) {
-        // SAFETY: `G` is this heap's geometry, and the block is of this class (H1).
-        if let Err(block) = unsafe { self.cores.push_otherwise::<G>(class, block) } {
+        if G::HAS_MAGAZINES && C::QUICK_FIRST { self.give_alone(class, block) } else { self.flush(class, block) }
+    }
+
+    #[inline(never)]
+    fn give_alone(&self, class: SizeClass, block: Block) {
+        // SAFETY: `G` is this heap's geometry, and the block is of this class (H1); alone on the magazine.
+        let pushed = unsafe { self.cores.alone::<G, _, _>(block, |heap, block| heap.magazine(class).push(block)) };
+        if let Err(block) = pushed.flatten() {
             self.flush(class, block);
         }
     }

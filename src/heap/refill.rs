@@ -202,9 +202,9 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
                 self.misuses.report(Misuse::Foreign, address);
                 continue;
             };
-            let (span, mut bits) = (page.word_blocks(class, word), 1 << bit);
+            let (neighbours, mut bits) = (page.word_blocks(class, word), 1 << bit);
             blocks.take_if(|other| {
-                match span.bit(other) {
+                match neighbours.bit(other) {
                     None => return false,
                     Some(Ok(bit)) if bits >> bit & 1 == 0 => bits |= 1 << bit,
                     Some(Ok(_)) => self.misuses.report(Misuse::DoubleFree, other),

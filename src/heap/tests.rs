@@ -106,11 +106,13 @@ fn what_is_no_block_is_not_reallocated() {
     }
 }
 
-/// A core-local whose fast way is not there: each pop and push is made in the other way.
-struct Otherwise(SingleCore);
+/// A core-local whose quick way is not there.
+struct NeverQuick(SingleCore);
 
 // SAFETY: `SingleCore` keeps L1.
-unsafe impl CoreLocal for Otherwise {
+unsafe impl CoreLocal for NeverQuick {
+    const QUICK_FIRST: bool = true;
+
     fn core_count(&self) -> usize {
         self.0.core_count()
     }
@@ -131,14 +133,9 @@ unsafe impl CoreLocal for Otherwise {
         Err(block)
     }
 
-    unsafe fn pop_otherwise<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
+    unsafe fn alone<G: Geometry, I, R>(&self, input: I, work: impl FnOnce(&CoreHeap<G>, I) -> R) -> Result<R, I> {
         // SAFETY: the caller's promise.
-        unsafe { self.0.pop::<G>(class) }
-    }
-
-    unsafe fn push_otherwise<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block> {
-        // SAFETY: as above.
-        unsafe { self.0.push::<G>(class, block) }
+        unsafe { self.0.alone::<G, I, R>(input, work) }
     }
 
     unsafe fn alone_on<G: Geometry, R>(&self, core: usize, work: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R> {
@@ -147,13 +144,13 @@ unsafe impl CoreLocal for Otherwise {
     }
 }
 
-/// What the other way pushed, it pops again; a magazine that is full in that way is flushed, and one that is empty refilled.
+/// What was pushed alone is popped alone again; a magazine that is full is flushed, and one that is empty refilled.
 #[test]
-fn where_the_fast_way_is_not_there_the_other_one_serves() {
+fn where_the_quick_way_is_not_there_magazines_still_serve() {
     let mut memory = std::vec![0_u64; 8 << 10];
     // SAFETY: memory of the test's own, and one thread.
     let (source, cores) = unsafe { (FixedRegion::over(memory.as_mut_ptr().cast(), 64 << 10), SingleCore::new()) };
-    let heap = Heap::<_, _, Paged>::new(source, Otherwise(cores));
+    let heap = Heap::<_, _, Paged>::new(source, NeverQuick(cores));
     let class = Paged::class_of(32, 1).unwrap();
     let ready = || {
         // SAFETY: the heap's geometry.

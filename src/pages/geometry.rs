@@ -87,7 +87,10 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
         );
         let group = size_of::<Self::PageGroup<u8>>();
         assert!(group >= 1 && group <= WORD_BITS, "a group has as many pages as a word has bits, at most");
-        assert!(Self::PAGE_BLOCKS >= WORD_BITS && Self::PAGE_BLOCKS <= MOST_PAGE_BLOCKS, "a page has 1 word of blocks or more");
+        assert!(
+            Self::PAGE_BLOCKS >= WORD_BITS && Self::PAGE_BLOCKS <= MOST_PAGE_BLOCKS,
+            "a page has 1 word of blocks or more, and 4,096 blocks at most"
+        );
     };
 
     /// The class for `size` bytes at `align`, or `None` for a large block.
@@ -152,7 +155,7 @@ pub(crate) const LARGE: u8 = 254;
 /// | `pages_per_group` | page headers that are made at a time | 2 fewer than a word has bits |
 /// | `listed_words` | words for each of these groups that say which pages are listed | one for each class; 8 without magazines |
 /// | `page_entry_bits` | what the page table has for each slice: 32, or 16 without magazines | 32; 16 without magazines |
-/// | `arena_map` | arenas that are found by their address: a power of two; 1 for a list | 1,024 or fewer for arenas of 64 MiB or more, else 1 |
+/// | `arena_map` | arenas that are found by their address: a power of two; 1 for a list | for arenas of 64 MiB or more as many as lie in 1 TiB (4 GiB on 32-bit targets), at most 1,024; else 1 |
 /// | `grow_size` | what a growing arena grows by at a time | 8 pages |
 /// | `fit_candidates` | free runs of slices that are compared, to take the shortest | 1; 32 without magazines |
 /// | `own_region_above` | bigger blocks have a region each, if the page source takes regions back | an arena, but 1 GiB at least (64 MiB on 32-bit targets) |
@@ -167,27 +170,27 @@ macro_rules! geometry {
         #[derive(Debug, Clone, Copy)]
         $vis struct $name;
         const _: () = {
-            const P: $crate::port::Parameters =
+            const __PARAMETERS: $crate::port::Parameters =
                 $crate::port::Parameters { $($more: $value,)* ..$crate::port::Parameters::new($slice, $max, $page, $arena, $slots) };
             // SAFETY: arrays of atomics, of the lengths that the constants say.
             unsafe impl $crate::Geometry for $name {
-                const SLICE_SIZE: usize = P.slice_size;
-                const FIT_CANDIDATES: usize = P.fit_candidates;
-                const MAX_BLOCK: usize = P.max_block;
-                const PAGE_SIZE: usize = P.page_size;
-                const MAGAZINE_BYTES: usize = P.magazine_bytes;
-                const ARENA_SIZE: usize = P.arena_size;
-                const GROW_SIZE: usize = P.grow_size;
-                const MIN_ALIGN: usize = P.min_align;
-                const OWN_REGION_ABOVE: usize = P.own_region_above;
-                type PerClass<T: Send + Sync> = [T; P.classes()];
-                type PerMagazine<T: Send + Sync> = [T; if P.magazine_slots == 0 { 0 } else { P.classes() }];
-                type PageWords = [$crate::port::sync::AtomicUsize; P.page_words];
-                type MagazineSlots = [$crate::port::sync::AtomicUsize; P.magazine_slots];
-                type ListedWords = [$crate::port::sync::AtomicUsize; P.listed_words];
-                type PageGroup<T: Send + Sync> = [T; P.pages_per_group];
-                type PageEntry = <$crate::port::EntryBits<{ P.page_entry_bits }> as $crate::port::HasEntry>::Entry;
-                type ArenaMap = [$crate::port::sync::AtomicPtr<u8>; P.arena_map];
+                const SLICE_SIZE: usize = __PARAMETERS.slice_size;
+                const FIT_CANDIDATES: usize = __PARAMETERS.fit_candidates;
+                const MAX_BLOCK: usize = __PARAMETERS.max_block;
+                const PAGE_SIZE: usize = __PARAMETERS.page_size;
+                const MAGAZINE_BYTES: usize = __PARAMETERS.magazine_bytes;
+                const ARENA_SIZE: usize = __PARAMETERS.arena_size;
+                const GROW_SIZE: usize = __PARAMETERS.grow_size;
+                const MIN_ALIGN: usize = __PARAMETERS.min_align;
+                const OWN_REGION_ABOVE: usize = __PARAMETERS.own_region_above;
+                type PerClass<T: Send + Sync> = [T; __PARAMETERS.classes()];
+                type PerMagazine<T: Send + Sync> = [T; if __PARAMETERS.magazine_slots == 0 { 0 } else { __PARAMETERS.classes() }];
+                type PageWords = [$crate::port::sync::AtomicUsize; __PARAMETERS.page_words];
+                type MagazineSlots = [$crate::port::sync::AtomicUsize; __PARAMETERS.magazine_slots];
+                type ListedWords = [$crate::port::sync::AtomicUsize; __PARAMETERS.listed_words];
+                type PageGroup<T: Send + Sync> = [T; __PARAMETERS.pages_per_group];
+                type PageEntry = <$crate::port::EntryBits<{ __PARAMETERS.page_entry_bits }> as $crate::port::HasEntry>::Entry;
+                type ArenaMap = [$crate::port::sync::AtomicPtr<u8>; __PARAMETERS.arena_map];
                 fn per_class<T: Send + Sync>(make: impl FnMut(usize) -> T) -> Self::PerClass<T> {
                     ::core::array::from_fn(make)
                 }
@@ -221,7 +224,9 @@ impl Parameters {
     /// With all that follows from these.
     pub const fn new(slice_size: usize, max_block: usize, page_size: usize, arena_size: usize, magazine_slots: usize) -> Self {
         let has_magazines = magazine_slots > 0;
-        let arenas = (if usize::BITS == 64 { 1 << 10 } else { 1 << 2 }) * ((1 << 30) / arena_size);
+        let blocks = page_size / 64;
+        let space = if usize::BITS == 64 { 1_u64 << 40 } else { 1 << 32 };
+        let arenas = (space / arena_size as u64) as usize;
         Parameters {
             slice_size,
             max_block,
@@ -229,11 +234,11 @@ impl Parameters {
             arena_size,
             magazine_slots,
             magazine_bytes: if has_magazines { 4 * max_block } else { 0 },
-            page_words: (page_size / 64).div_ceil(WORD_BITS),
+            page_words: if blocks < MOST_PAGE_BLOCKS { blocks.div_ceil(WORD_BITS) } else { MOST_PAGE_BLOCKS / WORD_BITS },
             pages_per_group: WORD_BITS - 2,
             listed_words: if has_magazines { SizeClass::count(max_block) } else { 8 },
             page_entry_bits: if has_magazines { 32 } else { 16 },
-            arena_map: if arena_size < 64 << 20 || arenas == 0 {
+            arena_map: if arena_size < 64 << 20 {
                 1
             } else if arenas < 1024 {
                 arenas

@@ -12,9 +12,9 @@
 //! | Claimed | [`open_large`](Page::open_large): fields first | Large | the claimer |
 //! | Claimed | [`close`](Page::close) | Unused, then the bit in `unused` | the claimer |
 //! | Listed | [`hold_listed`](PageGroup::hold_listed) | Held | who is first |
-//! | Held | [`let_go`](Page::let_go), with a free block | Listed, then its bit in `room` | the holder |
+//! | Held | [`let_go`](Page::let_go), with a free block | Listed, then its bit in `listed` | the holder |
 //! | Held | [`let_go`](Page::let_go), without | Full | the holder |
-//! | Full | [`give`](Page::give) to a word without a free block | Listed, then its bit in `room` | who is first of givers, and of who let go and looks again |
+//! | Full | [`give`](Page::give) to a word without a free block | Listed, then its bit in `listed` | who is first of givers, and of who let go and looks again |
 //! | Listed, Full | the last block has come back: [`hold`](Page::hold) | Held | the same |
 //! | Held | [`claim_all`](Page::claim_all): every block is free, and claimed | Claimed | the holder |
 //! | Large | [`claim_large`](Page::claim_large) | Claimed | who frees the block |
@@ -25,8 +25,8 @@
 //!   page, or has claimed one of its bits, reads them stable, and the page stays what it is. (A large block's owner changes its length.)
 //! - P3: a page has one holder at most. Anybody may take from a page, held or not; who did not hold it looks at the class with the bits in hand,
 //!   and gives them back if it has come to another page ([`Stray`]).
-//! - P4: a page with a free block is held, or listed, with its bit in `room` set; or a context that set the first bit of a word, or let the page
-//!   go, has not looked at the state since. (A bit in `room` says where to look; the state decides.)
+//! - P4: a page with a free block is held, or listed, with its bit in the group's `listed` set; or a context that set the first bit of a word, or let the page
+//!   go, has not looked at the state since. (A bit in `listed` says where to look; the state decides.)
 //! - P5: a page whose blocks are all free is held; or a context that set a bit, or let the page go, has not looked at the state since.
 //!
 //! *Concurrency*: giving sets a bit, then reads the state; letting go changes the state, then reads the bits. These are in one total order, so
@@ -290,7 +290,7 @@ impl<G: Geometry> Page<G> {
         match state.phase() {
             Phase::Full => assert_eq!(free, 0, "P4: free blocks that nobody can find"),
             Phase::Listed => {
-                assert_ne!(self.room(class).load(Ordering::Relaxed) & self.bit(), 0, "P4: a listed page that nobody can find");
+                assert_ne!(self.listed(class).load(Ordering::Relaxed) & self.bit(), 0, "P4: a listed page that nobody can find");
                 assert_ne!(free, self.block_count(), "P5: an empty page that nobody gave back");
             }
             _ => {}
@@ -309,13 +309,13 @@ impl<G: Geometry> Page<G> {
     fn enter_listed(&self, listed: State) {
         if let Some(class) = listed.class() {
             // In no order: a search that comes too early for the state passes the page by.
-            self.room(class).fetch_or(self.bit(), Ordering::Relaxed);
+            self.listed(class).fetch_or(self.bit(), Ordering::Relaxed);
         }
     }
 
     /// A page that this context holds now is not searched for.
     fn leave_listed(&self, class: SizeClass) {
-        self.room(class).fetch_and(!self.bit(), Ordering::Relaxed);
+        self.listed(class).fetch_and(!self.bit(), Ordering::Relaxed);
     }
 
     /// Whether all blocks are free, in the total order.
@@ -325,8 +325,8 @@ impl<G: Geometry> Page<G> {
         words.rev().all(|(index, word)| load_in_total_order(word) == mask_of(count, index))
     }
 
-    fn room(&self, class: SizeClass) -> &AtomicUsize {
-        self.group().room(class)
+    fn listed(&self, class: SizeClass) -> &AtomicUsize {
+        self.group().listed(class)
     }
 
     fn group(&self) -> &PageGroup<G> {

@@ -56,6 +56,8 @@ pub enum BlockState {
 ///
 /// A block that is free already, or has another layout, is seen as far as the word before it shows that. Where the source
 /// [joins](PageSource::JOINS) regions, the last block grows into new memory.
+///
+/// It allocates, frees, changes sizes and reports as every [`EngineHeap`] does; what is named here it does beside.
 pub type DenseHeap<S, X, const READY: usize = 0> = EngineHeap<S, Guarded<Dense<READY>, X>>;
 
 // SAFETY: D1 to D5: a block is out of all lists from when it is allocated until it is freed.

@@ -42,10 +42,10 @@ impl<T, X: Exclusion> Guarded<T, X> {
         Guarded { inner: UnsafeCell::new(inner), exclusion }
     }
 
-    /// Runs `work`, which calls nobody else's code.
+    /// Runs `work`, which calls nobody else's code, and so does not come back here.
     #[inline(always)]
     pub fn alone<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
-        // SAFETY: X1: nobody else has it now.
+        // SAFETY: X1, both halves: no other context has it now, and this one has it once.
         self.exclusion.alone(|| work(unsafe { &mut *self.inner.get() }))
     }
 }

@@ -43,6 +43,8 @@ const SHORTAGE: usize = 32;
 ///
 /// Every free names the block's layout: there is no `usable_size`. A block that is free already, and one of no region, is seen when it is to go into the
 /// bitmap, by a debug build always.
+///
+/// It allocates, frees, changes sizes and reports as every [`EngineHeap`] does; what is named here it does beside.
 pub type SmallHeap<S> = EngineHeap<S, Granules>;
 
 /// Runs of granules. All zero when new.

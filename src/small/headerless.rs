@@ -57,6 +57,8 @@ const MOVED: usize = 64 * 1024;
 /// A debug build sees a block that is free already, or of no region. A release build does if the block is not to be ready, and its free run begins or
 /// ends nearby. A wrong size is never seen. A block of up to 64 KiB whose size changes is copied to where it fits, if that is free, and else changed in
 /// place; bigger ones the other way round.
+///
+/// It allocates, frees, changes sizes and reports as every [`EngineHeap`] does; what is named here it does beside.
 pub type HeaderlessHeap<S, X> = EngineHeap<S, Guarded<Headerless, X>>;
 
 // SAFETY: F1 to F4: a block is out of all lists from when it is allocated until it is freed.

@@ -58,12 +58,13 @@ type Changed = Result<Option<Target>, Misuse>;
 /// Where the blocks of a heap are. Addresses that come from it are of blocks in regions that the heap's source gave.
 ///
 /// # Safety
-/// A block that [`allocate`](Self::allocate) or [`change`](Self::change) names fits the layout, overlaps no other, and stays until it is freed.
+/// A block that [`allocate`](Self::allocate) or [`change`](Self::change) names fits the layout, overlaps no other, and stays until it is freed. Where
+/// `change` names another block, or none, or reports a mistake, the old one is as it was.
 pub unsafe trait Engine<S: PageSource>: Sized {
     /// The address of a new block.
     fn allocate(heap: &EngineHeap<S, Self>, layout: Layout) -> Option<NonZeroUsize>;
 
-    /// Takes a block back.
+    /// Takes a block back. An error is about this block; what the engine finds of others it reports itself.
     ///
     /// # Safety
     /// As for [`EngineHeap::deallocate`].
@@ -177,7 +178,9 @@ impl<S: PageSource, E: Engine<S>> EngineHeap<S, E> {
     /// How the heap is doing. Blocks that are ready go home first. Takes time in proportion to its size; while other contexts use the heap, what they do
     /// is seen in part.
     pub fn stats(&self) -> SmallStats {
-        SmallStats { misuses: self.misuses.count(), ..E::stats(self) }
+        // It may find some.
+        let stats = E::stats(self);
+        SmallStats { misuses: self.misuses.count(), ..stats }
     }
 
     /// Panics if the heap's books are wrong. For tests, while no other context uses the heap.

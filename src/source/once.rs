@@ -2,7 +2,8 @@
 //!
 //! *Role*: [`sources`](crate::sources) of fixed memory have one for each region, and so have ports'.
 //!
-//! *Invariant* O1: of all calls of [`is_first`](Once::is_first) one at most is told that it is.
+//! *Invariant* Z1: of all calls of [`is_first`](Once::is_first) one at most is told that it is; where the target has no compare-and-swap, and the feature
+//! `critical-section` is off, if the contexts that call it nest.
 
 use crate::base::sync::{AtomicBool, Ordering};
 
@@ -20,7 +21,7 @@ impl Once {
         Once { is_out: AtomicBool::new(false), is_asked: AtomicBool::new(false) }
     }
 
-    /// Whether nobody came before. On a target that has loads and stores only, heaps are for contexts of one core that nest.
+    /// Whether nobody came before (Z1).
     pub fn is_first(&self) -> bool {
         if cfg!(any(target_has_atomic = "ptr", feature = "critical-section")) {
             !self.is_out.swap(true, Ordering::Relaxed)

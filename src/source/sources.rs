@@ -33,7 +33,8 @@ impl<const N: usize> Regions<N> {
     /// Over memory that the heap may have for good.
     ///
     /// # Safety
-    /// Each region is valid for reads and writes, overlaps no other, and is used by nobody else as long as the heap and its blocks are.
+    /// Each region is valid for reads and writes, overlaps no other, and is used by nobody else as long as the heap and its blocks are. Where the
+    /// target has no compare-and-swap, and the feature `critical-section` is off, contexts that use the heap nest, as interrupts do.
     pub const unsafe fn new(regions: [Region; N]) -> Self {
         Regions { regions, once: [const { Once::new() }; N] }
     }
@@ -50,7 +51,7 @@ impl FixedRegion {
     }
 }
 
-// SAFETY: each region goes out once (O1); by the promise of `new` it belongs to the heap then.
+// SAFETY: each region goes out once (Z1); by the promise of `new` it belongs to the heap then.
 unsafe impl<const N: usize> PageSource for Regions<N> {
     fn reserve(&self, request: RegionRequest) -> Option<Region> {
         let mut regions = self.regions.iter().zip(&self.once);

@@ -58,22 +58,83 @@ fn order() -> Vec<String> {
     text.lines().filter_map(row).collect()
 }
 
-/// What follows each `crate::` in code: the first two names, or the first one and what a file at the top is called, for `crate::global::x`.
-fn imports(code: &str) -> BTreeSet<File> {
-    let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
-    let paths = code.match_indices("crate::").filter(|(at, _)| !code[..*at].ends_with('$'));
-    let names = paths.map(|(at, found)| {
-        let folder = name(&code[at + found.len()..]);
-        let rest = &code[at + found.len() + folder.len()..];
-        (folder, rest.strip_prefix("::").map(name).unwrap_or_default())
-    });
-    names.collect()
+/// The name at the start of a text.
+fn name(text: &str) -> String {
+    text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+/// The first name of each path in a list: of `{a::B, c::{D, E}}` these are `a` and `c`; of `a::B` it is `a`.
+fn first_names(text: &str) -> Vec<String> {
+    let Some(list) = text.strip_prefix('{') else { return vec![name(text)] };
+    let (mut names, mut depth, mut is_start) = (Vec::new(), 0, true);
+    for (index, c) in list.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => is_start = true,
+            c if is_start && !c.is_whitespace() => {
+                names.push(name(&list[index..]));
+                is_start = false;
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+/// What code imports: behind each `crate::`, and behind each `super::` that leads out of the file, which lies so many modules deep. A folder, and a
+/// file in it or another name.
+fn imports(code: &str, folder: &str, depth: usize) -> BTreeSet<File> {
+    let mut found = BTreeSet::new();
+    let mut add_from_root = |rest: &str| {
+        for first in first_names(rest) {
+            // In a list of folders each has to be written out: what is behind its name is not looked at.
+            let behind = rest.strip_prefix(&format!("{first}::")).unwrap_or_default();
+            found.extend(first_names(behind).into_iter().map(|item| (first.clone(), item)));
+        }
+    };
+    for (at, crate_) in code.match_indices("crate::").filter(|(at, _)| !code[..*at].ends_with('$')) {
+        add_from_root(&code[at + crate_.len()..]);
+    }
+    let mut in_folder = Vec::new();
+    for (at, _) in code.match_indices("super::").filter(|(at, _)| !code[..*at].ends_with("super::")) {
+        let rest = code[at..].trim_start_matches("super::");
+        let steps = (code[at..].len() - rest.len()) / "super::".len();
+        if steps >= depth {
+            add_from_root(rest);
+        } else if steps + 1 == depth {
+            in_folder.extend(first_names(rest).into_iter().map(|item| (folder.to_string(), item)));
+        }
+    }
+    found.extend(in_folder);
+    found
+}
+
+/// The macros that any file may use: they lie at the root.
+fn exported_macros() -> BTreeSet<String> {
+    let texts = files(&sources()).into_iter().map(|path| fs::read_to_string(path).unwrap());
+    let names = |text: String| text.split("#[macro_export]\nmacro_rules! ").skip(1).map(name).collect::<Vec<_>>();
+    texts.flat_map(names).collect()
 }
 
 /// All files but tests, each with what it imports from its own folder and others.
 fn imports_of_files() -> Vec<(File, BTreeSet<File>)> {
-    let sources = files(&sources()).into_iter().filter(|path| !is_test(path) && !path.ends_with("lib.rs"));
-    sources.map(|path| (place(&path), imports(&code(&fs::read_to_string(&path).unwrap())))).collect()
+    let macros = exported_macros();
+    assert!(macros.contains("geometry"), "the macros were not found");
+    let found = files(&sources()).into_iter().filter(|path| !is_test(path) && !path.ends_with("lib.rs"));
+    let read = |path: PathBuf| {
+        let text = code(&fs::read_to_string(&path).unwrap());
+        // Tests at the end of a file.
+        let text = text.split("\nmod tests {").next().unwrap();
+        let file = place(&path);
+        let is_folders = path.ends_with("mod.rs");
+        let depth = path.strip_prefix(sources()).unwrap().iter().count() - usize::from(is_folders);
+        let mut found = imports(text, &file.0, depth);
+        found.retain(|(first, _)| !macros.contains(first));
+        (file, found)
+    };
+    found.map(read).collect()
 }
 
 /// The file that a path names: one of the folder's, or its `mod.rs`, for `crate::heap::Heap`.
@@ -95,12 +156,11 @@ fn the_documented_order_names_every_folder() {
 fn every_folder_names_its_files() {
     for folder in fs::read_dir(sources()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()) {
         let text = fs::read_to_string(folder.join("mod.rs")).unwrap();
-        let names = |text: &str| -> BTreeSet<String> {
-            text.lines().filter_map(|line| Some(line.strip_prefix("//! | `")?.split_once(".rs` |")?.0.to_string())).collect()
-        };
+        let row = |line: &str| Some(line.strip_prefix("//! | `")?.split_once(".rs` |")?.0.to_string());
         let there: BTreeSet<_> = files(&folder).iter().map(|path| place(path).1).filter(|file| file != "mod").collect();
-        let documented: BTreeSet<_> = names(&text).into_iter().filter(|file| file != "mod").collect();
-        assert_eq!(documented, there, "{}", folder.display());
+        let mut documented: Vec<_> = text.lines().filter_map(row).filter(|file| file != "mod").collect();
+        documented.sort();
+        assert_eq!(documented, there.into_iter().collect::<Vec<_>>(), "{}", folder.display());
     }
 }
 
@@ -122,6 +182,21 @@ fn no_folder_imports_from_above() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(seen > 100, "the imports were not found");
+}
+
+#[test]
+fn every_folder_says_what_it_uses() {
+    let order = order();
+    for folder in order.iter().filter(|folder| sources().join(folder).is_dir()) {
+        let text = fs::read_to_string(sources().join(folder).join("mod.rs")).unwrap();
+        let (_, said) = text.split_once("//! May use: ").unwrap_or_else(|| panic!("{folder} does not say what it may use"));
+        let said = said.split('.').next().unwrap();
+        let said: BTreeSet<_> =
+            said.split('`').skip(1).step_by(2).filter(|word| order.iter().any(|other| other == word)).collect();
+        let files = imports_of_files().into_iter().filter(|((user, _), _)| user == folder);
+        let used: BTreeSet<_> = files.flat_map(|(_, used)| used).map(|(used, _)| used).filter(|used| used != folder).collect();
+        assert_eq!(said, used.iter().map(String::as_str).collect(), "what {folder} may use, and what it uses");
+    }
 }
 
 #[test]
@@ -173,7 +248,10 @@ fn no_file_knows_a_platform() {
 
 #[test]
 fn imports_are_found() {
-    let code = "use crate::a::b::C;\nuse crate::d::{E, F};\nlet x = crate::g::h();\n$crate::j::k";
-    let pair = |folder: &str, item: &str| (folder.to_string(), item.to_string());
-    assert_eq!(imports(code).into_iter().collect::<Vec<_>>(), [pair("a", "b"), pair("d", ""), pair("g", "h")]);
+    let code = "use crate::a::b::C;\nuse crate::d::{E, f::{G, H}};\nlet x = crate::g::h();\n$crate::j::k\nuse super::l::M;\nuse super::super::n::{O, p::Q};";
+    let found =
+        |depth| imports(code, "own", depth).into_iter().map(|(folder, item)| format!("{folder}::{item}")).collect::<Vec<_>>();
+    assert_eq!(found(1), ["a::b", "d::E", "d::f", "g::h", "l::M", "n::O", "n::p"]);
+    assert_eq!(found(2), ["a::b", "d::E", "d::f", "g::h", "n::O", "n::p", "own::l"]);
+    assert_eq!(found(3), ["a::b", "d::E", "d::f", "g::h", "own::n"]);
 }

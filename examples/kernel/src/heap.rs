@@ -5,7 +5,7 @@ use core::hint::black_box;
 use core::ops::Range;
 use core::ptr::NonNull;
 
-use coreheap_bare::{Cores, CoresHeap, Frames, Pinned, Window, coreheap::Server};
+use coreheap_bare::{CoreNumber, CoresHeap, Frames, Pinned, Window, coreheap::Server};
 
 use crate::arch::{self, interrupts};
 use crate::cores::CORES;
@@ -59,9 +59,9 @@ unsafe impl Frames for KernelFrames {
 /// What the heap needs to know of cores.
 pub struct KernelCores;
 
-impl Cores for KernelCores {
+impl CoreNumber for KernelCores {
     #[inline(always)]
-    fn core() -> usize {
+    fn core_number() -> usize {
         arch::core()
     }
 

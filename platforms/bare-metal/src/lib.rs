@@ -32,7 +32,7 @@
 //! | `ListHeap`, with the feature `linked_list_allocator` | the same; for less than 2 KiB | a flag |
 //! | `MaskedHeap`, with the feature `critical-section` | any context | a call is masked: 50 instructions, or up to some two thousand |
 //! | [`MixedHeap`] | any context; several [`Kind`]s of memory | as [`Coreheap`] |
-//! | [`CoresHeap`] | any context on any core | magazines for each core, by your [`Cores`] |
+//! | [`CoresHeap`] | any context on any core | magazines for each core, by your [`CoreNumber`] |
 //!
 //! Targets without compare-and-swap (`thumbv6m`, `thumbv4t`, `riscv32i`) need the feature `critical-section` for all but [`ExclusiveHeap`],
 //! and an implementation of that crate's functions. Interrupts are then masked for one load and one store at a time.
@@ -57,10 +57,12 @@ mod cores;
 #[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
 mod kinds;
 
+#[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
+pub use coreheap::CoreNumber;
 #[cfg(feature = "critical-section")]
 pub use cores::MaskedCore;
 #[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
-pub use cores::{Cores, CoresHeap, Pinned};
+pub use cores::{CoresHeap, Pinned};
 pub use heap::{BareHeap, Coreheap, ExclusiveHeap};
 #[cfg(feature = "critical-section")]
 pub use heap::{Masked, MaskedHeap};

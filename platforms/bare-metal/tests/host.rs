@@ -15,7 +15,7 @@ use coreheap_bare::coreheap::sources::FixedRegion;
 use coreheap_bare::coreheap::{
     Exclusion, HeaderlessHeap, Heap, NestedContexts, PageSource, Region, RegionRequest, Server, SingleCore, Tiny,
 };
-use coreheap_bare::{AddedRegions, BareHeap, Coreheap, Cores, CoresHeap, ExclusiveHeap, Frames, Pinned, Window};
+use coreheap_bare::{AddedRegions, BareHeap, CoreNumber, Coreheap, CoresHeap, ExclusiveHeap, Frames, Pinned, Window};
 use coreheap_tests::conformance::{conformance, conformance_with};
 use coreheap_tests::fuzz::single_core;
 
@@ -244,8 +244,8 @@ static PINS: AtomicUsize = AtomicUsize::new(0);
 /// Four cores, one for each thread of the test.
 struct Kernel;
 
-impl Cores for Kernel {
-    fn core() -> usize {
+impl CoreNumber for Kernel {
+    fn core_number() -> usize {
         CORE.get()
     }
 

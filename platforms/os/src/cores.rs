@@ -19,9 +19,10 @@ use crate::system;
 
 /// How contexts are kept off each other's magazines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum CoresKind {
     /// By Linux' restartable sequences: a core heap is whose core it is.
-    Rseq,
+    Rseq = 1,
     /// By leasing core heaps to threads, which needs a memory barrier on all cores at once (Linux 4.14, Android 10, Windows).
     Leases,
     /// By a mark on each core heap: an atomic operation for each pop and push, on any system.
@@ -29,10 +30,22 @@ pub enum CoresKind {
 }
 
 impl CoresKind {
-    const ALL: [CoresKind; 3] = [CoresKind::Rseq, CoresKind::Leases, CoresKind::Marks];
+    const RSEQ: u8 = CoresKind::Rseq as u8;
+    const LEASES: u8 = CoresKind::Leases as u8;
+
+    /// The kind of this number; `None` where none was decided for yet.
+    #[inline(always)]
+    fn of(number: u8) -> Option<Self> {
+        match number {
+            UNDECIDED => None,
+            Self::RSEQ => Some(CoresKind::Rseq),
+            Self::LEASES => Some(CoresKind::Leases),
+            _ => Some(CoresKind::Marks),
+        }
+    }
 }
 
-/// No kind yet; else 1 more than the kind's place in [`CoresKind::ALL`].
+/// No kind yet.
 const UNDECIDED: u8 = 0;
 
 /// Core heaps on a hosted system.
@@ -55,17 +68,18 @@ pub struct HostCores {
 impl HostCores {
     /// Undecided, all slots empty.
     pub const fn new() -> Self {
-        let (rseq, leased, marked) = (RseqCores::new(), LeasedCores::new(), MarkedCores::new());
-        HostCores { kind: AtomicU8::new(UNDECIDED), rseq, leased, marked }
+        HostCores {
+            kind: AtomicU8::new(UNDECIDED),
+            rseq: RseqCores::new(),
+            leased: LeasedCores::new(),
+            marked: MarkedCores::new(),
+        }
     }
 
     /// How contexts are kept apart; decides if that is still open.
     #[inline]
     pub fn kind(&self) -> CoresKind {
-        match self.kind.load(Ordering::Acquire) {
-            UNDECIDED => self.decide(),
-            kind => CoresKind::ALL[usize::from(kind) - 1],
-        }
+        CoresKind::of(self.kind.load(Ordering::Acquire)).unwrap_or_else(|| self.decide())
     }
 
     /// Decides for the best kind without restartable sequences; false if it was decided otherwise before.
@@ -81,6 +95,11 @@ impl HostCores {
             CoresKind::Rseq => self.rseq.number_of_this_thread(),
             CoresKind::Leases | CoresKind::Marks => None,
         }
+    }
+
+    #[inline(always)]
+    fn is_leased(&self) -> bool {
+        self.kind.load(Ordering::Acquire) == CoresKind::LEASES
     }
 
     #[cold]
@@ -100,8 +119,8 @@ impl HostCores {
 
     fn settle(&self, kind: CoresKind) -> CoresKind {
         system::watch_forks();
-        let settled = self.kind.compare_exchange(UNDECIDED, kind as u8 + 1, Ordering::AcqRel, Ordering::Acquire);
-        settled.map_or_else(|earlier| CoresKind::ALL[usize::from(earlier) - 1], |_| kind)
+        let settled = self.kind.compare_exchange(UNDECIDED, kind as u8, Ordering::AcqRel, Ordering::Acquire);
+        settled.err().and_then(CoresKind::of).unwrap_or(kind)
     }
 }
 
@@ -137,6 +156,8 @@ macro_rules! dispatch {
 
 // SAFETY: L1: by D1 only one of the three has core heaps, and it keeps to L1.
 unsafe impl CoreLocal for HostCores {
+    const QUICK_FIRST: bool = true;
+
     fn core_count(&self) -> usize {
         dispatch!(self, cores => cores.core_count())
     }
@@ -149,17 +170,17 @@ unsafe impl CoreLocal for HostCores {
         dispatch!(self, cores => cores.core())
     }
 
-    // The first way is the one that systems of this kind usually have, without a look at what was decided: before that, and when
-    // it was decided otherwise, there is no core heap, and it fails.
+    // By sequences, or else by leases where there are never any. The rest is tried out of line, so that it costs these nothing: before the kind
+    // was decided, and when it was decided otherwise, there is no core heap here.
 
     #[inline(always)]
     unsafe fn pop<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
         match self.rseq.area() {
             // SAFETY: the caller's promise.
             Some(area) => unsafe { self.rseq.pop::<G>(area, class) },
-            None if RseqCores::POSSIBLE => None,
             // SAFETY: the caller's promise.
-            None => unsafe { self.leased.pop::<G>(class) },
+            None if !RseqCores::POSSIBLE && self.is_leased() => unsafe { self.leased.pop::<G>(class) },
+            None => None,
         }
     }
 
@@ -168,31 +189,21 @@ unsafe impl CoreLocal for HostCores {
         match self.rseq.area() {
             // SAFETY: the caller's promise.
             Some(area) => unsafe { self.rseq.push::<G>(area, class, block) },
-            None if RseqCores::POSSIBLE => Err(block),
             // SAFETY: the caller's promise.
-            None => unsafe { self.leased.push::<G>(class, block) },
+            None if !RseqCores::POSSIBLE && self.is_leased() => unsafe { self.leased.push::<G>(class, block) },
+            None => Err(block),
         }
     }
 
     #[inline]
-    unsafe fn pop_otherwise<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
+    unsafe fn alone<G: Geometry, I, R>(&self, input: I, work: impl FnOnce(&CoreHeap<G>, I) -> R) -> Result<R, I> {
         match self.kind() {
-            CoresKind::Rseq => None,
+            // What sequences can do was tried.
+            CoresKind::Rseq => Err(input),
             // SAFETY: the caller's promise.
-            CoresKind::Leases => unsafe { self.leased.pop::<G>(class) },
+            CoresKind::Leases => unsafe { self.leased.alone::<G, I, R>(input, work) },
             // SAFETY: the caller's promise.
-            CoresKind::Marks => unsafe { self.marked.pop::<G>(class) },
-        }
-    }
-
-    #[inline]
-    unsafe fn push_otherwise<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block> {
-        match self.kind() {
-            CoresKind::Rseq => Err(block),
-            // SAFETY: the caller's promise.
-            CoresKind::Leases => unsafe { self.leased.push::<G>(class, block) },
-            // SAFETY: the caller's promise.
-            CoresKind::Marks => unsafe { self.marked.push::<G>(class, block) },
+            CoresKind::Marks => unsafe { self.marked.alone::<G, I, R>(input, work) },
         }
     }
 

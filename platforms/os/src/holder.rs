@@ -8,6 +8,9 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use coreheap::Geometry;
+use coreheap::port::{CoreHeap, CoreSlot, Mark};
+
 use crate::system::generation;
 
 /// A mark that at most one context has at a time. All zero: nobody has it.
@@ -47,6 +50,25 @@ impl Holder {
         let taken = left && self.0.compare_exchange(found, generation, Ordering::Acquire, Ordering::Relaxed).is_ok();
         // Made only when it is taken: dropping one gives the mark back.
         taken.then(|| Held { holder: self, was_left: true })
+    }
+}
+
+// SAFETY: F2; the Acquire in `take` pairs with the Release in `drop`.
+unsafe impl Mark for Holder {
+    const NEW: Self = Holder::new();
+
+    #[inline(always)]
+    unsafe fn take<'a, G: Geometry>(&'a self, slot: &'a CoreSlot) -> Option<&'a CoreHeap<G>> {
+        // SAFETY: the caller names the geometry.
+        let heap = unsafe { slot.peek::<G>() }?;
+        // Dropped in `give_back`.
+        core::mem::forget(self.take()?);
+        Some(heap)
+    }
+
+    #[inline(always)]
+    unsafe fn give_back<G: Geometry>(&self, _: &CoreSlot, _: &CoreHeap<G>) {
+        drop(Held { holder: self, was_left: false });
     }
 }
 

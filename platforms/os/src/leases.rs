@@ -4,18 +4,20 @@
 //! *Role*: tells the core crate's [`Leased`], which has the protocol, what this system calls a thread, and how it makes all of them
 //! pass a barrier.
 
+use core::ptr::NonNull;
+
 use coreheap::{Leased, Threads};
 
 use crate::system;
 
-/// At most so many core heaps, for at most so many threads.
-pub type LeasedCores = Leased<HostThreads, 64, 1024>;
+/// Four core heaps for each core, of as many cores as there may be with sequences.
+pub type LeasedCores = Leased<HostThreads, 2048>;
 
 /// The system's threads.
 #[derive(Debug)]
 pub enum HostThreads {}
 
-// SAFETY: each living thread has a record of its own; the barrier is the kernel's.
+// SAFETY: each living thread has a record of its own; the barrier and the memory are the kernel's.
 unsafe impl Threads for HostThreads {
     #[inline(always)]
     fn this() -> usize {
@@ -28,6 +30,15 @@ unsafe impl Threads for HostThreads {
 
     fn cores() -> usize {
         system::cores_to_run_on()
+    }
+
+    fn table(bytes: usize) -> Option<NonNull<u8>> {
+        system::zeroed_memory(bytes)
+    }
+
+    unsafe fn return_table(table: NonNull<u8>, bytes: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { system::return_memory(table, bytes) }
     }
 
     #[inline(always)]

@@ -11,7 +11,7 @@ mod process;
 mod threads;
 
 pub use fork::{generation, watch_forks};
-pub use mmap::{LargePage, Mmap, NodeError, Reserved};
+pub use mmap::{LargePage, Mmap, NodeError, Reserved, return_memory, zeroed_memory};
 pub use process::cores_variable_is;
 #[cfg(feature = "std")]
 pub use process::processor_time;

@@ -14,7 +14,7 @@ pub use process::cores_variable_is;
 #[cfg(feature = "std")]
 pub use process::processor_time;
 pub use threads::{core_number, cores_to_run_on, this_thread, yield_processor};
-pub use virtual_alloc::VirtualAlloc;
+pub use virtual_alloc::{VirtualAlloc, return_memory, zeroed_memory};
 
 /// Where the memory of heaps comes from.
 pub type HostPages = VirtualAlloc;

@@ -92,9 +92,18 @@ unsafe impl Threads for Stopping {
     fn cores() -> usize {
         CORES
     }
+
+    fn table(bytes: usize) -> Option<NonNull<u8>> {
+        // SAFETY: not of size 0.
+        NonNull::new(unsafe { std::alloc::alloc_zeroed(Layout::from_size_align(bytes, 64).expect("a size")) })
+    }
+
+    unsafe fn return_table(_: NonNull<u8>, _: usize) {
+        unreachable!("the heap is a static");
+    }
 }
 
-static HEAP: Heap<VirtualAlloc, Leased<Stopping, 64, 256>, HostGeometry> = Heap::new(VirtualAlloc::new(), Leased::new());
+static HEAP: Heap<VirtualAlloc, Leased<Stopping, 64>, HostGeometry> = Heap::new(VirtualAlloc::new(), Leased::new());
 
 /// A block that is full of one byte.
 struct Filled(NonNull<u8>, Layout, u8);

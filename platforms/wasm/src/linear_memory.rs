@@ -81,7 +81,7 @@ mod initial {
     use core::ptr::{NonNull, with_exposed_provenance_mut};
 
     use coreheap::Region;
-    use coreheap::port::sync::{AtomicBool, Ordering};
+    use coreheap::port::Once;
 
     use super::PAGE_SIZE;
     use crate::spare::ALIGN;
@@ -92,7 +92,7 @@ mod initial {
         static __heap_end: u8;
     }
 
-    static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+    static ONCE: Once = Once::new();
 
     pub fn take(min_size: usize) -> Option<Region> {
         let (base, end) = (&raw const __heap_base, &raw const __heap_end);
@@ -102,7 +102,7 @@ mod initial {
         // More than a page may be the standard library's: its own allocator, which it uses whatever the global one is, takes all of it if that is
         // enough for its first request, of a page or more.
         let most = if cfg!(target_os = "unknown") { PAGE_SIZE - 1 } else { isize::MAX as usize };
-        if size < min_size || size > most || IS_TAKEN.swap(true, Ordering::Relaxed) {
+        if size < min_size || size > most || !ONCE.is_first() {
             return None;
         }
         let start = NonNull::new(with_exposed_provenance_mut::<u8>(start))?;

@@ -7,15 +7,15 @@ const SIZE: usize = 48;
 const START: usize = 4096;
 
 #[test]
-fn a_span_knows_its_blocks_by_their_starts() {
-    let span = WordBlocks::new(START, 5, SIZE, reciprocal(SIZE));
+fn blocks_of_a_word_are_known_by_their_starts() {
+    let blocks = WordBlocks::new(START, 5, SIZE, reciprocal(SIZE));
     for block in 0..5 {
         let start = START + block * SIZE;
-        assert_eq!(span.bit(start), Some(Ok(block)));
-        assert_eq!((span.bit(start + 1), span.bit(start + SIZE - 1)), (Some(Err(())), Some(Err(()))), "inside block {block}");
+        assert_eq!(blocks.bit(start), Some(Ok(block)));
+        assert_eq!((blocks.bit(start + 1), blocks.bit(start + SIZE - 1)), (Some(Err(())), Some(Err(()))), "inside block {block}");
     }
     for outside in [0, START - SIZE, START - 1, START + 5 * SIZE, START + 6 * SIZE, usize::MAX] {
-        assert_eq!(span.bit(outside), None, "{outside:#x}");
+        assert_eq!(blocks.bit(outside), None, "{outside:#x}");
     }
 }
 

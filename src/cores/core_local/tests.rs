@@ -151,19 +151,6 @@ fn a_single_core_pops_what_it_pushed() {
 }
 
 #[test]
-fn there_is_no_other_way_unless_a_core_local_has_one() {
-    let mut cores = single();
-    cores.make(0);
-    assert!(cores.push(64));
-    // SAFETY: the tests' geometry.
-    unsafe {
-        assert_eq!(cores.cores.pop_otherwise::<Four>(class()), None);
-        assert_eq!(cores.cores.push_otherwise::<Four>(class(), block(128)), Err(block(128)));
-    }
-    assert_eq!(cores.inside(0), Some(vec_of(&[64])));
-}
-
-#[test]
 fn nobody_waits_for_ever() {
     let cores = &single().cores;
     assert!(cores.wait_for(0, 0) && cores.wait_for(0, 1000));
@@ -190,12 +177,8 @@ unsafe impl<const COUNT: usize> CoreLocal for Several<COUNT> {
         0
     }
 
-    unsafe fn pop<G: Geometry>(&self, _: SizeClass) -> Option<Block> {
-        None
-    }
-
-    unsafe fn push<G: Geometry>(&self, _: SizeClass, block: Block) -> Result<(), Block> {
-        Err(block)
+    unsafe fn alone<G: Geometry, I, R>(&self, input: I, _: impl FnOnce(&CoreHeap<G>, I) -> R) -> Result<R, I> {
+        Err(input)
     }
 
     unsafe fn alone_on<G: Geometry, R>(&self, core: usize, work: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R> {

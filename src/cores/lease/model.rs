@@ -1,11 +1,13 @@
 //! Models of leases: a lessee that pops and pushes against who takes the core heap away, or wants the lease itself.
 
+use core::alloc::Layout;
+use std::alloc::{alloc_zeroed, dealloc};
 use std::cell::Cell;
 use std::vec::Vec;
 
 use super::*;
 use crate::base::sync::model::{Arc, explore, fence, thread, thread_local};
-use crate::cores::core_local::model::{World, drain, push, push_and_pop};
+use crate::cores::core_local::model::{World, drain, pop, push, push_and_pop};
 
 thread_local! {
     static NUMBER: Cell<usize> = Cell::new(1);
@@ -28,16 +30,29 @@ unsafe impl Threads for Numbered {
     fn cores() -> usize {
         1
     }
+
+    fn table(bytes: usize) -> Option<NonNull<u8>> {
+        // SAFETY: not of size 0.
+        NonNull::new(unsafe { alloc_zeroed(Layout::from_size_align(bytes, 64).unwrap()) })
+    }
+
+    unsafe fn return_table(table: NonNull<u8>, bytes: usize) {
+        // SAFETY: from there.
+        unsafe { dealloc(table.as_ptr(), Layout::from_size_align(bytes, 64).unwrap()) };
+    }
 }
 
 type Cores<const HEAPS: usize> = World<Leased<Numbered, HEAPS, 2>>;
 
 impl<const HEAPS: usize> Leased<Numbered, HEAPS, 2> {
-    /// E3, while nobody has taken a core heap.
+    /// E1 and E3, while nobody has taken a core heap.
     fn assert_valid(&self) {
-        for place in &self.places {
-            if let Some(seat) = place.lessee.load(Ordering::Relaxed).checked_sub(1).map(|seat| &self.seats[seat]) {
-                assert!(core::ptr::eq(seat.heap.load(Ordering::Relaxed), place.slot.address()), "E3: a lessee has its core heap");
+        for (slot, lessee) in self.slots.iter().zip(&self.lessees) {
+            // SAFETY: T1.
+            if let Some(seat) = unsafe { lessee.load(Ordering::Relaxed).as_ref() } {
+                assert!(core::ptr::eq(seat.heap.load(Ordering::Relaxed), slot.address()), "E3: a lessee has its core heap");
+                let newest = self.seats.newest().seat_of(seat.thread.load(Ordering::Relaxed));
+                assert!(newest.is_none_or(|newest| core::ptr::eq(newest, seat)), "E1: no lease is left at an old seat");
             }
         }
     }
@@ -121,4 +136,48 @@ fn a_lease_of_what_nobody_leases_against_a_drain() {
         push_and_pop(cores, 128)
     };
     every_block_is_in_one_place(leased_to_nobody, lease, |cores| drain(cores, 0), &[64, 128]);
+}
+
+/// As [`leased`], and there is a newer table, to which the thread has not moved yet.
+fn about_to_move<const HEAPS: usize>() -> Arc<Cores<HEAPS>> {
+    let world = leased();
+    assert!(world.cores.seats.grow(world.cores.seats.newest()));
+    world
+}
+
+fn move_on<const HEAPS: usize>(cores: &Cores<HEAPS>) -> Vec<usize> {
+    cores.cores.core();
+    push_and_pop(cores, 128)
+}
+
+#[test]
+fn a_thread_moves_beside_a_drain() {
+    every_block_is_in_one_place::<1>(about_to_move, move_on, |cores| drain(cores, 0), &[64, 128]);
+}
+
+#[test]
+fn a_thread_moves_while_another_takes_its_lease() {
+    let take_over = |cores: &Cores<1>| {
+        let seat = cores.cores.own_seat().expect("there are seats");
+        cores.cores.hand_over(0, seat);
+        push_and_pop(cores, 192)
+    };
+    every_block_is_in_one_place(about_to_move, move_on, take_over, &[64, 128, 192]);
+}
+
+/// The other one makes the table, and looks for its seat there.
+#[test]
+fn a_thread_pops_and_moves_beside_one_that_makes_room() {
+    let pop_and_move = |cores: &Cores<2>| {
+        let mut mine = push_and_pop(cores, 128);
+        cores.cores.core();
+        mine.extend(pop(cores));
+        mine
+    };
+    let make_room = |cores: &Cores<2>| {
+        cores.cores.seats.grow(cores.cores.seats.newest());
+        cores.cores.core();
+        push_and_pop(cores, 192)
+    };
+    every_block_is_in_one_place(leased, pop_and_move, make_room, &[64, 128, 192]);
 }

@@ -1,10 +1,14 @@
+use core::alloc::Layout;
 use core::cell::Cell;
+use std::alloc::{alloc_zeroed, dealloc};
 use std::collections::BTreeSet;
 use std::thread_local;
 use std::vec::Vec;
 
 use super::*;
 use crate::cores::core_local::tests::{Cores, Four, class, pushes_and_pops};
+
+mod seats;
 
 thread_local! {
     /// Which thread this one plays.
@@ -13,6 +17,11 @@ thread_local! {
     static CORES: Cell<usize> = const { Cell::new(1) };
     static CAN_BAR: Cell<bool> = const { Cell::new(true) };
     static BARRIERS: Cell<usize> = const { Cell::new(0) };
+    static CAN_GROW: Cell<bool> = const { Cell::new(true) };
+    /// How many tables there are, of all values.
+    static TABLES: Cell<usize> = const { Cell::new(0) };
+    /// A signal handler that comes in while the next table is made.
+    static IN_BETWEEN: Cell<Option<fn()>> = const { Cell::new(None) };
 }
 
 /// As many threads as a test wants, played by one.
@@ -33,6 +42,24 @@ unsafe impl Threads for Played {
         CORES.get()
     }
 
+    fn table(bytes: usize) -> Option<NonNull<u8>> {
+        if let Some(handler) = IN_BETWEEN.take() {
+            handler();
+        }
+        if !CAN_GROW.get() {
+            return None;
+        }
+        TABLES.set(TABLES.get() + 1);
+        // SAFETY: not of size 0.
+        NonNull::new(unsafe { alloc_zeroed(Layout::from_size_align(bytes, 64).expect("a table")) })
+    }
+
+    unsafe fn return_table(table: NonNull<u8>, bytes: usize) {
+        TABLES.set(TABLES.get() - 1);
+        // SAFETY: from there.
+        unsafe { dealloc(table.as_ptr(), Layout::from_size_align(bytes, 64).expect("a table")) };
+    }
+
     fn generation() -> u32 {
         PROCESS.get()
     }
@@ -43,6 +70,7 @@ fn fresh<const CORE_HEAPS: usize, const SEATS: usize>() -> Cores<Leased<Played, 
     PROCESS.set(1);
     CORES.set(1);
     CAN_BAR.set(true);
+    CAN_GROW.set(true);
     play(1);
     Cores::new(Leased::default())
 }
@@ -149,17 +177,15 @@ fn each_lessee_has_its_turn() {
 fn a_signal_handler_in_the_middle_of_a_pop_goes_without() {
     let cores = leased::<64>(2);
     play(1);
-    let interrupted = |_: &CoreHeap<Four>, ()| {
-        // Whichever way it takes, it gets nothing, and nobody else gets in.
-        let core = cores.cores.core();
-        let seen = (core, cores.push(640), cores.pop(), cores.push_many(&[640]), cores.pop_many(2));
-        play(2);
-        (seen, cores.inside(0))
-    };
     // SAFETY: the tests' geometry.
-    let seen = unsafe { cores.cores.with_lease::<Four, _, _>((), interrupted) };
-    assert_eq!(seen, Ok(((0, false, None, [640].to_vec(), Vec::new()), None)));
+    let inside = unsafe { cores.cores.enter::<Four>() };
+    // Whichever way it takes, it gets nothing, and nobody else gets in.
+    assert_eq!((cores.cores.core(), cores.push(640), cores.pop()), (0, false, None));
+    assert_eq!((cores.push_many(&[640]), cores.pop_many(2)), ([640].to_vec(), Vec::new()));
+    play(2);
+    assert_eq!(cores.inside(0), None);
     play(1);
+    drop(inside);
     assert_eq!((cores.pop(), cores.pop()), (Some(64), None), "it goes on");
 }
 
@@ -179,7 +205,7 @@ fn a_lessee_finds_its_core_heap_whatever_the_hint_says() {
 #[test]
 fn who_stands_still_inside_a_pop_keeps_its_lease() {
     let cores = leased::<64>(HEAPS_PER_CORE);
-    let seat_of = |thread| cores.cores.seats.iter().find(|seat| seat.thread.load(Ordering::Relaxed) == thread).expect("a seat");
+    let seat_of = |thread| cores.cores.seats.newest().seat_of(thread).expect("a seat");
     (1..=HEAPS_PER_CORE).filter(|thread| *thread != 3).for_each(|thread| seat_of(thread).busy.store(1, Ordering::Relaxed));
     play(77);
     (0..PATIENCE).for_each(|_| _ = cores.cores.core());
@@ -258,7 +284,7 @@ fn one_barrier_is_enough_for_all() {
     };
     let [first, second, third] = [64, 128, 192].map(|address| [address].to_vec());
     assert_eq!(visit(77), (1, None, [first.clone(), second, third.clone(), Vec::new()].to_vec()));
-    let seat = cores.cores.seats.iter().find(|seat| seat.thread.load(Ordering::Relaxed) == 2).expect("a seat");
+    let seat = cores.cores.seats.newest().seat_of(2).expect("a seat");
     seat.busy.store(1, Ordering::Relaxed);
     assert_eq!(visit(1), (1, Some(1), [first, third, Vec::new()].to_vec()), "one is busy");
     seat.busy.store(0, Ordering::Relaxed);
@@ -304,10 +330,11 @@ fn a_thread_that_got_another_core_heap_meanwhile_does_not_get_two() {
     assert_eq!((cores.cores.core(), cores.pop()), (0, Some(64)), "the first is nobody's");
 }
 
-/// E1: a seat is one thread's for good.
+/// T2: a seat is one thread's for good.
 #[test]
-fn threads_without_a_seat_do_without() {
+fn where_there_is_no_memory_for_seats_threads_do_without() {
     let cores = leased::<2>(2);
+    CAN_GROW.set(false);
     play(77);
     let (barriers, core) = barriers(|| (0..=PATIENCE).map(|_| cores.cores.core()).last());
     assert!(barriers == 0 && core < Some(HEAPS_PER_CORE));
@@ -318,35 +345,11 @@ fn threads_without_a_seat_do_without() {
     }
 }
 
-/// As many seats as there may be are tried, wherever a thread begins.
-#[test]
-fn a_thread_finds_its_seat_where_others_sit_as_well() {
-    const SEATS: usize = 8;
-    let cores = &fresh::<4, SEATS>().cores;
-    let first = |thread| Leased::<Played, 4, SEATS>::first_seat(thread) % SEATS;
-    // All want the last seat, and go on at the first.
-    let wants: Vec<usize> = (1..).filter(|thread| first(*thread) == SEATS - 1).take(PROBES + 1).collect();
-    let seat = || cores.own_seat().map(|seat| cores.number(seat) - 1);
-    let sits: Vec<_> = wants.iter().map(|thread| (play(*thread), seat()).1).collect();
-    assert_eq!(sits, [Some(SEATS - 1), Some(0), Some(1), Some(2), None]);
-    let again: Vec<_> = wants.iter().map(|thread| (play(*thread), cores.seat().map(|seat| cores.number(seat) - 1)).1).collect();
-    assert_eq!(again, sits);
-}
-
-/// Numbers that differ as addresses of threads do: by parts of OS pages, or by stacks.
-#[test]
-fn threads_want_seats_of_their_own() {
-    for step in [1, 64, 0x20_1000] {
-        let seats: BTreeSet<usize> = (1..=256).map(|thread| Leased::<Played, 1, 1>::first_seat(thread * step) % 1024).collect();
-        assert!(seats.len() >= 200, "256 threads, {step} apart, want {} seats", seats.len());
-    }
-}
-
 /// E5: what threads of a parent process were in the middle of does not count in the child.
 #[test]
 fn marks_of_a_parent_process_are_void() {
     let cores = leased::<64>(2);
-    let seat_of = |thread| cores.cores.seats.iter().find(|seat| seat.thread.load(Ordering::Relaxed) == thread).expect("a seat");
+    let seat_of = |thread| cores.cores.seats.newest().seat_of(thread).expect("a seat");
     // In the parent thread 1 was inside a pop, core heap 1 was out, core heap 2 was about to go to somebody.
     seat_of(1).busy.store(1, Ordering::Relaxed);
     core::mem::forget(cores.cores.begin_to_take(1));
@@ -366,14 +369,14 @@ fn marks_of_a_parent_process_are_void() {
 #[test]
 fn a_core_heap_that_was_out_at_a_fork_goes_back_to_its_lessee() {
     let cores = leased::<64>(2);
-    let seat = cores.cores.seats.iter().find(|seat| seat.thread.load(Ordering::Relaxed) == 2).expect("a seat");
+    let seat = cores.cores.seats.newest().seat_of(2).expect("a seat");
     let heap = seat.heap.load(Ordering::Relaxed);
     core::mem::forget(cores.cores.begin_to_take(1));
     seat.heap.store(heap, Ordering::Relaxed);
     PROCESS.set(2);
     play(77);
     assert_eq!(cores.inside(1), Some([128].to_vec()));
-    assert_eq!(cores.cores.places[1].lessee.load(Ordering::Relaxed), cores.cores.number(seat), "E3");
+    assert!(core::ptr::eq(cores.cores.lessees[1].load(Ordering::Relaxed), seat), "E3");
     play(2);
     assert_eq!((cores.cores.core(), cores.pop()), (1, Some(128)));
 }

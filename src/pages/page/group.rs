@@ -14,7 +14,7 @@ use crate::pages::geometry::Geometry;
 pub struct PageGroup<G: Geometry> {
     pub(super) pages: G::PageGroup<Page<G>>,
     /// Pages that were listed: a word for each class, or for several.
-    pub(super) room: G::ListedWords,
+    pub(super) listed: G::ListedWords,
     /// Headers that describe nothing.
     pub(super) unused: AtomicUsize,
 }
@@ -64,7 +64,7 @@ impl<G: Geometry> PageGroup<G> {
     /// Holds a listed page of this class, if there is one.
     pub fn hold_listed(&self, class: SizeClass) -> Option<&Page<G>> {
         // The state decides, and shows the page.
-        let mut listed = self.room(class).load(Ordering::Relaxed);
+        let mut listed = self.listed(class).load(Ordering::Relaxed);
         while listed != 0 {
             let page = self.page(listed.trailing_zeros() as usize);
             if page.hold_listed(class) {
@@ -76,8 +76,8 @@ impl<G: Geometry> PageGroup<G> {
     }
 
     /// The word of this class that says where pages were listed.
-    pub(super) fn room(&self, class: SizeClass) -> &AtomicUsize {
-        let words = self.room.as_ref();
+    pub(super) fn listed(&self, class: SizeClass) -> &AtomicUsize {
+        let words = self.listed.as_ref();
         &words[class.index() % words.len()]
     }
 }

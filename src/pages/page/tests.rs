@@ -224,7 +224,7 @@ fn a_listed_page_is_held_once_and_listed_again() {
     assert!(group.hold_listed(class(128)).is_none(), "of another class");
     let held = group.hold_listed(class(64)).unwrap();
     assert!(core::ptr::eq(held, page));
-    assert_eq!((phase(page), group.room(class(64)).load(Ordering::Relaxed)), (Phase::Held, 0));
+    assert_eq!((phase(page), group.listed(class(64)).load(Ordering::Relaxed)), (Phase::Held, 0));
     assert!(group.hold_listed(class(64)).is_none() && !page.hold_listed(class(64)), "held once");
     let other = take(held, class(64)).unwrap();
     assert_eq!(give(held, other), FINE);
@@ -247,7 +247,7 @@ fn a_page_without_free_blocks_is_held_by_who_gives_all_of_them_back() {
     let word = page.locate(addresses[0]).unwrap().0;
     let bits = addresses.iter().fold(0, |bits, address| bits | 1 << page.locate(*address).unwrap().1);
     assert_eq!(give_bits(page, word, bits), Shown { double: false, held: true });
-    assert_eq!(group.room(class(512)).load(Ordering::Relaxed), 0, "nobody looks for it");
+    assert_eq!(group.listed(class(512)).load(Ordering::Relaxed), 0, "nobody looks for it");
     assert!(page.claim_all());
 }
 

@@ -34,7 +34,7 @@ impl<const READY: usize> Dense<READY> {
     }
 }
 
-/// A region. Its first words, the head, are the span of an older one.
+/// A region. Its first words, the head, are the ends of an older one.
 #[derive(Clone, Copy)]
 pub struct DenseRegion {
     /// 0 if there is none.
@@ -221,7 +221,7 @@ impl<'a, S: PageSource, const READY: usize> Alone<'a, S, READY> {
 
     /// All regions.
     pub fn regions(&self) -> impl Iterator<Item = DenseRegion> {
-        core::iter::successors(self.state.newest.if_any(), move |span| self.older(*span))
+        core::iter::successors(self.state.newest.if_any(), move |region| self.older(*region))
     }
 
     /// The region before it.

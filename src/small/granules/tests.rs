@@ -377,3 +377,22 @@ fn a_block_that_moves_because_of_its_alignment_keeps_what_it_has_room_for() {
     }
     heap.assert_valid();
 }
+
+#[test]
+fn a_mistake_with_a_block_that_was_ready_is_told_of_that_block() {
+    let heap = heap_of(8192);
+    // So that blocks may be ready.
+    free(&heap, heap.allocate(layout(8, 8)).expect("room"), 8);
+    heap.stats();
+    let [first, last, short, behind] = [16, 16, 8, 600].map(|size| heap.allocate(layout(size, 8)).expect("room"));
+    assert_eq!(short.addr().get() + 8, behind.addr().get());
+    free(&heap, first, 16);
+    // A mistake that nobody can see yet: what is behind it is used.
+    free(&heap, short, 16);
+    free(&heap, behind, 600);
+    let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| free(&heap, last, 16)));
+    let text = seen.err().and_then(|panic| panic.downcast_ref::<std::string::String>().cloned());
+    assert_eq!(text.is_some(), cfg!(debug_assertions));
+    assert!(text.is_none_or(|text| text.ends_with(&std::format!("{:#x}", short.addr()))), "not of the block that is freed");
+    assert_eq!(heap.misuses.count(), 1);
+}

@@ -72,7 +72,7 @@ impl<'a, S: PageSource> Alone<'a, S> {
         layout.align() > GRANULE || self.state.bins.may_miss(self.words, len_for(layout.size()))
     }
 
-    /// Like [`allocate`](Self::allocate), from the first run with room that begins in the card where `place` is; that goes on to the next one.
+    /// Like [`allocate`](Self::allocate), from the first run with room that begins in the card where `cursor` is; that goes on to the next one.
     pub fn allocate_from(&mut self, cursor: &mut Option<Cursor>, layout: Layout) -> Option<NonZeroUsize> {
         let (len, align) = (len_for(layout.size()), layout.align());
         let Cursor { chunk, card } = self.next_card(cursor)?;
@@ -81,13 +81,13 @@ impl<'a, S: PageSource> Alone<'a, S> {
         self.take(run.start, len, align)
     }
 
-    /// The length of the longest run that begins in the card where `place` is; that goes on to the next one.
+    /// The length of the longest run that begins in the card where `cursor` is; that goes on to the next one.
     pub fn longest_from(&self, cursor: &mut Option<Cursor>) -> usize {
         let Some(Cursor { chunk, card }) = self.next_card(cursor) else { return 0 };
         chunk.runs_in(self.words, card).map(|run| run.len).max().unwrap_or(0)
     }
 
-    /// The card where `place` is, which goes on to the next one: from none to the first, and behind the last to none.
+    /// The card where `cursor` is, which goes on to the next one: from none to the first, and behind the last to none.
     fn next_card(&self, cursor: &mut Option<Cursor>) -> Option<Cursor> {
         let first = |chunk: Chunk| Cursor { chunk, card: chunk.first_card(self.words) };
         let Cursor { chunk, card } = cursor.take().or_else(|| self.state.newest.map(first))?;

@@ -17,7 +17,7 @@ pub use memory::Memory;
 pub use peers::*;
 
 #[cfg(target_has_atomic = "ptr")]
-pub use coreheap_bare::Cores;
+pub use coreheap_bare::CoreNumber;
 pub use coreheap_bare::{Coreheap, ExclusiveHeap};
 pub use embedded_alloc::{LlffHeap, TlsfHeap};
 #[cfg(all(target_os = "none", target_has_atomic = "ptr", target_pointer_width = "32"))]

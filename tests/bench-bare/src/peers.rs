@@ -53,7 +53,7 @@ impl<const BYTES: usize> Peer for ExclusiveHeap<BYTES> {
 pub type ManyCores<C> = coreheap_bare::CoresHeap<AddedRegions<1>, C, 4, coreheap_bare::coreheap::Server>;
 
 #[cfg(target_has_atomic = "ptr")]
-impl<C: coreheap_bare::Cores> Peer for ManyCores<C> {
+impl<C: coreheap_bare::CoreNumber> Peer for ManyCores<C> {
     const NEW: Self = ManyCores::new(AddedRegions::new(), coreheap_bare::Pinned::new());
 
     unsafe fn take(&'static self, region: Region) -> bool {

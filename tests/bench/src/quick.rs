@@ -10,6 +10,7 @@ use coreheap_bench::subject::{MIMALLOC, NAMES, visit};
 
 /// The quick benchmark: one thread, six patterns, medians of several rounds.
 #[derive(Parser)]
+#[command(args_override_self = true)]
 struct Arguments {
     /// Rounds; in each one every allocator runs every pattern once
     #[arg(long, default_value_t = 15)]
@@ -24,7 +25,7 @@ struct Arguments {
     #[arg(long)]
     instructions: bool,
     /// Write the CSV to this file and not below the table
-    #[arg(long)]
+    #[arg(long, conflicts_with = "instructions")]
     csv: Option<PathBuf>,
 }
 

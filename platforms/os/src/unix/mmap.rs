@@ -268,6 +268,22 @@ fn map(at: *mut c_void, size: usize, (protection, flags): Access) -> Option<NonN
     if start == MAP_FAILED { None } else { NonNull::new(start.cast()) }
 }
 
+/// Memory from the system itself, for what is no heap's.
+pub fn zeroed_memory(size: usize) -> Option<NonNull<u8>> {
+    let _errno = Errno::keep();
+    map(null_mut(), size, FULL_ACCESS)
+}
+
+/// Takes such memory back.
+///
+/// # Safety
+/// It came from [`zeroed_memory`], all of it, and nobody uses it any more.
+pub unsafe fn return_memory(start: NonNull<u8>, size: usize) {
+    let _errno = Errno::keep();
+    // SAFETY: the caller's promise.
+    unsafe { libc::munmap(start.as_ptr().cast(), size) };
+}
+
 /// Maps more than `size` and cuts off what is not aligned.
 fn map_aligned(size: usize, align: usize, access: Access) -> Option<NonNull<u8>> {
     let slack = align.saturating_sub(LEAST);

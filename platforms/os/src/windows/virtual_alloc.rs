@@ -119,6 +119,21 @@ pub unsafe fn release(start: NonNull<u8>) {
     unsafe { VirtualFree(start.as_ptr().cast(), 0, MEM_RELEASE) };
 }
 
+/// Memory from the system itself, for what is no heap's.
+pub fn zeroed_memory(size: usize) -> Option<NonNull<u8>> {
+    let _kept = LastError::keep();
+    new_region(size, MEM_RESERVE | MEM_COMMIT)
+}
+
+/// Takes such memory back.
+///
+/// # Safety
+/// It came from [`zeroed_memory`], and nobody uses it any more.
+pub unsafe fn return_memory(start: NonNull<u8>, _: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { release(start) };
+}
+
 /// Is not in every Windows, so it is no import.
 type VirtualAlloc2 = unsafe extern "system" fn(
     process: HANDLE,

@@ -35,7 +35,7 @@ cases! {
         let cores = heap.cores();
         // SAFETY: `HostGeometry` is the geometry of this heap; what is popped is pushed again.
         unsafe {
-            let pop = || cores.pop::<HostGeometry>(class).or_else(|| cores.pop_otherwise::<HostGeometry>(class));
+            let pop = || cores.pop::<HostGeometry>(class);
             assert!(pop().is_none(), "there is no core heap before the first use");
             let block = heap.allocate(layout).expect("memory");
             heap.deallocate(block, layout);
@@ -48,7 +48,6 @@ cases! {
                 popped
             });
             let pushed = cores.push::<HostGeometry>(class, popped.expect("a block in the magazine"));
-            let pushed = pushed.or_else(|block| cores.push_otherwise::<HostGeometry>(class, block));
             pushed.expect("room for what was there before");
         }
         let stats = heap.stats();

@@ -4,8 +4,6 @@ use core::alloc::Layout;
 use core::ptr::{NonNull, null_mut};
 use std::boxed::Box;
 
-use crate::base::block::Block;
-use crate::base::size_class::SizeClass;
 use crate::base::sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use crate::cores::core_heap::{CoreHeap, CoreSlot};
 use crate::cores::core_local::{CoreLocal, SingleCore};
@@ -54,20 +52,12 @@ unsafe impl CoreLocal for Scripted {
         self.core.load(Ordering::Relaxed)
     }
 
-    unsafe fn pop<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
+    unsafe fn alone<G: Geometry, I, R>(&self, input: I, work: impl FnOnce(&CoreHeap<G>, I) -> R) -> Result<R, I> {
         if self.is_busy.load(Ordering::Relaxed) {
-            return None;
+            return Err(input);
         }
         // SAFETY: the caller's promise.
-        unsafe { self.cores[self.core()].pop::<G>(class) }
-    }
-
-    unsafe fn push<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block> {
-        if self.is_busy.load(Ordering::Relaxed) {
-            return Err(block);
-        }
-        // SAFETY: the caller's promise.
-        unsafe { self.cores[self.core()].push::<G>(class, block) }
+        unsafe { self.cores[self.core()].alone::<G, I, R>(input, work) }
     }
 
     fn wait_for(&self, _: usize, tries: usize) -> bool {

@@ -93,14 +93,9 @@ thread_local! {
 /// Which core this is.
 struct Here;
 
-impl Cores for Here {
+impl CoreNumber for Here {
     #[inline(always)]
-    fn core() -> usize {
+    fn core_number() -> usize {
         CORE.get()
-    }
-
-    #[inline(always)]
-    fn pinned<R>(work: impl FnOnce() -> R) -> R {
-        work()
     }
 }

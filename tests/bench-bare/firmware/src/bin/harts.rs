@@ -107,17 +107,12 @@ fn time() -> usize {
 /// Which hart this is.
 struct Here;
 
-impl Cores for Here {
+impl CoreNumber for Here {
     #[inline(always)]
-    fn core() -> usize {
+    fn core_number() -> usize {
         let number;
         // SAFETY: reads a register, which `_start` wrote.
         unsafe { asm!("mv {}, tp", out(reg) number, options(nomem, nostack, preserves_flags)) };
         number
-    }
-
-    #[inline(always)]
-    fn pinned<R>(work: impl FnOnce() -> R) -> R {
-        work()
     }
 }
