@@ -1,7 +1,6 @@
 //! The heap whose blocks lie side by side: the action driver over dirty memory of odd starts and lengths, with and without ready blocks, and what is
 //! special about it.
 
-#[path = "dense_heap/growth.rs"]
 mod growth;
 
 use std::alloc::{GlobalAlloc, Layout};

@@ -1,7 +1,6 @@
 //! The first allocation of all, while others come: threads that are as fast, and interrupts. None is refused.
 
 #[cfg(all(unix, not(miri)))]
-#[path = "first_allocation/faults.rs"]
 mod faults;
 
 use std::alloc::{GlobalAlloc, Layout};

@@ -1,8 +1,11 @@
 //! The project's commands, run as `cargo xtask COMMAND`.
 //!
-//! `test` is what CI runs: [`steps`] is the table of what it does, [`rig`] sets up what a step needs, [`runner`] runs the
-//! steps and prints the results.
+//! `test` runs the steps of a table, [`steps`]: [`rig`] sets up what a step needs, [`lanes`] runs steps side by side, [`runner`] chooses them and
+//! [`report`] prints the results.
 
+mod lanes;
+mod process;
+mod report;
 mod rig;
 mod runner;
 mod shell;
@@ -23,15 +26,18 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run what CI runs, and set up what it needs
+    /// Run the quick set of steps, which needs nothing but the Rust toolchain and takes minutes
     Test {
-        /// Steps to run (all of them by default)
+        /// Steps to run, of any set, in the place of the quick set
         #[arg(value_name = "STEP")]
         names: Vec<String>,
-        /// List the steps and what each needs
+        /// Run what CI runs, and set up what it needs
+        #[arg(long, conflicts_with = "names")]
+        all: bool,
+        /// List the steps, what each needs, and which are in the quick set
         #[arg(long)]
         list: bool,
-        /// Show the output of every step while it runs, not only that of failing ones
+        /// Show the output of every step while it runs, not only that of failing ones, and run one at a time
         #[arg(short, long)]
         verbose: bool,
     },
@@ -95,7 +101,7 @@ fn run(command: Command) -> io::Result<ExitCode> {
             runner::list()?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Test { names, verbose, .. } => runner::test(&names, verbose),
+        Command::Test { names, all, verbose, .. } => runner::test(&names, all, verbose),
         Command::Example { name, arguments } => runner::example(name, &arguments),
         Command::Bench(Bench::Quick { arguments }) => {
             shell::hand_over("cargo run --release -p coreheap-bench --bin", &["quick".into(), "--".into()], &arguments)

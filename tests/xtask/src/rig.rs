@@ -15,6 +15,11 @@ const ATTEMPTS: u32 = 3;
 /// How long it is left alone between two of them.
 const PAUSE: Duration = Duration::from_secs(10);
 
+/// Debian's command for packages; another one that runs is waited for.
+const APT: &str = "apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=300";
+
+const NIGHTLY: &str = "rustup toolchain install nightly --profile minimal";
+
 /// Something that must be there before a step can run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Need {
@@ -45,33 +50,36 @@ pub enum Missing {
 }
 
 impl Need {
-    /// Sees to it that the need is met.
-    pub fn provide(self) -> Result<(), Missing> {
-        // Steps may run side by side.
-        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-        let _guard = ONE_AT_A_TIME.lock();
-        let is_met = || match self {
+    fn is_met(self) -> bool {
+        match self {
             Need::Nightly => output_of("rustup run nightly rustc --version").is_some(),
             Need::Component(toolchain, name) => {
                 has_line(&format!("rustup component list --installed --toolchain {toolchain}"), name)
             }
-            Need::Target(toolchain, triple) => {
-                has_line(&format!("rustup target list --installed --toolchain {toolchain}"), triple)
-            }
+            // As a whole: `wasm32-wasip1-threads` is another target than `wasm32-wasip1`.
+            Need::Target(toolchain, triple) => output_of(&format!("rustup target list --installed --toolchain {toolchain}"))
+                .is_some_and(|output| output.lines().any(|line| line == triple)),
             Need::Program(name, _) | Need::Crate(name) => is_in_path(name),
             Need::Prepared(line) => output_of(line).is_some(),
             Need::File(path, _) => Path::new(path).is_file(),
             Need::Host(os, arch) => (std::env::consts::OS, std::env::consts::ARCH) == (os, arch),
-        };
-        if is_met() {
+        }
+    }
+
+    /// Sees to it that the need is met.
+    pub fn provide(self) -> Result<(), Missing> {
+        // Steps run side by side.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _guard = ONE_AT_A_TIME.lock();
+        if self.is_met() {
             return Ok(());
         }
         let install = match self {
-            Need::Nightly => "rustup toolchain install nightly --profile minimal".into(),
+            Need::Nightly => NIGHTLY.into(),
             Need::Component(toolchain, name) => format!("rustup component add --toolchain {toolchain} {name}"),
             Need::Target(toolchain, triple) => format!("rustup target add --toolchain {toolchain} {triple}"),
             Need::Program(_, package) | Need::File(_, package) => {
-                format!("apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=300 {package}")
+                format!("{APT} {package}")
             }
             Need::Crate(name) => format!("cargo install --locked {name}"),
             Need::Prepared(line) => line.into(),
@@ -95,7 +103,7 @@ impl Need {
             }
             let installed = command(&install).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()).output();
             match installed {
-                Ok(_) if is_met() => return Ok(()),
+                Ok(_) if self.is_met() => return Ok(()),
                 Ok(output) => {
                     words = String::from_utf8_lossy(&output.stderr).trim().to_string();
                     if let Need::Target(toolchain, triple) = self
@@ -113,6 +121,78 @@ impl Need {
         let first = words.lines().next().unwrap_or("it said nothing").trim();
         Err(Missing::NotInstalled(format!("{self} is missing; `{install}` did not help: {first}")))
     }
+}
+
+/// What is installed at once, where one by one would take longer.
+pub struct Batch {
+    pub needs: Vec<Need>,
+    lines: Vec<String>,
+}
+
+impl Batch {
+    /// Installs it, as far as that goes.
+    pub fn install(&self) {
+        if self.needs.iter().any(|need| matches!(need, Need::Program(..) | Need::File(..))) {
+            update_package_lists();
+        }
+        for line in &self.lines {
+            println!("        {line}");
+            let _ = command(line).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()).output();
+        }
+    }
+}
+
+/// What steps with these needs lack of what rustup adds, and of Debian's packages where they can be installed: both can go on at the same time.
+pub fn batches(steps: impl Iterator<Item = &'static [Need]>) -> Vec<Batch> {
+    let mut missing: Vec<Need> = Vec::new();
+    for needs in steps {
+        if needs.iter().any(|need| matches!(need, Need::Host(..)) && !need.is_met()) {
+            continue;
+        }
+        for need in needs {
+            let is_batched = matches!(need, Need::Component(..) | Need::Target(..) | Need::Program(..) | Need::File(..));
+            if is_batched && !missing.contains(need) && !need.is_met() {
+                missing.push(*need);
+            }
+        }
+    }
+    batches_of(missing, is_debian_as_root())
+}
+
+/// Batches of what is missing; packages only where they can be installed.
+fn batches_of(missing: Vec<Need>, installs_packages: bool) -> Vec<Batch> {
+    let is_package = |need: &Need| matches!(need, Need::Program(..) | Need::File(..));
+    let (packages, parts): (Vec<Need>, Vec<Need>) = missing.into_iter().partition(is_package);
+    let mut batches = Vec::new();
+    if !packages.is_empty() && installs_packages {
+        let names = packages.iter().filter_map(|need| match need {
+            Need::Program(_, package) | Need::File(_, package) => Some(*package),
+            _ => None,
+        });
+        let line = format!("{APT} {}", names.collect::<Vec<_>>().join(" "));
+        batches.push(Batch { needs: packages, lines: vec![line] });
+    }
+    if !parts.is_empty() {
+        let mut lines = Vec::new();
+        for toolchain in ["nightly", "stable"] {
+            let named = |pick: fn(&Need) -> Option<(&'static str, &'static str)>| {
+                let names = parts.iter().filter_map(pick).filter(|(of, _)| *of == toolchain).map(|(_, name)| name);
+                names.collect::<Vec<_>>().join(" ")
+            };
+            let components = named(|need| if let Need::Component(of, name) = need { Some((of, name)) } else { None });
+            let targets = named(|need| if let Need::Target(of, name) = need { Some((of, name)) } else { None });
+            if toolchain == "nightly" && !components.is_empty() && !Need::Nightly.is_met() {
+                lines.push(NIGHTLY.into());
+            }
+            for (kind, names) in [("component", components), ("target", targets)] {
+                if !names.is_empty() {
+                    lines.push(format!("rustup {kind} add --toolchain {toolchain} {names}"));
+                }
+            }
+        }
+        batches.push(Batch { needs: parts, lines });
+    }
+    batches
 }
 
 impl fmt::Display for Need {
@@ -156,4 +236,28 @@ fn is_debian_as_root() -> bool {
 fn update_package_lists() {
     static UPDATED: Once = Once::new();
     UPDATED.call_once(|| drop(command("apt-get update -qq").stdin(Stdio::null()).output()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_installed_at_once() {
+        let missing = [
+            Need::Target("stable", "a"),
+            Need::Program("b", "bb"),
+            Need::Component("nightly", "c"),
+            Need::File("/d", "dd d-"),
+            Need::Target("stable", "e"),
+        ];
+        let batches = batches_of(missing.to_vec(), true);
+        let lines: Vec<&str> = batches.iter().flat_map(|batch| batch.lines.iter().map(String::as_str)).collect();
+        assert_eq!(lines[0], format!("{APT} bb dd d-"));
+        let rustup: Vec<&str> =
+            lines.into_iter().filter(|line| line.ends_with(" add --toolchain nightly c") || line.ends_with(" a e")).collect();
+        assert_eq!(rustup, ["rustup component add --toolchain nightly c", "rustup target add --toolchain stable a e"]);
+        assert_eq!(batches.iter().map(|batch| batch.needs.len()).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(batches_of(missing.to_vec(), false).len(), 1);
+    }
 }

@@ -30,8 +30,46 @@ pub struct Step {
     pub folder: &'static str,
     /// What shows that it did what it is for.
     pub proof: Proof,
-    /// Whether it runs at the same time as the step before: each leaves a processor idle for a good part of its time.
-    pub beside: bool,
+    /// When it is run without being named.
+    pub run: Run,
+    /// Whether nothing else may run at the same time.
+    pub alone: bool,
+}
+
+impl Step {
+    /// The target folder that it locks while it builds, as far as it is told by name.
+    pub fn builds_in(&self) -> &'static str {
+        let mut words = self.command.split(' ');
+        match words.find(|word| matches!(*word, "--target-dir" | "miri")) {
+            Some("miri") => "miri",
+            Some(_) => words.next().unwrap_or_default(),
+            None => "",
+        }
+    }
+}
+
+/// Which runs a step is a part of.
+#[derive(Clone, Copy)]
+pub enum Run {
+    /// `cargo xtask test --all`.
+    All,
+    /// That and `cargo xtask test`.
+    Quick,
+}
+
+impl Run {
+    /// Whether `cargo xtask test` runs it.
+    pub fn is_quick(self) -> bool {
+        matches!(self, Run::Quick)
+    }
+
+    /// For the list.
+    pub fn words(self) -> &'static str {
+        match self {
+            Run::All => "with --all",
+            Run::Quick => "in the quick set, and with --all",
+        }
+    }
 }
 
 /// What shows, beside its exit status, that a step did what it is for.
@@ -49,8 +87,17 @@ const THUMB: &str = "thumbv7em-none-eabihf";
 const THUMB_V6: &str = "thumbv6m-none-eabi";
 
 /// What most steps have in common.
-const STEP: Step =
-    Step { name: "", shows: "", needs: &[], env: &[], command: "", folder: "", proof: Proof::Status, beside: false };
+const STEP: Step = Step {
+    name: "",
+    shows: "",
+    needs: &[],
+    env: &[],
+    command: "",
+    folder: "",
+    proof: Proof::Status,
+    run: Run::All,
+    alone: false,
+};
 
 /// All steps.
 pub fn all() -> impl Iterator<Item = &'static Step> {

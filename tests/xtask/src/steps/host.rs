@@ -1,6 +1,6 @@
 //! What is checked on this machine.
 
-use super::{LINUX, Proof::Tests, STEP, Step, THUMB, THUMB_V6};
+use super::{LINUX, Proof::Tests, Run, STEP, Step, THUMB, THUMB_V6};
 use crate::rig::Need::{self, Component, Nightly, Prepared, Program, Target};
 
 const I686: &str = "i686-unknown-linux-gnu";
@@ -9,6 +9,8 @@ const MUSL: &str = "x86_64-unknown-linux-musl";
 /// Three quarters of the time that the optimised tests take to build is link-time optimisation; the code that is tested is
 /// generic, and is optimised as well without, and on all cores.
 const QUICK_RELEASE: &[(&str, &str)] = &[("CARGO_PROFILE_RELEASE_LTO", "off"), ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")];
+/// The core's own tests take a minute to optimise and seconds to run as they are.
+const UNOPTIMISED: (&str, &str) = ("CARGO_PROFILE_DEV_OPT_LEVEL", "0");
 /// What the tests of the C library compile with, and the programs that they run with it. Outside of CI they skip what is not there.
 const C_PROGRAMS: &[Need] = &[
     LINUX,
@@ -23,9 +25,18 @@ const C_PROGRAMS: &[Need] = &[
     Program("sqlite3", "sqlite3"),
     Program("valgrind", "valgrind"),
 ];
+/// The same packages as in `debug`, so that nothing is built again.
+const HOST_AGAIN: &str = "cargo test -p coreheap-tests -p coreheap-bare -p coreheap-os -p coreheap-wasm --lib --test conformance --test host --no-fail-fast";
+const BITS_32: &[Need] =
+    &[LINUX, Target("stable", I686), Program("i686-linux-gnu-gcc", "gcc-i686-linux-gnu libc6-dev-i386-cross lib32gcc-s1")];
+const LINKER_32: (&str, &str) = ("CARGO_TARGET_I686_UNKNOWN_LINUX_GNU_LINKER", "i686-linux-gnu-gcc");
 /// For Miri, which runs the suites in small: fewer steps, smaller regions, and a small geometry in the place of `Server`.
 const MIRI: &[Need] =
     &[Nightly, Component("nightly", "rust-src"), Component("nightly", "miri"), Prepared("cargo +nightly miri setup")];
+const STACKED: (&str, &str) = ("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-strict-provenance");
+/// Trees are kept small: a third faster than with Miri's own choice of 10,000.
+const TREE: (&str, &str) =
+    ("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-strict-provenance -Zmiri-tree-borrows -Zmiri-provenance-gc=1000");
 /// Miri takes seconds for each backtrace, and tests of misuse panic on purpose.
 const NO_BACKTRACE: (&str, &str) = ("RUST_BACKTRACE", "0");
 
@@ -33,6 +44,7 @@ const NO_BACKTRACE: (&str, &str) = ("RUST_BACKTRACE", "0");
 pub const STEPS: &[Step] = &[
     Step {
         name: "fmt",
+        run: Run::Quick,
         shows: "the code is formatted",
         needs: &[Component("stable", "rustfmt")],
         command: "cargo fmt --all --check",
@@ -40,6 +52,7 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         name: "clippy",
+        run: Run::Quick,
         shows: "no warning anywhere",
         needs: &[Component("stable", "clippy")],
         command: "cargo clippy --workspace --all-targets -- -D warnings",
@@ -47,6 +60,7 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         name: "docs",
+        run: Run::Quick,
         shows: "documentation without warnings",
         env: &[("RUSTDOCFLAGS", "-D warnings")],
         command: "cargo doc --workspace --no-deps",
@@ -74,9 +88,26 @@ pub const STEPS: &[Step] = &[
         ..STEP
     },
     Step {
+        name: "core",
+        shows: "the core's own tests and examples, with debug assertions",
+        run: Run::Quick,
+        env: &[UNOPTIMISED],
+        command: "cargo test -p coreheap --no-fail-fast",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
         name: "debug",
-        shows: "all tests but the C library's, with debug assertions",
-        command: "cargo test --workspace --exclude coreheap-c --no-fail-fast",
+        shows: "all suites and the ports on this host, with debug assertions",
+        run: Run::Quick,
+        command: "cargo test -p coreheap-tests -p coreheap-bare -p coreheap-os -p coreheap-wasm --no-fail-fast",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
+        name: "tools",
+        shows: "the tests of this command and of the benchmarks",
+        command: "cargo test -p xtask -p coreheap-bench -p coreheap-bench-bare -p coreheap-bench-wasm --no-fail-fast",
         proof: Tests,
         ..STEP
     },
@@ -105,16 +136,21 @@ pub const STEPS: &[Step] = &[
         ..STEP
     },
     Step {
+        name: "32-bit-core",
+        shows: "the core's own tests on 32-bit x86 with glibc",
+        needs: BITS_32,
+        env: &[LINKER_32, UNOPTIMISED],
+        command: "cargo test -p coreheap --features allocator-api2 --lib --tests --no-fail-fast --target i686-unknown-linux-gnu",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
         name: "32-bit",
-        shows: "all tests but benchmarks and the C library on 32-bit x86 with glibc",
-        needs: &[
-            LINUX,
-            Target("stable", I686),
-            Program("i686-linux-gnu-gcc", "gcc-i686-linux-gnu libc6-dev-i386-cross lib32gcc-s1"),
-        ],
-        env: &[("CARGO_TARGET_I686_UNKNOWN_LINUX_GNU_LINKER", "i686-linux-gnu-gcc")],
+        shows: "all suites and the ports on 32-bit x86 with glibc",
+        needs: BITS_32,
+        env: &[LINKER_32],
         // `second_copy` builds a library for 64 bits.
-        command: "cargo test --workspace --exclude coreheap-bench --exclude coreheap-bench-bare --exclude coreheap-bench-wasm --exclude coreheap-c --exclude xtask --lib --tests --no-fail-fast --target i686-unknown-linux-gnu -- --skip second_copy",
+        command: "cargo test -p coreheap-tests -p coreheap-bare -p coreheap-os -p coreheap-wasm --lib --tests --no-fail-fast --target i686-unknown-linux-gnu -- --skip second_copy",
         proof: Tests,
         ..STEP
     },
@@ -139,6 +175,7 @@ pub const STEPS: &[Step] = &[
     Step {
         name: "allocator-api2",
         shows: "the core alone with this feature",
+        env: &[UNOPTIMISED],
         command: "cargo test -p coreheap --features allocator-api2",
         proof: Tests,
         ..STEP
@@ -147,6 +184,7 @@ pub const STEPS: &[Step] = &[
         name: "allocator_api",
         shows: "the core alone with all features, on nightly",
         needs: &[Nightly],
+        env: &[UNOPTIMISED],
         command: "cargo +nightly test -p coreheap --all-features --target-dir {target}/nightly",
         proof: Tests,
         ..STEP
@@ -155,7 +193,7 @@ pub const STEPS: &[Step] = &[
         name: "portable",
         shows: "the hosted port without restartable sequences, chosen by the user",
         env: &[("COREHEAP_CORES", "portable")],
-        command: "cargo test -p coreheap-os --lib --test conformance --test host --no-fail-fast",
+        command: HOST_AGAIN,
         proof: Tests,
         ..STEP
     },
@@ -164,14 +202,15 @@ pub const STEPS: &[Step] = &[
         shows: "the hosted port where glibc registers no restartable sequences",
         needs: &[LINUX],
         env: &[("GLIBC_TUNABLES", "glibc.pthread.rseq=0")],
-        command: "cargo test -p coreheap-os --lib --test conformance --test host --no-fail-fast",
+        command: HOST_AGAIN,
         proof: Tests,
         ..STEP
     },
     Step {
         name: "loom",
+        run: Run::Quick,
         shows: "every interleaving of models",
-        env: &[("RUSTFLAGS", "--cfg loom")],
+        env: &[("RUSTFLAGS", "--cfg loom"), QUICK_RELEASE[0], QUICK_RELEASE[1]],
         command: "cargo test -p coreheap --lib --release --target-dir {target}/loom model",
         proof: Tests,
         ..STEP
@@ -179,17 +218,26 @@ pub const STEPS: &[Step] = &[
     Step {
         name: "stress-pages",
         shows: "pages under many threads that lose their processor before any use of an atomic",
-        env: &[("RUSTFLAGS", "--cfg preempted"), ("STRESS_SECONDS", "30")],
+        env: &[("RUSTFLAGS", "--cfg preempted"), ("STRESS_SECONDS", "30"), QUICK_RELEASE[0], QUICK_RELEASE[1]],
         command: "cargo test -p coreheap --lib --release --target-dir {target}/preempted stress",
         proof: Tests,
         ..STEP
     },
     Step {
         name: "miri-stacked",
-        shows: "Miri: Stacked Borrows, strict provenance",
+        shows: "Miri: Stacked Borrows, strict provenance, all suites",
         needs: MIRI,
-        env: &[("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-strict-provenance"), NO_BACKTRACE],
-        command: "cargo +nightly miri test -p coreheap -p coreheap-tests --lib --tests --no-fail-fast",
+        env: &[STACKED, NO_BACKTRACE],
+        command: "cargo +nightly miri test -p coreheap-tests --lib --tests --no-fail-fast",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
+        name: "miri-stacked-core",
+        shows: "the same, the core's own tests",
+        needs: MIRI,
+        env: &[STACKED, NO_BACKTRACE],
+        command: "cargo +nightly miri test -p coreheap --lib --tests --no-fail-fast",
         proof: Tests,
         ..STEP
     },
@@ -197,14 +245,18 @@ pub const STEPS: &[Step] = &[
         name: "miri-tree",
         shows: "Miri: Tree Borrows, the suites that touch the most",
         needs: MIRI,
-        // Trees are kept small: a third faster than with Miri's own choice of 10,000.
-        env: &[
-            ("MIRIFLAGS", "-Zmiri-disable-isolation -Zmiri-strict-provenance -Zmiri-tree-borrows -Zmiri-provenance-gc=1000"),
-            NO_BACKTRACE,
-        ],
-        command: "cargo +nightly miri test -p coreheap -p coreheap-tests --lib --test conformance --test dense_heap --test random_actions --test sized_heaps --test threads --no-fail-fast",
+        env: &[TREE, NO_BACKTRACE],
+        command: "cargo +nightly miri test -p coreheap-tests --test suites -- conformance:: dense_heap:: random_actions:: sized_heaps:: threads::",
         proof: Tests,
-        beside: true,
+        ..STEP
+    },
+    Step {
+        name: "miri-tree-core",
+        shows: "the same, the core's own tests",
+        needs: MIRI,
+        env: &[TREE, NO_BACKTRACE],
+        command: "cargo +nightly miri test -p coreheap --lib",
+        proof: Tests,
         ..STEP
     },
     Step {
@@ -225,7 +277,7 @@ pub const STEPS: &[Step] = &[
         name: "fuzz-corpus",
         shows: "the fuzzers' corpus once more, optimised",
         env: QUICK_RELEASE,
-        command: "cargo test --release -p coreheap-tests --test fuzz_corpus",
+        command: "cargo test -p coreheap -p coreheap-tests -p coreheap-bare -p coreheap-os -p coreheap-wasm --release --test suites fuzz_corpus::",
         proof: Tests,
         ..STEP
     },

@@ -141,7 +141,6 @@ pub const STEPS: &[Step] = &[
         needs: &[Target("stable", RISCV32), Program("qemu-system-riscv32", QEMU_MISC)],
         command: "cargo test --release --target riscv32imac-unknown-none-elf --target-dir {target}/examples",
         folder: "tests/on-target",
-        beside: true,
         ..STEP
     },
     Step {
@@ -158,7 +157,6 @@ pub const STEPS: &[Step] = &[
         needs: &[Target("stable", RISCV32_I), Program("qemu-system-riscv32", QEMU_MISC)],
         command: "cargo test --release --target riscv32i-unknown-none-elf --target-dir {target}/examples",
         folder: "tests/on-target",
-        beside: true,
         ..STEP
     },
     Step {
@@ -177,7 +175,6 @@ pub const STEPS: &[Step] = &[
         env: &[("CARGO_TARGET_WASM32_WASIP1_THREADS_RUNNER", "node --no-warnings tests/wasi.mjs")],
         command: "cargo test -p coreheap-wasm --tests --target wasm32-wasip1-threads --no-fail-fast",
         proof: Tests,
-        beside: true,
         ..STEP
     },
     Step {
