@@ -37,7 +37,6 @@ use crate::base::block::Block;
 use crate::base::misuse::{Misuse, Misuses};
 use crate::base::size_class::SizeClass;
 use crate::base::sync::AtomicUsize;
-use crate::cores::core_heap::CoreHeap;
 use crate::cores::core_local::CoreLocal;
 use crate::pages::arenas::Arenas;
 use crate::pages::geometry::Geometry;
