@@ -59,7 +59,7 @@ impl World {
             words: from_fn(|_| AtomicUsize::new(0)),
         };
         let world = Arc::new(World {
-            group: PageGroup { pages: [page], room: from_fn(|_| AtomicUsize::new(0)), unused: AtomicUsize::new(0) },
+            group: PageGroup { pages: [page], listed: from_fn(|_| AtomicUsize::new(0)), unused: AtomicUsize::new(0) },
             memory: from_fn(|_| UnsafeCell::new(0)),
             header: UnsafeCell::new(0),
         });
