@@ -29,7 +29,7 @@
 //! |---|---|---|
 //! | where memory comes from | [`PageSource`] | [`sources`]; ports |
 //! | which core is this, and how is a context alone on its magazines | [`CoreLocal`] | [`SingleCore`], [`TryFlag`], [`Beside`], [`Leased`]; ports |
-//! | how big slices, pages, classes and magazines are | [`Geometry`] | [`Server`], [`Compact`], [`Tiny`], [`geometry!`] |
+//! | how big slices, pages, classes and magazines are | [`Geometry`] | [`Server`], [`AlignedServer`], [`Compact`], [`Tiny`], [`geometry!`] |
 //!
 //! # Which heap
 //!
@@ -40,12 +40,12 @@
 //! |---|---|---|---|---|
 //! | [`Heap`] | some 100 KiB and more | any context on many cores, as its [`CoreLocal`] says | the layout, or nothing | one bit in a page header |
 //! | [`SmallHeap`] | 1 KiB to some MiB | any context, interrupts at any moment; nothing is masked | the layout | one bit for each 8 bytes |
-//! | [`HeaderlessHeap`] | 1 KiB and more, regions of up to 128 MiB | one context at a time, or interrupts wait ([`Exclusion`]) | the layout | nothing |
-//! | [`DenseHeap`] | 1 KiB and more | one context at a time, or interrupts wait | the layout, or nothing | one word |
+//! | [`HeaderlessHeap`] | 1 KiB and more, regions of up to 128 MiB | one context at a time; another one that comes in between panics or waits, as the [`Exclusion`] says | the layout | nothing |
+//! | [`DenseHeap`] | 1 KiB and more | as a `HeaderlessHeap` | the layout, or nothing | one word |
 //!
 //! # How it works
 //!
-//! Three levels of one idea, claiming bits in a bitmap, under a stack of ready blocks:
+//! Stacks of ready blocks, over two levels of one idea, claiming bits in a bitmap, over a page source:
 //!
 //! ```text
 //!            core 0                    core 1
@@ -66,20 +66,22 @@
 //!   └────────────────────────────────────────────────┘
 //! ```
 //!
-//! **The first allocation**, file by file. Later ones end at step 3.
+//! **The first allocation** of a heap with magazines, file by file. Most later ones end at step 3; where the magazine is empty, they go on to 4 and 7.
 //!
 //! 1. `global.rs`: `GlobalAlloc::alloc` calls [`Heap::allocate`] in `heap/mod.rs`.
-//! 2. `base/size_class.rs`: size and alignment become a size class, from a table. (None: a large block, `heap/large.rs`.)
-//! 3. `cores/core_local.rs`: pop from this core's magazine (`cores/magazine.rs`). There is none yet:
-//! 4. `heap/refill.rs` makes the core heap (`cores/core_heap.rs`) and looks for a page of the class: the current one, a listed one, a fresh one.
-//! 5. `pages/arenas.rs` has no arena, so it asks the [`PageSource`] for a region, with nothing held; `pages/arena.rs` lays its tables at the front.
-//! 6. `pages/slices.rs` claims a run of slices in a bitmap (`base/bitmap.rs`) and has the source commit it; `pages/page_table.rs` gives it a
-//!    header; `pages/page.rs` opens it.
-//! 7. Now we climb up again: `heap/refill.rs` takes up to 64 blocks from one word of the page's bitmap, keeps the lowest, pushes the others
-//!    into the magazine, and the heap turns the [`Block`](port::Block)'s address into a pointer.
+//! 2. `pages/geometry.rs` and `base/size_class.rs`: size and alignment become a size class. (None: a large block, `heap/large.rs`.)
+//! 3. `cores/core_local.rs`: pop from this core's magazine (`cores/magazine.rs`). There is no core heap yet, so there is nothing to pop:
+//! 4. `heap/refill.rs` needs memory for a core heap (`cores/core_heap.rs`), and then a page of the class: the current one, a listed one, a fresh one.
+//! 5. `pages/arenas.rs` has no arena, so it asks the [`PageSource`] for a region, with nothing held (`source/asking.rs`); `pages/arena.rs` lays its
+//!    tables at the front, and `pages/arena_map.rs` finds it by address from then on.
+//! 6. `pages/arena.rs` makes a page: `pages/slices.rs` claims a run of slices in a bitmap (`base/bitmap.rs`) and has the source commit it;
+//!    `pages/page_table.rs` gives it a header; `pages/page.rs` opens it. It becomes this core's current page.
+//! 7. Now we climb up again: `heap/refill.rs` takes up to a word of blocks from the page's bitmap (`Page::take` in `pages/page.rs`), keeps the lowest,
+//!    pushes the others into the magazine, and `heap/mod.rs` turns the [`Block`](port::Block)'s address into a pointer.
 //!
-//! **The first free**: the layout gives the class, the block is pushed. A full magazine is flushed (`heap/refill.rs`): its newest blocks,
-//! at most half of them, are grouped by word and given back, one atomic operation each. A page that is empty then is retired at once, unless a core takes
+//! **The first free**: `Heap::deallocate` in `heap/mod.rs` finds the class by the layout, and pushes the block (`cores/core_local.rs`, `cores/magazine.rs`).
+//! If the magazine is full, `heap/refill.rs` gives the block and the newest of the magazine, at most half of them, back to their pages: `pages/arena_map.rs` and
+//! `pages/page_table.rs` find the page of an address, and `Page::give` in `pages/page.rs` sets the bits of a word by one atomic operation. A page that is empty then is retired at once, unless a core takes
 //! its blocks from it: its slices are free for any class. Slices that stay free for a while are decommitted (`heap/reclaim.rs`).
 //!
 //! **Who waits for whom**: there is no lock in this crate, and no wait without a bound. A magazine that is busy (an interrupt, a signal
@@ -107,6 +109,8 @@
 //!
 //! # Words
 //!
+//! - **context**: whatever runs and may call: a thread on a core, an interrupt, a signal handler. **port**: a crate that says how a platform does it.
+//! - **core**: a number that a port gives to contexts. **word**: `usize` bits that change together. **claim** and **release**: clear and set bits of a bitmap.
 //! - **block**: what one allocation gets. **size class**: one of the block sizes.
 //! - **page**: a run of slices cut into blocks of one size class; the system's pages are **OS pages**.
 //! - **large block**: a block that is a run of slices of its own; the biggest are regions of their own.
@@ -119,7 +123,7 @@
 //! # What it costs
 //!
 //! A page header takes 128 bytes on a 64-bit host, for up to 768 blocks: 0.2 % of a page of 64 KiB, 1 % of one of 16-byte blocks (12 KiB).
-//! Each slice of 4 KiB takes 4 bytes in the page table and 3 bits in bitmaps. A core heap takes 1.5 KiB for each class that the core uses.
+//! Each slice of 4 KiB takes 4 bytes in the page table and 3 bits in bitmaps. A core heap takes 1.5 KiB for each class, all claimed at once, and touched when the core uses the class.
 //! Magazines hold back at most 183 blocks and 128 KiB for each class and core.
 
 #![no_std]

@@ -1,8 +1,8 @@
 //! For ports: what they need of the inside. Nothing here is promised: it follows the needs of the allocator, and may change with any version.
 //!
-//! Programs need none of it. A port that implements [`CoreLocal`](crate::CoreLocal) pops and pushes a [`Block`] on the [`Magazine`] of a
-//! [`CoreHeap`], which it finds in a [`CoreSlot`]; one that has a shorter way from a request to its [`SizeClass`] names that; one that puts a heap
-//! into a type of its own forwards `GlobalAlloc` to it.
+//! Programs name none of it; [`geometry!`](crate::geometry!) does. A port that implements [`CoreLocal`](crate::CoreLocal) pops and pushes a [`Block`] on the [`Magazine`] of a
+//! [`CoreHeap`], which it finds in a [`CoreSlot`]; one that can compute the [`SizeClass`] of a request sooner passes that; one that puts a heap
+//! into a type of its own forwards `GlobalAlloc` to it; one that has fixed memory hands it out by a [`Once`].
 
 #[cfg(not(loom))]
 #[doc(inline)]
@@ -19,8 +19,8 @@ pub use crate::pages::page_entry::{EntryBits, HasEntry, PageEntry};
 #[cfg(not(loom))]
 pub use crate::source::once::Once;
 
-/// Words that contexts share, with all operations on every target: `core`'s atomics, or this crate's where those can only load and store. Those are
-/// atomic with the feature `critical-section`; without it for contexts that keep off each other.
+/// Words that contexts share, with all operations on every target: `core`'s atomics. Where those can only load and store they are this crate's:
+/// atomic with the feature `critical-section`; without it only for contexts that keep off each other.
 pub mod sync {
     pub use crate::base::sync::{AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering};
 }

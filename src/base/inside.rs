@@ -2,7 +2,7 @@
 //!
 //! *Role*: the mark at the door of what is no other context's business meanwhile. Nobody waits at it.
 //!
-//! *Invariant* D1: after [`enter`](Inside::enter) said true no other context is told so before [`leave`](Inside::leave); who is then sees what was done
+//! *Invariant* Y1: after [`enter`](Inside::enter) said true no other context is told so before [`leave`](Inside::leave); who is then sees what was done
 //! inside before.
 
 use crate::base::sync::{AtomicBool, Ordering, const_but_in_models};

@@ -1,6 +1,6 @@
 //! What all of the crate is built on: atomics and bits, sizes and blocks, and the answer to a mistake of the program.
 //!
-//! May use: the language and `core`. Used by every folder above. Nothing here knows a heap, a page or a region of memory.
+//! May use: the language and `core`. Used by every other folder. Nothing here knows a heap, a page or a region of memory.
 //!
 //! | file | what it is |
 //! |---|---|

@@ -44,8 +44,8 @@ pub unsafe trait CoreLocal: Sync {
     /// The core this runs on, below [`core_count`](Self::core_count). A hint: it may have changed when this returns.
     fn core(&self) -> usize;
 
-    /// Runs `work` on this core's heap and `input`, while nobody else pops or pushes there; on another one's if that is as good. Gives `input` back if none can be
-    /// had at once, or there is none.
+    /// Runs `work` on this core's heap and `input`, while nobody else pops or pushes there; or on another core's. Gives `input` back if there is no
+    /// core heap that is free now.
     ///
     /// # Safety
     /// `G` is the geometry of the heap that owns this value. `work` is some dozen instructions, for each block that it moves.
@@ -91,7 +91,7 @@ pub unsafe trait CoreLocal: Sync {
         let _ = unsafe { self.alone::<G, _, _>(blocks, |heap, blocks| heap.magazine(class).push_many(blocks)) };
     }
 
-    /// Called again and again, with how often it was before, while memory is short and a context on core `core` has some of it in hand for a moment.
+    /// Called repeatedly while memory is short and a context on core `core` has some of it in hand for a moment; `tries` says how often before.
     /// Lets that context go on if it can; false when it is not worth waiting any longer. The default spins, for some hundred milliseconds at most.
     fn wait_for(&self, core: usize, tries: usize) -> bool {
         let _ = core;

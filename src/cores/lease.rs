@@ -9,13 +9,14 @@
 //!
 //! Each thread that ever came has a **seat**: a cache line that says which core heap is leased to it, and whether it is inside a pop or
 //! push. The thread sets `busy`, then reads `heap`. Whoever takes the lease away sets `heap` to null, has the system run a memory
-//! barrier on every core ([`Threads::barrier`]), then waits for `busy` to be clear, a bounded time. So the cost of keeping the two apart is
-//! with the one who seldom comes.
+//! barrier on every core ([`Threads::barrier`]), then waits for `busy` to be clear, a bounded time. So the rare taker pays,
+//! not the fast path.
 //!
 //! *Invariants*
-//! - E1: a thread looks for its seat in the newest table only (`seats.rs`: T1, T2). One that has its seat in an older table moves by itself, in
+//! - E1: a thread looks for its seat in the newest table only (`seats.rs`: J1, J2). One that has its seat in an older table moves by itself, in
 //!   the slow path and not inside a pop or push: it takes a seat in the newest, and then swaps `heap` of the old one for [`MOVED`], which
-//!   stays there. A pop or push of its own that it interrupted between finding the old seat and setting `busy` there finds that.
+//!   stays there. If this is a signal handler that interrupted the thread's own pop or push, after that
+//!   found the old seat and before it set `busy` there, the pop or push finds `MOVED`, and fails.
 //! - E2: a core heap's `lessee` is nobody, a seat, or taken (by a context that moves the lease or works on the core heap). Changes from
 //!   either of the first two to the third are by one atomic operation, so there is one winner; only the winner changes it back.
 //! - E3: a seat's `heap` is null, `MOVED`, or a core heap whose lessee is this seat, or is taken by somebody who is about to set `heap` to
@@ -77,7 +78,7 @@ const PATIENCE: u32 = 16;
 /// More core heaps than cores: some are out of reach, with threads that stand still inside a pop or push. Fewer than threads: what
 /// lies ready in one is of no use to another.
 const HEAPS_PER_CORE: usize = 4;
-/// How many others it asks then for theirs: who stands still inside a pop or push keeps its lease.
+/// How many leases it then tries to take: who stands still inside a pop or push keeps its own.
 const VICTIMS: usize = 4;
 /// For how many core heaps there is one barrier, where all are asked for.
 const TAKEN_AT_ONCE: usize = 64;

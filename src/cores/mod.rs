@@ -1,6 +1,6 @@
 //! What one core has for itself: its magazines of ready blocks and its current pages; and how a context is alone with them.
 //!
-//! May use: `base`, `pages`. [`CoreLocal`](crate::CoreLocal) is the trait for that; the files beside it are its kinds that need no port.
+//! May use: `base`, `pages`. [`CoreLocal`](crate::CoreLocal) is the trait for that; its kinds that need no port are in files of their own.
 //!
 //! | file | what it is |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! Heaps that any context may use: other cores, threads, interrupts.
+//! Taking a core heap for the moment of a pop or push: for any context, other cores, threads, interrupts.
 //!
 //! *Role*: [`TryFlag`], the [`CoreLocal`] that keeps contexts apart and needs no port. Not there where the target has no compare-and-swap,
 //! unless the feature `critical-section` lends one.
@@ -34,7 +34,7 @@ pub unsafe trait Mark: Send + Sync + 'static {
     /// Nobody has taken it.
     const NEW: Self;
 
-    /// How often a context waits for memory that another one on its core has in hand. It may be one that it interrupted.
+    /// How often a context waits for memory that another one on its core has in hand. It may have interrupted that one, which then cannot go on.
     const TRIES_ON_OWN_CORE: usize = usize::MAX;
 
     /// Takes the core heap of `slot`, if nobody has; it is given back.
@@ -73,7 +73,7 @@ unsafe impl<const TRIES_ON_OWN_CORE: usize> Mark for Swap<TRIES_ON_OWN_CORE> {
 }
 
 /// Many cores, any context: a core heap is taken for the few instructions of a pop or push, by one atomic operation, and given back. If somebody has it
-/// already (another context, or the one that this one interrupts), the next core's is tried, and then the page bitmaps serve. Nobody waits.
+/// already (another context, or the one that this one interrupts), the next core's is tried, and then the page bitmaps serve. A pop or push never waits.
 ///
 /// `M` says how it is taken: by default the slot's pointer is swapped.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! Giving memory back: from magazines to pages, from pages to slices, from slices to the page source.
 //!
-//! *Role*: the part of [`Heap`] that runs before null is returned, when the program asks for it, and when time has passed.
+//! *Role*: the part of [`Heap`] that runs before null is returned, when the program asks for it, and when time has passed; and what checks the heap: a free
+//! in a debug build, and `assert_valid`.
 
 use crate::base::batch::Batch;
 use crate::base::bitmap::next_run;

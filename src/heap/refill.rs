@@ -33,7 +33,7 @@ const CORE_HEAPS_SHARE: usize = 8;
 impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     const CORE_HEAP_SLICES: usize = run_for::<S, G>(size_of::<CoreHeap<G>>());
 
-    /// Serves one block from the page bitmaps and fills the magazine half up on the way.
+    /// Serves one block from the page bitmaps; more of the same word go into the magazine, which is half full then at most.
     #[cold]
     #[inline(never)]
     pub(crate) fn refill(&self, class: SizeClass) -> Option<NonNull<u8>> {

@@ -1,7 +1,7 @@
 //! How big everything is: a compile-time parameter of a heap.
 //!
-//! *Role*: constants and array types for all files above. [`geometry!`](crate::geometry!) makes one; [`Server`], [`Compact`]
-//! and [`Tiny`] are ready.
+//! *Role*: constants and array types for all that comes later. [`geometry!`](crate::geometry!) makes one; [`Server`], [`AlignedServer`],
+//! [`Compact`] and [`Tiny`] are ready.
 
 use crate::base::size_class::SizeClass;
 use crate::base::sync::{AtomicPtr, AtomicUsize, WORD_BITS};
@@ -20,7 +20,7 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
     const PAGE_SIZE: usize;
     /// Most bytes that one magazine may hold back.
     const MAGAZINE_BYTES: usize;
-    /// How many free runs of slices that are long enough are compared, to take the shortest. 1 is fast, and for memory that is mapped where it is
+    /// Best fit among so many free runs of slices. 1 is fast, and for memory that is mapped where it is
     /// used; some dozens fill a region of fixed size best.
     const FIT_CANDIDATES: usize;
     /// Bytes to ask the page source for when an arena is needed, a power of two; doubled with every few arenas.
@@ -123,7 +123,7 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
     }
 }
 
-/// What is big on any host.
+/// From so many bytes on a block is big, at least.
 const BIG: usize = if usize::BITS == 64 { 1 << 30 } else { 64 << 20 };
 /// No page has more blocks, in any geometry.
 pub(crate) const MOST_PAGE_BLOCKS: usize = 1 << 12;
@@ -151,14 +151,14 @@ pub(crate) const LARGE: u8 = 254;
 /// | `arena_size` | what the page source is asked for when an arena is needed: a power of two | |
 /// | `magazine_slots` | most blocks in a magazine; 0 for a heap without magazines | |
 /// | `magazine_bytes` | most bytes in a magazine | 4 of the biggest blocks |
-/// | `page_words` | words of bits in a page's header | a page of blocks of 64 bytes has as many bits |
+/// | `page_words` | words of bits in a page's header | `page_size` / 64 bits |
 /// | `pages_per_group` | page headers that are made at a time | 2 fewer than a word has bits |
 /// | `listed_words` | words for each of these groups that say which pages are listed | one for each class; 8 without magazines |
 /// | `page_entry_bits` | what the page table has for each slice: 32, or 16 without magazines | 32; 16 without magazines |
 /// | `arena_map` | arenas that are found by their address: a power of two; 1 for a list | for arenas of 64 MiB or more as many as lie in 1 TiB (4 GiB on 32-bit targets), at most 1,024; else 1 |
 /// | `grow_size` | what a growing arena grows by at a time | 8 pages |
 /// | `fit_candidates` | free runs of slices that are compared, to take the shortest | 1; 32 without magazines |
-/// | `own_region_above` | bigger blocks have a region each, if the page source takes regions back | an arena, but 1 GiB at least (64 MiB on 32-bit targets) |
+/// | `own_region_above` | bigger blocks that no arena has room for have a region each, if the page source takes regions back | an arena, but 1 GiB at least (64 MiB on 32-bit targets) |
 /// | `min_align` | what blocks of so many bytes or more are aligned to: at most 16 | 1 |
 #[macro_export]
 macro_rules! geometry {

@@ -122,7 +122,7 @@ impl OneContext {
     }
 }
 
-// SAFETY: X1: D1: who finds somebody inside does not run.
+// SAFETY: X1: Y1: who finds somebody inside does not run.
 #[cfg(any(target_has_atomic = "ptr", feature = "critical-section"))]
 unsafe impl Exclusion for OneContext {
     #[inline]

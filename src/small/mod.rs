@@ -1,6 +1,6 @@
 //! The heaps without size classes, pages and cores, for memory in KiB: [`EngineHeap`], and its engines.
 //!
-//! May use: `base`, `source`. The heap is what programs call, once for all engines; an [`Engine`] knows where blocks are. One is for any context;
+//! May use: `base`, `source`. The heap is what programs call, once for all engines; an [`Engine`] knows where blocks are. One engine is for any context;
 //! the others are for one context at a time, which an [`Exclusion`](crate::Exclusion) sees to.
 //!
 //! | file | what it is |
@@ -122,8 +122,8 @@ impl<S: PageSource, E: Engine<S>> EngineHeap<S, E> {
         Some(pointer)
     }
 
-    /// Gives a block back. One that is free already, or of no region, or has another layout, is a misuse as far as the engine sees it, which the heaps'
-    /// own pages say: a debug build panics; a release build counts it, and leaves the block alone.
+    /// Gives a block back. One that is free already, or of no region, or has another layout, is a misuse, as far as the engine sees it: each
+    /// heap's documentation says how far. A debug build panics; a release build counts it, and leaves the block alone.
     ///
     /// # Safety
     /// `pointer` came from this heap with this alignment and size, or was reallocated to it, and is not used any more.
@@ -135,7 +135,7 @@ impl<S: PageSource, E: Engine<S>> EngineHeap<S, E> {
         }
     }
 
-    /// Changes a block's size: in place or by a copy, as the engine finds room. A block that shrinks always can. `None` leaves the block as it was.
+    /// Changes a block's size: in place or by a copy, as the engine finds room. Shrinking never fails. `None` leaves the block as it was.
     ///
     /// # Safety
     /// As for [`deallocate`](Self::deallocate). After success the old pointer is not used any more, and the block has the new size.

@@ -1,13 +1,13 @@
-//! [`Once`]: what memory goes out by that goes out once.
+//! [`Once`]: a flag for memory that is handed out only once.
 //!
 //! *Role*: [`sources`](crate::sources) of fixed memory have one for each region, and so have ports'.
 //!
-//! *Invariant* Z1: of all calls of [`is_first`](Once::is_first) one at most is told that it is; where the target has no compare-and-swap, and the feature
-//! `critical-section` is off, if the contexts that call it nest.
+//! *Invariant* Z1: at most one call of [`is_first`](Once::is_first) ever returns true. Without compare-and-swap, and without the feature
+//! `critical-section`, this holds if the contexts that call it nest.
 
 use crate::base::sync::{AtomicBool, Ordering};
 
-/// What goes out once.
+/// Whether memory was handed out.
 #[derive(Debug, Default)]
 pub struct Once {
     is_out: AtomicBool,
@@ -30,7 +30,7 @@ impl Once {
         }
     }
 
-    /// The same by loads and stores, between which interrupts may come. One that comes when the question is half answered gets nothing.
+    /// The same by loads and stores, between which interrupts may come. An interrupt in the middle of this function is told false.
     fn is_first_of_nested(&self, interrupt: impl Fn()) -> bool {
         if self.is_asked.load(Ordering::Relaxed) {
             return false;

@@ -2,7 +2,7 @@
 # Runs a program for Linux on a machine of its own, in QEMU: run.sh PROGRAM ARGUMENTS, as cargo's `runner`.
 # It is for what depends on the kernel: QEMU for single programs passes on what this machine's Linux does, which knows nothing of another
 # processor's restartable sequences. The machine has the kernel of Debian's installer, and a file system in memory with the program and
-# what it is linked to. Arguments have no spaces in them.
+# what it is linked to. Arguments have no spaces in them. It is there for ten minutes at most; whether the program succeeded is read from its last line.
 # With COUNT=1 each instruction takes a nanosecond of the machine's time, so that the program's clock counts instructions. A debugger
 # cannot: its steps restart a sequence.
 set -eu
@@ -33,7 +33,7 @@ files=$(mktemp -d)
 trap 'rm -rf "$files"' EXIT
 cd "$files"
 mkdir -p root/proc root/dev root/tmp
-# What it is linked to, and what that is linked to, lies in one folder for other processors.
+# For another processor all libraries lie in one folder.
 if [ -n "$libraries" ]; then
     mkdir root/lib
     cp "$libraries"/lib/ld-linux-*.so.1 "$libraries/lib/libc.so.6" "$libraries/lib/libgcc_s.so.1" "$libraries/lib/libm.so.6" root/lib
@@ -56,7 +56,7 @@ END
 chmod +x root/init
 (cd root && find . | cpio --create --format=newc --quiet) >initrd
 
-# What is after `--` are the arguments of `init`, what is before its environment.
+# After `--` come the arguments of `init`, before it options of the kernel and the environment.
 timeout --foreground 600 $qemu $clock -m 2G -display none -serial stdio -monitor none -nic none -no-reboot \
     -kernel "$installer/linux" -initrd initrd \
     -append "quiet console=$console tsc=reliable panic=-1 rdinit=/init RUST_BACKTRACE=0 COREHEAP_CORES=${COREHEAP_CORES:-} COREHEAP_TEST_EMULATOR= COREHEAP_TEST_SEQUENCES=1 -- $*" \

@@ -225,6 +225,26 @@ fn the_files_of_a_folder_import_each_other_in_no_circle() {
 }
 
 #[test]
+fn no_two_invariants_have_the_same_number() {
+    let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for path in files(&sources()) {
+        let text = fs::read_to_string(&path).unwrap();
+        let definitions = text.lines().filter_map(|line| {
+            let words = line.strip_prefix("//! - ").or_else(|| line.strip_prefix("//! *Invariant* "))?;
+            let number = words.split(':').next()?;
+            let is_number =
+                number.len() == 2 && number.starts_with(char::is_uppercase) && number.ends_with(|c: char| c.is_ascii_digit());
+            is_number.then(|| number.to_string())
+        });
+        for number in definitions {
+            let before = found.insert(number.clone(), path.clone());
+            assert!(before.is_none(), "{number} is an invariant of {} and of {}", path.display(), before.unwrap().display());
+        }
+    }
+    assert!(found.len() > 40, "the invariants were not found");
+}
+
+#[test]
 fn no_file_knows_a_platform() {
     for path in files(&sources()) {
         let code = code(&fs::read_to_string(&path).unwrap());

@@ -16,7 +16,7 @@ pub type Coreheap<const BYTES: usize> = BareHeap<SmallHeap<StaticMemory<BYTES>>>
 /// `BYTES` bytes, for one context at a time. An interrupt that uses the heap while it is in use panics.
 pub type ExclusiveHeap<const BYTES: usize> = BareHeap<HeaderlessHeap<StaticMemory<BYTES>, NestedContexts>>;
 
-/// `BYTES` bytes, for any context on one core: interrupts wait while the heap is in use, up to some two thousand instructions. Less code than [`Coreheap`],
+/// `BYTES` bytes, for any context on one core: interrupts wait while the heap is in use, up to 1,200 instructions. Less code than [`Coreheap`],
 /// and more fits into the memory.
 #[cfg(feature = "critical-section")]
 pub type MaskedHeap<const BYTES: usize> = BareHeap<HeaderlessHeap<StaticMemory<BYTES>, Masked>>;

@@ -30,7 +30,7 @@
 //! | [`Coreheap`] | any context: the main program, and interrupts at any moment | nothing is masked where the target has compare-and-swap |
 //! | [`ExclusiveHeap`] | the main program; an interrupt that comes in between panics | a flag |
 //! | `ListHeap`, with the feature `linked_list_allocator` | the same; for less than 2 KiB | a flag |
-//! | `MaskedHeap`, with the feature `critical-section` | any context | a call is masked: 50 instructions, or up to some two thousand |
+//! | `MaskedHeap`, with the feature `critical-section` | any context | a call is masked: 50 instructions, or up to 1,200 |
 //! | [`MixedHeap`] | any context; several [`Kind`]s of memory | as [`Coreheap`] |
 //! | [`CoresHeap`] | any context on any core | magazines for each core, by your [`CoreNumber`] |
 //!

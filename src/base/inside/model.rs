@@ -3,7 +3,7 @@
 use super::*;
 use crate::base::sync::model::{Arc, UnsafeCell, explore, thread};
 
-/// One at a time is inside, and sees what the one before did (D1).
+/// One at a time is inside, and sees what the one before did (Y1).
 #[test]
 fn one_context_at_a_time_is_inside() {
     explore(|| {

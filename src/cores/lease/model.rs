@@ -48,7 +48,7 @@ impl<const HEAPS: usize> Leased<Numbered, HEAPS, 2> {
     /// E1 and E3, while nobody has taken a core heap.
     fn assert_valid(&self) {
         for (slot, lessee) in self.slots.iter().zip(&self.lessees) {
-            // SAFETY: T1.
+            // SAFETY: J1.
             if let Some(seat) = unsafe { lessee.load(Ordering::Relaxed).as_ref() } {
                 assert!(core::ptr::eq(seat.heap.load(Ordering::Relaxed), slot.address()), "E3: a lessee has its core heap");
                 let newest = self.seats.newest().expect("a table").seat_of(seat.thread.load(Ordering::Relaxed));

@@ -5,8 +5,8 @@
 //! big, and threads that have a seat in an older one move when they come to the slow path.
 //!
 //! *Invariants*
-//! - T1: a table is complete when it is published, stays where it is as long as the value, and leads to the one before. Only its seats change.
-//! - T2: a seat's `thread` is set once and never changes. Nobody but that thread sets `busy` or moves to another seat. So no seat is ever taken
+//! - J1: a table is complete when it is published, stays where it is as long as the value, and leads to the one before. Only its seats change.
+//! - J2: a seat's `thread` is set once and never changes. Nobody but that thread sets `busy` or moves to another seat. So no seat is ever taken
 //!   from a thread that may be in the middle of a pop or push.
 //!
 //! *Contexts*: a signal handler may come in at any point, and take a seat or make a table in between.
@@ -58,7 +58,7 @@ impl Seat {
 #[derive(Debug)]
 #[repr(C, align(64))]
 struct Header {
-    /// What counts of a spread number for the way to a seat, in bytes from the first one on: there are a power of two.
+    /// Mask for a seat's offset in bytes: the number of seats is a power of two.
     mask: usize,
     /// The table before, or null.
     older: *const Header,
@@ -71,14 +71,14 @@ pub(super) struct Table<'a>(NonNull<Header>, PhantomData<&'a Seat>);
 impl<'a> Table<'a> {
     #[inline(always)]
     fn header(self) -> &'a Header {
-        // SAFETY: T1.
+        // SAFETY: J1.
         unsafe { self.0.as_ref() }
     }
 
-    /// The seat so many bytes after the first one, or as many as the table has.
+    /// The seat at this offset from the first one, which wraps around.
     #[inline(always)]
     fn seat_at(self, offset: usize) -> &'a Seat {
-        // SAFETY: T1: what the mask lets through is the offset of a seat.
+        // SAFETY: J1: what the mask lets through is the offset of a seat.
         unsafe { self.0.byte_add(size_of::<Header>() + (offset & self.header().mask)).cast().as_ref() }
     }
 
@@ -93,7 +93,7 @@ impl<'a> Table<'a> {
         self.tried_by(thread).find(|seat| seat.thread.load(Ordering::Relaxed) == thread)
     }
 
-    /// Makes a seat here the thread's, which has none yet (T2).
+    /// Makes a seat here the thread's, which has none yet (J2).
     pub fn claim(self, thread: usize) -> Option<&'a Seat> {
         let claim = |seat: &&Seat| seat.thread.compare_exchange(0, thread, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         // The first of its seats, if a signal handler was faster than this.
@@ -173,7 +173,7 @@ impl<T: Threads, const FIRST: usize> Seats<T, FIRST> {
                 (0..seat_count).for_each(|seat| header.add(1).cast::<Seat>().add(seat).write(Seat::new(0)));
             }
         }
-        // Release: T1.
+        // Release: J1.
         if self.newest.compare_exchange(before, header.as_ptr(), Ordering::Release, Ordering::Relaxed).is_err() {
             // SAFETY: from there, and nobody has seen it.
             unsafe { T::return_table(memory, size) };

@@ -19,7 +19,7 @@ pub(super) struct Taken<'a, T: Threads, const CORES: usize, const SEATS: usize> 
 
 impl<'a, T: Threads, const CORES: usize, const SEATS: usize> Taken<'a, T, CORES, SEATS> {
     fn seat(&self) -> Option<&'a Seat> {
-        // SAFETY: seats stay as long as the value (T1).
+        // SAFETY: seats stay as long as the value (J1).
         unsafe { self.lessee.as_ref() }
     }
 

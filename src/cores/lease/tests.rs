@@ -330,7 +330,7 @@ fn a_thread_that_got_another_core_heap_meanwhile_does_not_get_two() {
     assert_eq!((cores.cores.core(), cores.pop()), (0, Some(64)), "the first is nobody's");
 }
 
-/// T2: a seat is one thread's for good.
+/// J2: a seat is one thread's for good.
 #[test]
 fn where_there_is_no_memory_for_seats_threads_do_without() {
     let cores = leased::<2>(2);

@@ -16,7 +16,7 @@ pub struct Ended {
     pub processor: Option<Duration>,
 }
 
-/// Runs a command to its end and collects what it prints; `see` sees every line at once.
+/// Runs a command to its end and collects what it prints; `see` sees every line as it comes.
 pub fn watch(mut command: Command, limit: Option<Duration>, mut see: impl FnMut(&str)) -> io::Result<Ended> {
     let (reader, writer) = io::pipe()?;
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::shell::{command, output_of};
 
-/// So often something is installed: a network fails for a moment.
+/// How often an installation is tried: a network fails for a moment.
 const ATTEMPTS: u32 = 3;
 /// How long it is left alone between two of them.
 const PAUSE: Duration = Duration::from_secs(10);

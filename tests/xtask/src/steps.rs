@@ -1,4 +1,4 @@
-//! The steps of `cargo xtask test`, in the order in which they run: first those on this machine ([`host`]), then those for Windows
+//! The steps of `cargo xtask test`, in the order in which they are preferred: first those on this machine ([`host`]), then those for Windows
 //! ([`windows`]) and for other hosts ([`unix`]), then those on other machines, in emulators ([`machines`]).
 //!
 //! A command is one line of words between spaces; `{target}` is cargo's target folder. Steps share it where compiler and flags are
@@ -104,7 +104,7 @@ pub fn all() -> impl Iterator<Item = &'static Step> {
     host::STEPS.iter().chain(windows::STEPS).chain(unix::STEPS).chain(machines::STEPS)
 }
 
-/// The examples that are packages of their own: steps, and those that nobody but the user ends.
+/// The examples that are packages of their own: steps, and those that run until the user stops them.
 pub fn examples() -> impl Iterator<Item = &'static Step> {
     all().filter(|step| step.folder.starts_with("examples")).chain([&machines::WASM_PAGE])
 }
