@@ -32,7 +32,7 @@ pub fn large_region(request: &RegionRequest, page: LargePage, placement: &Placem
 }
 
 fn in_large_pages(page: LargePage) -> (c_int, c_int) {
-    (PROT_READ | PROT_WRITE, MAP_HUGETLB | (page as c_int) << MAP_HUGE_SHIFT)
+    (PROT_READ | PROT_WRITE, MAP_HUGETLB | (page.size().ilog2() as c_int) << MAP_HUGE_SHIFT)
 }
 
 /// Where a mapping would be aligned; null if the system shall choose. A hint, because it is free again: to map more and cut off the ends would
