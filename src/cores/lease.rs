@@ -20,8 +20,9 @@
 //! - E2: a core heap's `lessee` is nobody, a seat, or taken (by a context that moves the lease or works on the core heap). Changes from
 //!   either of the first two to the third are by one atomic operation, so there is one winner; only the winner changes it back.
 //! - E3: a seat's `heap` is null, `MOVED`, or a core heap whose lessee is this seat, or is taken by somebody who is about to set `heap` to
-//!   null or has just set it. Only who has taken a core heap writes its address there, and only over null: so a seat is the lessee of one core
-//!   heap at most, and who finds that its thread has got another one meanwhile, or has moved, leaves this one to nobody.
+//!   null or has just set it. Only who has taken a core heap writes its address there, and only over null: so a seat has one core heap at
+//!   most. The lessee of a core heap is its seat; or one whose thread may still be inside a pop or push there, although the seat has got
+//!   another one meanwhile, or has moved. Only who has seen that thread outside makes it nobody's.
 //! - E4: of a thread that sets `busy` and reads `heap`, and a taker that sets `heap` to null and, after the barrier, reads `busy`, at
 //!   least one sees what the other wrote.
 //! - E5: in the child of a `fork` the marks of other threads are void: `busy` and "taken" say in which process they were made.
@@ -136,13 +137,12 @@ impl<T: Threads, const CORES: usize, const SEATS: usize> Leased<T, CORES, SEATS>
                 // A signal handler that interrupts this thread's own pop or push.
                 return old;
             }
-            if let Some(seat) = newest.and_then(|table| table.claim(thread)) {
-                old.into_iter().for_each(|old| self.move_lease(old, seat));
-                return Some(seat);
+            match newest.and_then(|table| table.claim(thread)) {
+                Some(seat) => old.into_iter().for_each(|old| self.move_lease(old, seat)),
+                None if self.seats.grow(newest) => {}
+                None => return None,
             }
-            if !self.seats.grow(newest) {
-                return None;
-            }
+            // It is looked for again: there may be a newer table by now (E1).
         }
     }
 
@@ -155,9 +155,9 @@ impl<T: Threads, const CORES: usize, const SEATS: usize> Leased<T, CORES, SEATS>
         // If somebody else has taken it, it is nobody's afterwards (E3). Who gives it back a moment later sees that this has moved.
         fence(Ordering::SeqCst);
         if let Some(mut taken) = self.begin_to_take(self.core_of(old, heap))
-            && core::ptr::eq(taken.lessee, old)
+            && taken.is_from(old)
         {
-            taken.lessee = new;
+            taken.give_to(new);
         }
     }
 
@@ -227,7 +227,7 @@ impl<T: Threads, const CORES: usize, const SEATS: usize> Leased<T, CORES, SEATS>
 
     fn hand_over(&self, core: usize, seat: &Seat) -> bool {
         let Some(mut taken) = self.take(core) else { return false };
-        taken.lessee = seat;
+        taken.give_to(seat);
         true
     }
 
@@ -299,9 +299,10 @@ unsafe impl<T: Threads, const CORES: usize, const SEATS: usize> CoreLocal for Le
             seat.busy.store(0, Ordering::Relaxed);
         }
         match seat.heap.load(Ordering::Relaxed) {
-            // A seat that a signal handler has moved gets nothing, which is as well.
-            heap if heap.addr() <= MOVED.addr() => self.lease(seat),
-            heap => self.core_of(seat, heap),
+            heap if heap.addr() > MOVED.addr() => self.core_of(seat, heap),
+            // A signal handler inside this thread's own pop or push, which may be in the core heap that was leased to it: it gets no other one.
+            _ if seat.busy.load(Ordering::Relaxed) != 0 => self.any_core(),
+            _ => self.lease(seat),
         }
     }
 

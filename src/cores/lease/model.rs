@@ -47,10 +47,15 @@ type Cores<const HEAPS: usize> = World<Leased<Numbered, HEAPS, 2>>;
 impl<const HEAPS: usize> Leased<Numbered, HEAPS, 2> {
     /// E1 and E3, while nobody has taken a core heap.
     fn assert_valid(&self) {
-        for (slot, lessee) in self.slots.iter().zip(&self.lessees) {
-            // SAFETY: J1.
-            if let Some(seat) = unsafe { lessee.load(Ordering::Relaxed).as_ref() } {
-                assert!(core::ptr::eq(seat.heap.load(Ordering::Relaxed), slot.address()), "E3: a lessee has its core heap");
+        for seat in self.seats.iter() {
+            let heap = seat.heap.load(Ordering::Relaxed);
+            let its = self
+                .slots
+                .iter()
+                .zip(&self.lessees)
+                .find(|(slot, _)| core::ptr::eq(slot.address(), heap) && heap.addr() > MOVED.addr());
+            if let Some((_, lessee)) = its {
+                assert!(core::ptr::eq(lessee.load(Ordering::Relaxed), seat), "E3: who has a core heap is its lessee");
                 let newest = self.seats.newest().expect("a table").seat_of(seat.thread.load(Ordering::Relaxed));
                 assert!(newest.is_none_or(|newest| core::ptr::eq(newest, seat)), "E1: no lease is left at an old seat");
             }

@@ -96,8 +96,9 @@ impl<'a> Table<'a> {
     /// Makes a seat here the thread's, which has none yet (J2).
     pub fn claim(self, thread: usize) -> Option<&'a Seat> {
         let claim = |seat: &&Seat| seat.thread.compare_exchange(0, thread, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        // The first of its seats, if a signal handler was faster than this.
-        self.tried_by(thread).find(claim).and_then(|_| self.seat_of(thread))
+        let _ = self.tried_by(thread).any(|seat| claim(&seat));
+        // The first of its seats: a signal handler may have been faster than this.
+        self.seat_of(thread)
     }
 
     /// The tables before this one, the newest first.

@@ -2,19 +2,23 @@
 //!
 //! *Role*: the slow side of [`Leased`]'s protocol, which says what E1 to E5 are.
 
+use core::cell::Cell;
 use core::ptr::{null, null_mut};
 
 use super::seats::{MOVED, Seat};
 use super::{Leased, Threads, WAITS};
 use crate::base::sync::{Ordering, fence};
 
-/// A core heap that this context has taken; given to the lessee when dropped, or to nobody if that has another one by then.
+/// A core heap that this context has taken. When dropped it is given back to the lessee; to nobody if that is known to be outside, and has another one by
+/// then.
 pub(super) struct Taken<'a, T: Threads, const CORES: usize, const SEATS: usize> {
     leased: &'a Leased<T, CORES, SEATS>,
     core: usize,
     heap: *mut (),
     /// Null, or one of the seats.
-    pub lessee: *const Seat,
+    lessee: *const Seat,
+    /// Whether the lessee's thread is known to be outside.
+    is_outside: Cell<bool>,
 }
 
 impl<'a, T: Threads, const CORES: usize, const SEATS: usize> Taken<'a, T, CORES, SEATS> {
@@ -25,15 +29,26 @@ impl<'a, T: Threads, const CORES: usize, const SEATS: usize> Taken<'a, T, CORES,
 
     /// Whether the lessee is not inside a pop or push any more (E4). Call it after a barrier if [`needs_barrier`](Self::needs_barrier).
     pub fn is_left(&self) -> bool {
-        let Some(seat) = self.seat() else { return true };
-        for _ in 0..WAITS {
-            // 0 is of no process.
-            if seat.busy.load(Ordering::Acquire) != T::generation() {
-                return true;
-            }
-            core::hint::spin_loop();
-        }
-        false
+        let is_outside = |seat: &Seat| {
+            (0..WAITS).any(|_| {
+                core::hint::spin_loop();
+                // 0 is of no process.
+                seat.busy.load(Ordering::Acquire) != T::generation()
+            })
+        };
+        self.is_outside.set(self.seat().is_none_or(is_outside));
+        self.is_outside.get()
+    }
+
+    /// Whether it was taken from this seat.
+    pub fn is_from(&self, seat: &Seat) -> bool {
+        core::ptr::eq(self.lessee, seat)
+    }
+
+    /// Has it go to this seat when it is dropped. The lessee's thread is outside: it has left, or calls this.
+    pub fn give_to(&mut self, seat: &Seat) {
+        self.lessee = seat;
+        self.is_outside.set(true);
     }
 
     /// Whether another thread may be about to begin a pop or push there.
@@ -48,7 +63,8 @@ impl<T: Threads, const CORES: usize, const SEATS: usize> Drop for Taken<'_, T, C
         let give_to =
             |seat: &Seat| seat.heap.compare_exchange(null_mut(), self.heap, Ordering::Release, Ordering::Relaxed).is_ok();
         let seat = self.seat().filter(|seat| give_to(seat));
-        let lessee = if seat.is_some() { self.lessee.cast_mut() } else { null_mut() };
+        // Who may still be inside stays the lessee: the next taker waits for it (E3).
+        let lessee = if seat.is_some() || !self.is_outside.get() { self.lessee.cast_mut() } else { null_mut() };
         let word = &self.leased.lessees[self.core];
         word.store(lessee, Ordering::Release);
         if let Some(seat) = seat {
@@ -84,7 +100,7 @@ impl<T: Threads, const CORES: usize, const SEATS: usize> Leased<T, CORES, SEATS>
             let lessee = self.seats.iter().find(|seat| core::ptr::eq(seat.heap.load(Ordering::Relaxed), heap));
             lessee.map_or(null(), core::ptr::from_ref)
         };
-        let taken = Taken { leased: self, core, heap, lessee };
+        let taken = Taken { leased: self, core, heap, lessee, is_outside: Cell::new(false) };
         if let Some(seat) = taken.seat() {
             // Unless its thread moves (E1).
             let _ = seat.heap.compare_exchange(heap, null_mut(), Ordering::Relaxed, Ordering::Relaxed);

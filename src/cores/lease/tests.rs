@@ -8,6 +8,7 @@ use std::vec::Vec;
 use super::*;
 use crate::cores::core_local::tests::{Cores, Four, class, pushes_and_pops};
 
+mod inside;
 mod seats;
 
 thread_local! {
