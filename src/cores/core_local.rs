@@ -21,11 +21,12 @@ use crate::pages::geometry::Geometry;
 /// # Safety
 ///
 /// L1: `alone`, `alone_on` and whatever pops and pushes keep each other off a magazine, whatever context calls them, except where the type's own
-/// contract forbids the call. They never wait for each other, but for a bounded number of tries in `alone_on`.
+/// contract forbids the call. They never wait for each other, but for a bounded number of tries in `alone_on` and `core`.
 /// A value serves one heap only, and always returns the same slots.
 pub unsafe trait CoreLocal: Sync {
     /// Whether contexts use a magazine side by side, each block by one atomic operation ([`Magazine::pop_beside`](crate::port::Magazine::pop_beside)).
-    /// Then L1 is no matter, and [`alone_on`](Self::alone_on) runs beside others.
+    /// Then L1 is no matter, [`alone`](Self::alone) and [`alone_on`](Self::alone_on) run beside others, and [`pop`](Self::pop) and [`push`](Self::push)
+    /// are the implementation's own, whole ([`QUICK_FIRST`](Self::QUICK_FIRST) is false).
     const SHARED: bool = false;
 
     /// Whether one context at a time uses the heap, and none in the middle of another's call: nobody else can have memory in hand.
@@ -54,7 +55,7 @@ pub unsafe trait CoreLocal: Sync {
     /// Pops a block from this core's magazine of `class`; `None` if it is empty, busy, or not there.
     ///
     /// # Safety
-    /// `G` is the geometry of the heap that owns this value, and `class` a class of it.
+    /// `G` is the geometry of the heap that owns this value, with magazines, and `class` a class of it.
     #[inline(always)]
     unsafe fn pop<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
         // SAFETY: the caller names the geometry; this context is alone.

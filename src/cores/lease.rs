@@ -46,7 +46,7 @@ mod taken;
 /// What a system says about threads.
 ///
 /// # Safety
-/// [`this`](Self::this), [`barrier`](Self::barrier) and [`table`](Self::table) keep their word.
+/// [`this`](Self::this), [`barrier`](Self::barrier), [`table`](Self::table) and [`generation`](Self::generation) keep their word.
 pub unsafe trait Threads: Send + Sync + 'static {
     /// A number that only this thread has while it lives; not 0. Should be as quick as a register.
     fn this() -> usize;
@@ -58,7 +58,7 @@ pub unsafe trait Threads: Send + Sync + 'static {
     /// How many threads can run at a time. Asked once for each heap.
     fn cores() -> usize;
 
-    /// Memory of its own for a heap's threads: 64 bytes for each, some kilobytes at first and twice as much each time. All zero, and aligned to 64
+    /// Memory of its own for a heap's threads: some kilobytes at first, and twice as much each time. All zero, and aligned to 64
     /// bytes. It must not come from that heap. `None` if there is none: threads that have no room then go by the page bitmaps.
     fn table(bytes: usize) -> Option<NonNull<u8>>;
 
@@ -88,7 +88,7 @@ const WAITS: usize = if cfg!(any(loom, miri)) { 2 } else { 1000 };
 
 /// Many threads, a few core heaps for each core, each leased to one thread at a time. Nobody waits, but for a bounded time who takes a lease away.
 ///
-/// `CORES` bounds the core heaps. Threads are as many as there is memory for: 64 bytes for each, and some more while they are few. `SEATS`, a power of
+/// `CORES` bounds the core heaps. Threads are as many as there is memory for: 64 bytes for each, in tables of up to ten times as much. `SEATS`, a power of
 /// two, is how many there is room for at first.
 #[derive(Debug)]
 pub struct Leased<T: Threads, const CORES: usize, const SEATS: usize = 64> {

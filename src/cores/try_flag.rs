@@ -17,7 +17,7 @@ pub trait CoreNumber: Send + Sync + 'static {
     /// The number of the core this runs on, taken modulo the number of slots.
     fn core_number() -> usize;
 
-    /// Runs `work`, some dozen instructions. A kernel lets no other task come in on this core meanwhile: with preemption off, or interrupts, which are
+    /// Runs `work`, some dozen instructions for each block that it moves, which are at most 64. A kernel lets no other task come in on this core meanwhile: with preemption off, or interrupts, which are
     /// then as they were before.
     #[inline(always)]
     fn pinned<R>(work: impl FnOnce() -> R) -> R {

@@ -46,7 +46,8 @@ use crate::source::page_source::PageSource;
 
 /// An allocator: memory from `S`, core heaps by `C`, sizes by `G`.
 ///
-/// `new` is `const` and needs no memory; everything is made on first use, from the page source. Dropping a heap releases
+/// `new` is `const` and needs no memory; everything is made on first use, from the page source (but for what the [`CoreLocal`] takes from
+/// its platform, as [`Leased`](crate::Leased) does). Dropping a heap releases
 /// all its regions, if the source can, and so ends every block at once.
 pub struct Heap<S: PageSource, C: CoreLocal, G: Geometry> {
     source: S,
@@ -64,7 +65,10 @@ pub struct Heap<S: PageSource, C: CoreLocal, G: Geometry> {
 impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     /// A heap that takes memory from `source` and keeps its core heaps in `cores`.
     pub const fn new(source: S, cores: C) -> Self {
-        const { G::VALID };
+        const {
+            G::VALID;
+            assert!(!(C::SHARED && C::QUICK_FIRST), "who shares magazines pops and pushes in one way");
+        }
         let (slices_used, slices_peak) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let next_purge_ms = AtomicUsize::new(0);
         let region_blocks = RegionBlocks::new();
