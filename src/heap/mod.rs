@@ -65,8 +65,8 @@ pub struct Heap<S: PageSource, C: CoreLocal, G: Geometry> {
 impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     /// A heap that takes memory from `source` and keeps its core heaps in `cores`.
     pub const fn new(source: S, cores: C) -> Self {
+        const { G::VALID };
         const {
-            G::VALID;
             assert!(!(C::SHARED && C::QUICK_FIRST), "who shares magazines pops and pushes in one way");
         }
         let (slices_used, slices_peak) = (AtomicUsize::new(0), AtomicUsize::new(0));
