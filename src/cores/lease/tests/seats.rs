@@ -10,7 +10,7 @@ fn there_is_a_seat_for_every_thread() {
     let mut cores = fresh::<THREADS, 2>();
     CORES.set(THREADS);
     (0..THREADS).for_each(|core| cores.make(core));
-    let number = |thread: usize| 0x7fff_0000_0740 + thread * 0x20_1000;
+    let number = |thread: usize| 0x1000_0740_usize.wrapping_add(thread.wrapping_mul(0x20_1000));
     for thread in 0..THREADS {
         play(number(thread));
         assert_eq!(cores.cores.core(), thread);
