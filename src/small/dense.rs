@@ -10,6 +10,7 @@
 //! | `dense/alone.rs` | allocating and freeing, by a context that is alone |
 //! | `dense/tag.rs` | what is known of a block |
 //! | `dense/bins.rs` | free blocks by size |
+//! | `dense/alone/taken_out.rs` | free blocks whose OS pages are given up |
 //!
 //! *Concurrency*: none. The engine's work is done alone ([`Guarded`], X1); the page source is called outside.
 //!

@@ -14,8 +14,13 @@ use core::num::NonZeroUsize;
 use super::bins::Bins;
 use super::tag::{GRANULE, LEAST, Tag, block_of, front_for, payload_of};
 use crate::base::misuse::Misuse;
-use crate::small::words::{LINKED, NEXT, WORD, Words, align_up};
+use crate::small::words::{NEXT, WORD, Words, align_up};
 use crate::source::page_source::{PageSource, Region};
+
+mod taken_out;
+
+#[cfg(all(test, not(loom)))]
+pub use taken_out::TakenOut;
 
 /// So many blocks of each bin are looked at that may be too small, before one is taken that is bigger for sure.
 const CANDIDATES: usize = 4;
@@ -77,28 +82,6 @@ pub enum Resized {
     NoRoom,
     /// The same, but it would have room if the memory went on behind it for so many bytes.
     AtEnd(usize),
-}
-
-/// A free block that is taken out of its bin while its OS pages are discarded.
-pub struct TakenOut {
-    region: DenseRegion,
-    block: usize,
-    size: usize,
-}
-
-impl TakenOut {
-    /// A block of no region.
-    #[cfg(all(test, not(loom)))]
-    pub fn of(block: usize, size: usize) -> Self {
-        TakenOut { region: DenseRegion { head: 0, end: 0 }, block, size }
-    }
-
-    /// The OS pages of `unit` bytes on which nothing lies but a free block of this size, between its links and the size at its end: where they begin, and
-    /// their bytes.
-    pub fn pages(&self, unit: usize) -> Option<(usize, usize)> {
-        let (first, end) = ((self.block + LINKED).div_ceil(unit), (self.block + self.size - WORD) / unit);
-        (first < end).then(|| (first * unit, (end - first) * unit))
-    }
 }
 
 /// The heap.
@@ -192,31 +175,6 @@ impl<'a, S: PageSource, const READY: usize> Alone<'a, S, READY> {
             }
         }
         has_flushed
-    }
-
-    /// Puts a block back, and takes out the next one behind it that has whole OS pages: one is out at a time.
-    pub fn take_out_next(&mut self, before: Option<TakenOut>) -> Option<TakenOut> {
-        let (mut region, mut block) = match before {
-            Some(TakenOut { region, block, size }) => {
-                let next = block + size;
-                let behind = self.free_at(next);
-                self.release(block, size);
-                (region, next + behind)
-            }
-            None => (self.regions().next()?, self.state.newest.first_block()),
-        };
-        loop {
-            for (block, tag) in self.blocks_from(block) {
-                let taken = TakenOut { region, block, size: tag.size() };
-                if tag.is(Tag::FREE) && taken.pages(S::OS_PAGE_SIZE).is_some() {
-                    self.state.bins.remove(self.words, block, tag.size());
-                    self.words.set_used(block, tag.size(), 0);
-                    return Some(taken);
-                }
-            }
-            region = self.older(region)?;
-            block = region.first_block();
-        }
     }
 
     /// All regions.
