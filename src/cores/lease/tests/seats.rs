@@ -22,7 +22,15 @@ fn there_is_a_seat_for_every_thread() {
         assert_eq!((barriers, core), (0, thread), "it has kept its core heap wherever it sits now");
         assert_eq!((cores.pop(), cores.pop()), (Some(64 * (thread + 1)), None));
     }
-    let tables = TABLES.get() - before;
+    // Until nobody had to make another table, which the others move to when they come again.
+    let mut tables = 0;
+    while tables < TABLES.get() - before {
+        tables = TABLES.get() - before;
+        for thread in 0..THREADS {
+            play(number(thread));
+            assert_eq!(cores.cores.core(), thread);
+        }
+    }
     assert!((2..=20).contains(&tables), "{tables} tables");
     // Nobody's lease is by a seat that its thread does not look at.
     for (core, lessee) in cores.cores.lessees.iter().enumerate() {
