@@ -4,7 +4,7 @@
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
 
-use coreheap_bare::Cores;
+use coreheap_bare::coreheap::CoreNumber;
 use semihosting::{print, println, process};
 use talc::cell::{TalcCell, TalcSyncCell};
 use talc::{DefaultBinning, source::Claim};
@@ -50,13 +50,9 @@ pub fn memory() -> *mut u8 {
 #[derive(Debug)]
 pub struct Unpinned;
 
-impl Cores for Unpinned {
-    fn core() -> usize {
+impl CoreNumber for Unpinned {
+    fn core_number() -> usize {
         0
-    }
-
-    fn pinned<R>(work: impl FnOnce() -> R) -> R {
-        work()
     }
 }
 
