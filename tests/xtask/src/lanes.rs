@@ -30,13 +30,8 @@ struct Running {
 impl State {
     /// The first step that can run now.
     fn next(&self) -> Option<usize> {
-        let is_alone = self.running.iter().any(|running| running.step.alone);
-        // What must be alone waits for the rest, so that it holds nobody up.
-        let only_alone = self.waiting.iter().all(|step| step.alone) && self.running.is_empty();
         self.waiting.iter().position(|step| {
-            !is_alone
-                && (!step.alone || only_alone)
-                && !step.needs.iter().any(|need| self.pending.contains(need))
+            !step.needs.iter().any(|need| self.pending.contains(need))
                 && !self.running.iter().any(|running| running.is_building && running.step.builds_in() == step.builds_in())
         })
     }

@@ -32,8 +32,6 @@ pub struct Step {
     pub proof: Proof,
     /// When it is run without being named.
     pub run: Run,
-    /// Whether nothing else may run at the same time.
-    pub alone: bool,
 }
 
 impl Step {
@@ -87,17 +85,8 @@ const THUMB: &str = "thumbv7em-none-eabihf";
 const THUMB_V6: &str = "thumbv6m-none-eabi";
 
 /// What most steps have in common.
-const STEP: Step = Step {
-    name: "",
-    shows: "",
-    needs: &[],
-    env: &[],
-    command: "",
-    folder: "",
-    proof: Proof::Status,
-    run: Run::All,
-    alone: false,
-};
+const STEP: Step =
+    Step { name: "", shows: "", needs: &[], env: &[], command: "", folder: "", proof: Proof::Status, run: Run::All };
 
 /// All steps.
 pub fn all() -> impl Iterator<Item = &'static Step> {
