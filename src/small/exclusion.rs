@@ -31,7 +31,7 @@ pub unsafe trait Exclusion {
 #[repr(C)] // As in the heap: what a fast path reaches is in front.
 pub struct Guarded<T, X> {
     inner: UnsafeCell<T>,
-    pub exclusion: X,
+    pub(super) exclusion: X,
 }
 
 // SAFETY: what is inside is only reached in `Exclusion::alone` (X1).
