@@ -62,7 +62,7 @@ pub unsafe trait Threads: Send + Sync + 'static {
     /// bytes. It must not come from that heap. `None` if there is none: threads that have no room then go by the page bitmaps.
     fn table(bytes: usize) -> Option<NonNull<u8>>;
 
-    /// Takes such memory back, when the heap is dropped.
+    /// Takes such memory back: when the heap is dropped, or at once if another thread made a table first.
     ///
     /// # Safety
     /// It came from [`table`](Self::table), which was asked for so many bytes, and nobody uses it any more.

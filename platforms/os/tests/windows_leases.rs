@@ -5,7 +5,7 @@
 
 #![cfg(all(windows, target_arch = "x86_64"))]
 
-use std::alloc::Layout;
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex};
@@ -95,11 +95,12 @@ unsafe impl Threads for Stopping {
 
     fn table(bytes: usize) -> Option<NonNull<u8>> {
         // SAFETY: not of size 0.
-        NonNull::new(unsafe { std::alloc::alloc_zeroed(Layout::from_size_align(bytes, 64).expect("a size")) })
+        NonNull::new(unsafe { alloc_zeroed(Layout::from_size_align(bytes, 64).expect("a size")) })
     }
 
-    unsafe fn return_table(_: NonNull<u8>, _: usize) {
-        unreachable!("the heap is a static");
+    unsafe fn return_table(table: NonNull<u8>, bytes: usize) {
+        // SAFETY: from there.
+        unsafe { dealloc(table.as_ptr(), Layout::from_size_align(bytes, 64).expect("a size")) };
     }
 }
 
