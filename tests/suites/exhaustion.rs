@@ -72,13 +72,13 @@ fn whole_region_again<C: CoreLocal, G: Geometry>(name: &str, size: usize, cores:
         let (whole, metadata) = (heap.stats().largest_free_run, heap.stats().metadata);
         for round in 0..if cfg!(miri) { 1 } else { 3 } {
             choose_core(round);
-            let small = 8 + rng.below(200);
+            let small = rng.below(200) + if cfg!(miri) { 200 } else { 8 };
             let mut blocks = fill(&heap, || small);
             assert!(bytes(&blocks) > whole / 2, "{} of {whole} bytes in blocks of {small}", bytes(&blocks));
             let kept = blocks.split_off(blocks.len() * rng.below(4) / 3);
             free(&heap, blocks, &mut rng);
             let mut mix = rng.clone();
-            let mixed = fill(&heap, || 1 + mix.below(whole / 50));
+            let mixed = fill(&heap, || 1 + mix.below(whole / if cfg!(miri) { 20 } else { 50 }));
             choose_core(round + 1);
             free(&heap, mixed, &mut rng);
             free(&heap, kept, &mut rng);
@@ -127,13 +127,12 @@ fn server_whole_region_again_by_four_cores() {
 
 /// Fills the heap, frees some blocks on one core each, so that they lie in its magazine, and wants them back on another one.
 fn in_other_magazines(size: usize, other_size: impl Fn(usize) -> usize) {
-    let heap = Heap::<_, TryFlag<Chosen, 4>, Hosted>::new(
-        // Core heaps are an eighth of it at most.
-        TestSource::<0>::new(&[if cfg!(miri) { 120 * KIB } else { 4000 * KIB }]),
-        TryFlag::new(),
-    );
+    const CORES: usize = if cfg!(miri) { 2 } else { 4 };
+    // Core heaps are an eighth of it at most.
+    let source = TestSource::<0>::new(&[if cfg!(miri) { 64 * KIB } else { 4000 * KIB }]);
+    let heap = Heap::<_, TryFlag<Chosen, CORES>, Hosted>::new(source, TryFlag::new());
     warm_up(&heap);
-    for core in 0..4 {
+    for core in 0..CORES {
         choose_core(core);
         let block = heap.allocate(layout(size)).unwrap();
         // SAFETY: allocated just now.
@@ -144,7 +143,7 @@ fn in_other_magazines(size: usize, other_size: impl Fn(usize) -> usize) {
     let other_size = other_size(heap.stats().largest_free_run);
     let mut blocks = fill(&heap, || size);
     assert!(heap.allocate(layout(size)).is_none());
-    for core in 1..4 {
+    for core in 1..CORES {
         choose_core(core);
         let (block, _) = blocks.pop().unwrap();
         // SAFETY: a live block of this size.
@@ -210,7 +209,7 @@ fn a_core_that_comes_late_reclaims_nothing_for_itself() {
 
 #[test]
 fn magazines_are_drained_for_a_large_block() {
-    in_other_magazines(if cfg!(miri) { 500 } else { 3000 }, |largest| largest / 8 * 7);
+    in_other_magazines(if cfg!(miri) { 900 } else { 3000 }, |largest| largest / 8 * 7);
     if cfg!(miri) {
         return;
     }
@@ -219,22 +218,23 @@ fn magazines_are_drained_for_a_large_block() {
 
 #[test]
 fn an_exhausted_heap_asks_its_source_again() {
+    const BLOCK: usize = if cfg!(miri) { 1500 } else { 500 };
     let source = TestSource::<0>::new(if cfg!(miri) { &[20 * KIB, 30 * KIB] } else { &[200 * KIB, 300 * KIB] });
     let heap = Heap::<_, SingleCore, Compact>::new(source, single_core());
-    let mut blocks = fill(&heap, || 500);
+    let mut blocks = fill(&heap, || BLOCK);
     assert_eq!(heap.source().regions_out(), 2);
     let asked = heap.source().refusals().calls(Call::Reserve);
-    assert!(heap.allocate(layout(500)).is_none());
+    assert!(heap.allocate(layout(BLOCK)).is_none());
     assert!(heap.source().refusals().calls(Call::Reserve) > asked, "a source may have more tomorrow");
     let (block, _) = blocks.swap_remove(blocks.len() / 2);
     // SAFETY: a live block of this size.
-    unsafe { heap.deallocate(block, layout(500)) };
+    unsafe { heap.deallocate(block, layout(BLOCK)) };
     let asked = heap.source().refusals().calls(Call::Reserve);
-    assert_eq!(heap.allocate(layout(500)), Some(block), "the only free one");
+    assert_eq!(heap.allocate(layout(BLOCK)), Some(block), "the only free one");
     assert_eq!(heap.source().refusals().calls(Call::Reserve), asked, "without asking");
-    blocks.push((block, 500));
+    blocks.push((block, BLOCK));
     // SAFETY: the fresh block.
-    unsafe { block.write_bytes(500u16 as u8, 500) };
+    unsafe { block.write_bytes(BLOCK as u8, BLOCK) };
     free(&heap, blocks, &mut Rng::new(2));
     heap.assert_valid();
 }
@@ -259,8 +259,8 @@ fn endless_use_needs_no_more_memory() {
         }
         free(&heap, blocks, &mut rng);
     }
-    check::<Hosted>(if cfg!(miri) { 64 * KIB } else { 16 << 20 });
-    check::<Compact>(512 * KIB);
+    check::<Hosted>(if cfg!(miri) { 32 * KIB } else { 16 << 20 });
+    check::<Compact>(if cfg!(miri) { 64 * KIB } else { 512 * KIB });
     check::<Tiny>(32 * KIB);
 }
 
@@ -273,7 +273,7 @@ fn sixteen_kib_are_of_use() {
     let start = memory.0.as_mut_ptr();
     let mut best = usize::MAX;
     let sizes = [8, 16, 24, 32, 48, 64, 100, 128, 200, 256, 500, 512, 1000, 4000];
-    for size in sizes.into_iter().skip(if cfg!(miri) { 9 } else { 0 }) {
+    for size in sizes.into_iter().skip(if cfg!(miri) { 11 } else { 0 }) {
         // SAFETY: each heap is dropped before the next one is made.
         let heap = Heap::<_, SingleCore, Tiny>::new(unsafe { FixedRegion::over(start, 16 * KIB) }, single_core());
         let blocks = fill(&heap, || size);

@@ -12,7 +12,7 @@ use coreheap::{Compact, CoreNumber, Heap, PageSource, Region, RegionRequest, Sma
 use coreheap_tests::blocks::holds;
 
 /// Bytes of a heap.
-const SIZE: usize = if cfg!(miri) { 96 << 10 } else { 4 << 20 };
+const SIZE: usize = if cfg!(miri) { 64 << 10 } else { 4 << 20 };
 
 /// All contexts are on one core.
 struct OneCore;

@@ -18,9 +18,14 @@ fn layout(size: usize) -> Layout {
     Layout::from_size_align(size, 8).expect("a layout")
 }
 
+/// How many blocks of a size.
+const COUNT: usize = if cfg!(miri) { 5 } else { 20 };
+/// Bytes of a region.
+const SIZE: usize = if cfg!(miri) { 48 << 10 } else { 96 << 10 };
+
 /// Some blocks of every third size, and some large ones.
 fn fill<const ABILITIES: u32>(heap: &TestHeap<ABILITIES>) -> Vec<Held> {
-    let sizes = (1..Small::MAX_BLOCK).step_by(Small::MAX_BLOCK / 5).flat_map(|size| [size; 20]);
+    let sizes = (1..Small::MAX_BLOCK).step_by(Small::MAX_BLOCK / 5).flat_map(|size| [size; COUNT]);
     let large = [1, 3].map(|slices| Small::MAX_BLOCK + slices * Small::SLICE_SIZE);
     let take = |size| Some((heap.allocate(layout(size))?, layout(size)));
     sizes.chain(large).map(|size| take(size).expect("room")).collect()
@@ -63,8 +68,8 @@ fn check<const ABILITIES: u32>(heap: &TestHeap<ABILITIES>) -> Vec<Run> {
 }
 
 fn with_abilities<const ABILITIES: u32>() {
-    let source = TestSource::new(&[96 << 10, 96 << 10]);
-    let source = if ABILITIES & GROWS != 0 { source.giving_at_first(32 << 10) } else { source };
+    let source = TestSource::new(&[SIZE, SIZE]);
+    let source = if ABILITIES & GROWS != 0 { source.giving_at_first(SIZE / 3) } else { source };
     let heap = TestHeap::<ABILITIES>::new(source, single_core());
     assert_eq!(heap.runs().count(), 0, "nothing is there before it is needed");
     let held = fill(&heap);
@@ -95,7 +100,7 @@ fn with_abilities<const ABILITIES: u32>() {
 
 /// Gaps of every length come and go, one slice among them.
 fn while_blocks_come_and_go<const ABILITIES: u32>() {
-    let heap = TestHeap::<ABILITIES>::new(TestSource::new(&[96 << 10, 96 << 10]), single_core());
+    let heap = TestHeap::<ABILITIES>::new(TestSource::new(&[SIZE, SIZE]), single_core());
     let (mut rng, mut held) = (Rng::new(7), Vec::new());
     for step in 0..2000 {
         let size = [1 + rng.below(Small::MAX_BLOCK), 1 + rng.below(4 * Small::SLICE_SIZE)][step % 2];

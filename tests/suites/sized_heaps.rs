@@ -41,7 +41,7 @@ fn random_actions_in<H: SizedHeap>(name: &str, new: fn(TestSource<0>) -> H, sour
         let recorded = Recorded::new(&heap);
         let inside = |start, size| source_of(&heap).contains(start, size);
         let mut driver = Driver::new(&recorded, &inside);
-        driver.run(&mut rng, &Limits { size: 2000, align: 4096, live: 300 }, if cfg!(miri) { 60 } else { 4000 });
+        driver.run(&mut rng, &Limits { size: 2000, align: 4096, live: 300 }, if cfg!(miri) { 40 } else { 4000 });
         let counts = driver.finish();
         sum.refused += counts.refused;
         sum.moved += counts.moved;
@@ -83,7 +83,7 @@ fn fills<H: SizedHeap>(new: fn(FixedRegion) -> H, least: usize, percent: usize) 
         };
         assert!(whole * 100 >= kib * KIB * if kib == 1 { 75 } else { percent }, "{whole} of {kib} KiB are for blocks");
         for _ in 0..if cfg!(miri) { 1 } else { 20 } {
-            let blocks = fill(&heap, || layout(least + rng.below(kib * 16), 1 << rng.below(4)));
+            let blocks = fill(&heap, || layout(least + rng.below(kib * if cfg!(miri) { 64 } else { 16 }), 1 << rng.below(4)));
             let bytes: usize = blocks.iter().map(|(_, layout)| layout.size()).sum();
             heap.assert_valid();
             assert!(bytes * 10 >= whole * if kib == 1 { 6 } else { 8 }, "{bytes} of {whole} bytes");
@@ -285,7 +285,9 @@ fn what_was_aligned_can_be_had_again() {
     let heap = headerless(over(&mut memory));
     let aligned = layout(40 * GRANULE, 32 * GRANULE);
     let block = heap.allocate(aligned).expect("room");
-    while heap.allocate(layout(1, 1)).is_some() {}
+    for size in [1000, 100, 1] {
+        while heap.allocate(layout(size, 1)).is_some() {}
+    }
     for _ in 0..3 {
         // SAFETY: a block of this heap.
         unsafe { heap.deallocate(block, aligned) };
@@ -324,7 +326,7 @@ fn threads_exchange_blocks() {
             let (heap, queue) = (&heap, &queue);
             scope.spawn(move || {
                 let mut rng = Rng::new(thread);
-                for _ in 0..if cfg!(miri) { 20 } else { 20_000 } {
+                for _ in 0..if cfg!(miri) { 12 } else { 20_000 } {
                     let size = 16 + rng.below(200);
                     let layout = Layout::from_size_align(size, 8).expect("a layout");
                     if let Some(block) = heap.allocate(layout) {

@@ -120,7 +120,7 @@ fn share(all: usize, threads: u64) -> usize {
 }
 
 fn cores<N: CoreNumber, const CORES: usize, G: Geometry>(threads: u64) {
-    let source = TestSource::<{ COMMITS | DECOMMITS }>::new(if cfg!(miri) { &[64 << 10, 48 << 10] } else { &[4 << 20, 6 << 20] });
+    let source = TestSource::<{ COMMITS | DECOMMITS }>::new(if cfg!(miri) { &[48 << 10, 32 << 10] } else { &[4 << 20, 6 << 20] });
     exchange(&Heap::<_, TryFlag<N, CORES>, G>::new(source, TryFlag::new()), threads, share(1_500_000, threads));
 }
 
@@ -152,7 +152,7 @@ fn many_threads_four_cores() {
 
 #[test]
 fn three_threads_side_by_side_in_two_core_heaps() {
-    let source = TestSource::<{ COMMITS | DECOMMITS }>::new(if cfg!(miri) { &[64 << 10, 48 << 10] } else { &[4 << 20, 6 << 20] });
+    let source = TestSource::<{ COMMITS | DECOMMITS }>::new(if cfg!(miri) { &[48 << 10, 32 << 10] } else { &[4 << 20, 6 << 20] });
     exchange(&Heap::<_, Beside<ThreadNumber, 2>, Hosted>::new(source, Beside::new()), 3, share(1_500_000, 3));
 }
 
