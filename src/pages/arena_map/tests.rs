@@ -91,7 +91,7 @@ fn grown(source: &Pieces, count: usize) -> Arenas<Mapped> {
 
 #[test]
 fn arenas_that_share_a_granule_are_found() {
-    let count = if cfg!(miri) { 12 } else { 300 };
+    let count = if cfg!(miri) { 9 } else { 300 };
     let source = Pieces::new(count * 8192, 64 * 1024, &[0]);
     let arenas = grown(&source, count);
     let tables = arenas.map().tables(0).count();
