@@ -201,7 +201,7 @@ fn a_chunk_of_one_word_is_looked_at_and_nothing_is_written_where_blocks_are() {
             assert_eq!((chunk.claim(1, 8), chunk.claim_anywhere(1, 8)), (None, None));
             // SAFETY: as above.
             let bytes = unsafe { core::slice::from_raw_parts(granules, chunk.count * GRANULE) };
-            assert!(bytes.iter().all(|byte| *byte == 0xff));
+            assert!(*bytes == vec![0xff; bytes.len()]);
         });
     }
 }
