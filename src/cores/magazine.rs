@@ -29,10 +29,12 @@ pub struct Magazine<G: Geometry> {
 }
 
 impl<G: Geometry> Magazine<G> {
-    /// A magazine over these slots, for models that cannot start from zeroed memory.
     #[cfg(all(test, any(loom, miri)))]
-    pub fn from_slots(slots: G::MagazineSlots) -> Self {
-        Magazine { count: AtomicU32::new(0), limit: AtomicU32::new(G::MAGAZINE_SLOTS as u32), slots }
+    crate::base::sync::const_but_in_models! {
+        /// A magazine over these slots, for models that cannot start from zeroed memory.
+        pub fn from_slots(slots: G::MagazineSlots) -> Self {
+            Magazine { count: AtomicU32::new(0), limit: AtomicU32::new(G::MAGAZINE_SLOTS as u32), slots }
+        }
     }
 
     /// Takes the newest block out.

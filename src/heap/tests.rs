@@ -33,7 +33,7 @@ fn a_large_block_stays_where_it_is() {
     unsafe {
         block.write_bytes(0x5a, 2000);
         block = heap.reallocate_unsized(block, layout(100)).expect("room");
-        assert!((0..100).all(|index| block.add(index).read() == 0x5a));
+        assert!(block.cast::<[u8; 100]>().read() == [0x5a; 100]);
         heap.deallocate_unsized(block.as_ptr());
     }
     assert_eq!(heap.arenas.class_of(block.addr().get()), Paged::class_of(100, 1));
@@ -51,7 +51,7 @@ fn a_large_block_is_aligned_anew() {
         block.write_bytes(0x5a, 640);
         let moved = heap.change_layout(block, layout(640), aligned).expect("room");
         assert!(moved != block && moved.addr().get().is_multiple_of(2048));
-        assert!((0..640).all(|index| moved.add(index).read() == 0x5a));
+        assert!(moved.cast::<[u8; 640]>().read() == [0x5a; 640]);
     }
 }
 
@@ -70,7 +70,7 @@ fn memory_is_cleared_where_that_is_asked_for() {
         let again = allocate(layout(2000)).expect("room");
         assert_eq!(again, block);
         // SAFETY: as above; it was written.
-        assert!((0..2000).all(|index| unsafe { again.add(index).read() } == if clears { 0 } else { 0x5a }));
+        assert_eq!(unsafe { again.cast::<[u8; 2000]>().read() }, [if clears { 0 } else { 0x5a }; 2000]);
     }
 }
 
@@ -163,9 +163,9 @@ fn where_the_quick_way_is_not_there_magazines_still_serve() {
     assert_eq!(ready(), Some(before + 1));
     assert_eq!(heap.allocate(layout(32)), Some(block), "the newest");
     assert_eq!(ready(), Some(before));
-    let blocks: std::vec::Vec<_> = (0..200).map(|_| heap.allocate(layout(32)).expect("room")).collect();
+    let blocks: std::vec::Vec<_> = (0..20).map(|_| heap.allocate(layout(32)).expect("room")).collect();
     // SAFETY: blocks of this heap.
     blocks.into_iter().for_each(|block| unsafe { heap.deallocate(block, layout(32)) });
-    assert!((1..200).contains(&ready().expect("a core heap")));
+    assert!((1..20).contains(&ready().expect("a core heap")));
     heap.assert_valid();
 }

@@ -1,4 +1,4 @@
-//! What models run on: loom, which tries every order of their steps, or Miri, which picks one by its seed and hands out old values as weak
+//! What models run on: loom, which tries every order of their steps, or Miri, which picks some by its seed and hands out old values as weak
 //! memory does. Miri's are all orders that the language allows, loom's are all of those that it knows; so both.
 //!
 //! loom notes the last access of an atomic only. So it misses orders where one thread looks, and another looks and changes: in a model the thread
@@ -22,14 +22,16 @@ cfg_if::cfg_if! {
         pub use std::sync::Arc;
         pub use std::{thread, thread_local};
 
-        /// Runs a model in the one order of this run.
+        /// Runs a model in one order, or in as many as the variable says: each time the scheduler picks another one. That is cheaper than as many
+        /// runs of all tests, of which the harness takes the greater part.
         pub fn explore(model: impl Fn()) {
-            model();
+            let orders = std::env::var("MODEL_ORDERS").map_or(1, |orders| orders.parse().expect("a number"));
+            (0..orders).for_each(|_| model());
         }
 
         /// As `explore`.
         pub fn explore_up_to(_: usize, model: impl Fn()) {
-            model();
+            explore(model);
         }
 
         /// As loom's: Miri itself sees who reads what somebody writes.
@@ -39,7 +41,7 @@ cfg_if::cfg_if! {
         unsafe impl<T: Send> Sync for UnsafeCell<T> {}
 
         impl<T> UnsafeCell<T> {
-            pub fn new(value: T) -> Self {
+            pub const fn new(value: T) -> Self {
                 UnsafeCell(core::cell::UnsafeCell::new(value))
             }
 

@@ -8,7 +8,7 @@ use std::vec::Vec;
 
 use super::*;
 use crate::base::sync::model::{Arc, UnsafeCell};
-use crate::base::sync::{AtomicPtr, AtomicUsize};
+use crate::base::sync::{AtomicPtr, AtomicUsize, array_of};
 use crate::cores::magazine::Magazine;
 
 crate::geometry! {
@@ -59,9 +59,8 @@ impl<C: CoreLocal> World<C> {
 
 /// An empty core heap.
 pub fn new_core_heap() -> CoreHeap<Model> {
-    let magazine = |_| Magazine::from_slots(core::array::from_fn(|_| AtomicUsize::new(0)));
-    let current = |_| AtomicPtr::new(null_mut());
-    CoreHeap::from_parts(core::array::from_fn(magazine), core::array::from_fn(current))
+    let magazines = array_of!(Magazine::from_slots(array_of!(AtomicUsize::new(0))));
+    CoreHeap::from_parts(magazines, array_of!(AtomicPtr::new(null_mut())))
 }
 
 fn made_up(address: usize) -> Block {

@@ -91,7 +91,7 @@ fn a_flush_reports_a_block_that_is_free_already() {
 fn the_last_block_that_comes_back_retires_its_page() {
     let mut memory = memory();
     let heap = heap(&mut memory);
-    let own = blocks(&heap, 3 * Blocks::CAPACITY);
+    let own = blocks(&heap, Blocks::CAPACITY + 8);
     let (last, others) = own.split_last().unwrap();
     for chunk in others.chunks(Blocks::CAPACITY) {
         assert_eq!(give(&heap, class(SIZE), chunk), 0);
@@ -374,5 +374,6 @@ fn a_region_that_starts_well_is_asked_for_up_to_its_alignment() {
     }
     assert!(least::<Small>(2048) < 2048 && least::<Small>(4096) < 4096);
     assert!(least::<Small>(8192) >= 8192);
-    assert!(least::<Paged>(64 << 10) < 4096 && least::<Paged>(128 << 10) >= 128 << 10);
+    let most = Paged::ARENA_SIZE;
+    assert!(least::<Paged>(most) < 4096 && least::<Paged>(2 * most) >= 2 * most);
 }

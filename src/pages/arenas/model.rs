@@ -5,17 +5,19 @@ use std::thread;
 use std::vec::Vec;
 
 use super::*;
+use crate::base::sync::model::explore;
 use crate::source::sources::{FixedRegion, Regions};
 
 crate::geometry! {
-    /// A map of few entries.
+    /// A map of two entries.
     struct Mapped {
         slice_size: 128, max_block: 512, page_size: 512, arena_size: 16 * 1024, magazine_slots: 2,
-        magazine_bytes: 64, pages_per_group: 8, listed_words: 1, arena_map: 4,
+        magazine_bytes: 64, pages_per_group: 8, listed_words: 1, arena_map: 2,
     }
 }
 
-const REGIONS: usize = 5;
+/// One more than the map has entries.
+const REGIONS: usize = 3;
 
 /// Regions that each begin a granule, none of them from the beginning.
 struct Later(Regions<REGIONS>);
@@ -55,6 +57,10 @@ fn inside(region: Region) -> usize {
 
 /// While the last of so many arenas is made: who looks for one of its addresses, until it is found, sees the arena as it was made.
 fn is_found_as_it_was_made(count: usize, is_found: impl Fn(&Arenas<Mapped>, usize) -> bool) {
+    explore(|| one_is_found_as_it_was_made(count, &is_found));
+}
+
+fn one_is_found_as_it_was_made(count: usize, is_found: impl Fn(&Arenas<Mapped>, usize) -> bool) {
     let (_memory, regions) = memory();
     // SAFETY: it outlives the arenas.
     let source = Later(unsafe { Regions::new(regions) });
@@ -62,11 +68,8 @@ fn is_found_as_it_was_made(count: usize, is_found: impl Fn(&Arenas<Mapped>, usiz
     (1..count).for_each(|_| grow(&arenas, &source));
     let address = inside(regions[count - 1]);
     thread::scope(|scope| {
-        scope.spawn(|| grow(&arenas, &source));
-        for _ in 0..100 {
-            if is_found(&arenas, address) {
-                break;
-            }
+        let maker = scope.spawn(|| grow(&arenas, &source));
+        while !is_found(&arenas, address) && !maker.is_finished() {
             thread::yield_now();
         }
     });
@@ -95,17 +98,19 @@ fn a_class_is_looked_up_in_an_arena_as_it_was_made() {
 /// Who has memory of the first arena finds the arena, though that is not in the map yet when memory can be had (N1).
 #[test]
 fn the_first_arena_is_always_found() {
-    let (_memory, [region, ..]) = memory();
-    // SAFETY: it outlives the arenas.
-    let source = unsafe { FixedRegion::new([region]) };
-    let arenas = Arenas::<Mapped>::new();
-    thread::scope(|scope| {
-        scope.spawn(|| grow(&arenas, &source));
-        for _ in 0..100 {
-            if arenas.iter().next().is_some() {
-                assert!(arenas.of(inside(region)).is_some(), "an arena that has blocks was not found");
+    explore(|| {
+        let (_memory, [region, ..]) = memory();
+        // SAFETY: it outlives the arenas.
+        let source = unsafe { FixedRegion::new([region]) };
+        let arenas = Arenas::<Mapped>::new();
+        thread::scope(|scope| {
+            let maker = scope.spawn(|| grow(&arenas, &source));
+            while !maker.is_finished() {
+                if arenas.iter().next().is_some() {
+                    assert!(arenas.of(inside(region)).is_some(), "an arena that has blocks was not found");
+                }
+                thread::yield_now();
             }
-            thread::yield_now();
-        }
+        });
     });
 }

@@ -6,6 +6,7 @@
 use core::array::from_fn;
 
 use super::*;
+use crate::base::sync::array_of;
 use crate::base::sync::model::{Arc, UnsafeCell, explore, explore_up_to, thread};
 
 crate::geometry! {
@@ -60,7 +61,7 @@ impl World {
         };
         let world = Arc::new(World {
             group: PageGroup { pages: [page], listed: from_fn(|_| AtomicUsize::new(0)), unused: AtomicUsize::new(0) },
-            memory: from_fn(|_| UnsafeCell::new(0)),
+            memory: array_of!(UnsafeCell::new(0)),
             header: UnsafeCell::new(0),
         });
         world.page().group.store(core::ptr::from_ref(&world.group).cast_mut(), Ordering::Relaxed);
@@ -117,13 +118,14 @@ impl World {
     fn give(&self, taken: Taken) -> bool {
         // SAFETY: as in `take`.
         assert_eq!(self.header.with(|header| unsafe { header.read() }), taken.size, "a page changed while a block was out");
-        let mut given = (0, 0);
+        let first = taken.blocks[0];
+        let (word, bit) = self.page().locate(first).unwrap();
+        let mut bits = 0;
         for address in &taken.blocks {
             self.write(*address);
-            let (word, bit) = self.page().locate(*address).unwrap();
-            given = (word, given.1 | 1 << bit);
+            bits |= 1 << (bit + (address - first) / taken.size);
         }
-        let given = self.page().give(given.0, given.1);
+        let given = self.page().give(word, bits);
         assert!(!given.double);
         self.after(given)
     }

@@ -58,9 +58,20 @@ fn take(page: &Page<Small>, class: SizeClass) -> Option<usize> {
     page.take(class, 1)?.expect("of this class").lowest().map(|block| block.address())
 }
 
-/// Takes all blocks of a page of this class.
+/// Takes all blocks of a page of this class, a word of them at a time.
 fn take_all(page: &Page<Small>, class: SizeClass) -> Vec<usize> {
-    core::iter::from_fn(|| take(page, class)).collect()
+    let mut addresses = Vec::new();
+    while let Some(batch) = page.take(class, WORD_BITS) {
+        let mut batch = batch.expect("of this class");
+        addresses.extend(core::iter::from_fn(|| batch.lowest()).map(|block| block.address()));
+    }
+    addresses
+}
+
+/// Those of a page's blocks that are the first or last ones of a word.
+fn at_edges(blocks: &[usize]) -> impl Iterator<Item = usize> {
+    let edges = [0, 1, WORD_BITS - 1, WORD_BITS, 2 * WORD_BITS - 1];
+    edges.into_iter().filter_map(|index| blocks.get(index).copied())
 }
 
 fn give(page: &Page<Small>, address: usize) -> Shown {
@@ -97,7 +108,7 @@ fn a_fresh_page_gives_each_block_once() {
         let count = (slices * Small::SLICE_SIZE / size).min(Small::PAGE_BLOCKS);
         assert_eq!((page.block_count(), page.free_count(), page.start(), page.slice_count()), (count, count, START, slices));
         assert_eq!(phase(page), Phase::Held);
-        let addresses = take_all(page, class(size));
+        let addresses: Vec<_> = core::iter::from_fn(|| take(page, class(size))).collect();
         assert_eq!(addresses, (0..count).map(|index| START + index * size).collect::<Vec<_>>());
         assert_eq!((page.take(class(size), 1), page.free_count()), (None, 0));
         assert!(page.let_go());
@@ -107,8 +118,8 @@ fn a_fresh_page_gives_each_block_once() {
         for address in others {
             assert_eq!(give(page, *address), FINE);
             assert_eq!(phase(page), Phase::Listed, "the first block that comes back lists it");
-            page.assert_valid();
         }
+        page.assert_valid();
         assert_eq!(give(page, *last), Shown { double: false, held: true });
         assert_eq!(phase(page), Phase::Held, "by who gave the last block back");
         assert!(page.claim_all());
@@ -136,12 +147,12 @@ fn free_blocks_are_found_wherever_the_hint_leads() {
     let group = Group::new();
     let page = open(&group, 8, 4);
     let addresses = take_all(page, class(8));
-    for address in &addresses {
+    for address in at_edges(&addresses) {
         // Of a page that was longer, too.
         for hint in 0..4 {
-            assert_eq!(give(page, *address), FINE);
+            assert_eq!(give(page, address), FINE);
             page.hint.store(hint, Ordering::Relaxed);
-            assert_eq!(take(page, class(8)), Some(*address), "the hint is {hint}");
+            assert_eq!(take(page, class(8)), Some(address), "the hint is {hint}");
             page.hint.store(hint, Ordering::Relaxed);
             assert_eq!(take(page, class(8)), None);
         }
@@ -158,7 +169,7 @@ fn a_word_of_blocks_spans_its_blocks() {
     let group = Group::new();
     for size in [8, 24, 512] {
         let page = open(&group, size, if size == 24 { 8 } else { 4 });
-        for address in take_all(page, class(size)) {
+        for address in at_edges(&take_all(page, class(size))) {
             let (word, bit) = page.locate(address).unwrap();
             for other in 0..page.word_count() {
                 let found = page.word_blocks(class(size), other).bit(address);
@@ -196,7 +207,7 @@ fn only_starts_of_blocks_are_located() {
         let page = open(&group, size, 8);
         let size = class(size).block_size();
         let blocks = page.block_count();
-        for block in 0..blocks {
+        for block in (0..blocks).step_by(if cfg!(miri) { 9 } else { 1 }) {
             let address = START + block * size;
             assert_eq!(page.locate(address), Some((block / WORD_BITS, block % WORD_BITS)));
             for wrong in [address + 1, address + size / 2, address + size - 1] {
@@ -278,8 +289,10 @@ fn only_an_empty_page_is_claimed() {
             let addresses = take_all(page, class(size));
             // A block of the first word, or of the last: what was claimed of the words before it goes back.
             let out = addresses[missing * (addresses.len() - 1)];
-            for address in addresses.iter().filter(|address| **address != out) {
-                assert_eq!(give(page, *address), FINE);
+            let out_of = page.locate(out).unwrap();
+            for word in 0..page.word_count() {
+                let bits = page.full(word) & !if word == out_of.0 { 1 << out_of.1 } else { 0 };
+                assert!(bits == 0 || give_bits(page, word, bits) == FINE);
             }
             // The second as if the block had been taken between its look at the words and its claim.
             for claim in [Page::claim_all, Page::claim_words] {
@@ -375,7 +388,7 @@ fn large_blocks_are_claimed_once() {
 
 #[test]
 fn threads_take_and_give_without_losing_a_block() {
-    const STEPS: usize = if cfg!(miri) { 40 } else { 30_000 };
+    const STEPS: usize = if cfg!(miri) { 20 } else { 30_000 };
     let group = Group::new();
     let page = open(&group, 24, 8);
     // Stays out, so that the page stays open.

@@ -3,6 +3,7 @@
 use std::boxed::Box;
 
 use super::*;
+use crate::base::sync::array_of;
 use crate::base::sync::model::{Arc, explore, thread};
 
 /// Where nothing is ever asked for: the models have regions.
@@ -28,17 +29,17 @@ struct Made(*mut Group);
 unsafe impl Send for Made {}
 
 impl Made {
-    fn add_to(blocks: &RegionBlocks) -> Made {
-        let block = || RegionBlock {
+    fn add_to(list: &RegionBlocks) -> Made {
+        let blocks = array_of!(RegionBlock {
             start: AtomicUsize::new(UNUSED),
             size: AtomicUsize::new(0),
             region_start: AtomicPtr::new(null_mut()),
             region_size: AtomicUsize::new(0),
-        };
-        let group = Group { next: AtomicPtr::new(null_mut()), blocks: core::array::from_fn(|_| block()) };
+        });
+        let group = Group { next: AtomicPtr::new(null_mut()), blocks };
         let made = Made(Box::into_raw(Box::new(group)));
         // SAFETY: made just now, and it stays.
-        unsafe { blocks.add(NonNull::new(made.0).unwrap()) };
+        unsafe { list.add(NonNull::new(made.0).unwrap()) };
         made
     }
 }

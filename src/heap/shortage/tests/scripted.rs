@@ -9,6 +9,7 @@ use crate::cores::core_heap::{CoreHeap, CoreSlot};
 use crate::cores::core_local::{CoreLocal, SingleCore};
 use crate::heap::Heap;
 use crate::pages::geometry::Geometry;
+use crate::pages::slices::Slices;
 use crate::source::page_source::tests::memory_that_stays;
 use crate::source::page_source::{PageSource, Region, RegionRequest};
 
@@ -172,10 +173,24 @@ pub fn heap_of(size: usize) -> (Box<TwoCores>, NonNull<u8>) {
     (heap, block)
 }
 
+/// The same, with too little memory for core heaps: a search has nothing to reclaim.
+pub fn heap_without_core_heaps() -> (Box<TwoCores>, NonNull<u8>) {
+    let (heap, block) = heap_of(6 << 10);
+    assert!(heap.cores.cores.iter().all(|core| core.slot(0).is_empty()));
+    (heap, block)
+}
+
 /// Leaves so many slices in a row, at a multiple of every block size, and no others.
 pub fn leave(heap: &TwoCores, count: usize) {
     let slices = heap.arenas.iter().next().expect("an arena").slices();
     let left = slices.claim(&heap.source, count.max(1), 512).expect("room").run;
-    while slices.claim(&heap.source, 1, 1).is_some() {}
+    claim_rest(slices, &heap.source);
     assert!(count == 0 || slices.release(left));
+}
+
+/// Claims every slice that is free, a run at a time.
+pub fn claim_rest<S: PageSource, G: Geometry>(slices: &Slices<G>, source: &S) {
+    while let Some(run) = slices.free().next_run(0) {
+        slices.claim_exactly(source, run).expect("room");
+    }
 }

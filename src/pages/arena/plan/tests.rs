@@ -78,7 +78,7 @@ impl Drop for Memory {
 }
 
 fn starts() -> impl Iterator<Item = usize> {
-    (0..STARTS).map(|index| index * 3).chain([SLICE - 1])
+    (0..STARTS).map(|index| index * 3).step_by(if cfg!(miri) { 11 } else { 1 }).chain([SLICE - 1])
 }
 
 fn create<S: PageSource>(source: &S, region: Region) -> Option<&Arena<Tiny>> {
@@ -142,7 +142,7 @@ fn an_arena_uses_what_its_region_has() {
     let memory = Memory::new();
     for skew in [0, 1, 64, SLICE - 1] {
         let mut before = 0;
-        for size in (0..4000).step_by(if cfg!(miri) { 61 } else { 1 }) {
+        for size in (0..4000).step_by(if cfg!(miri) { 307 } else { 1 }) {
             let region = memory.region(skew, size);
             let Some(arena) = create(&Nothing::<1, false>, region) else {
                 assert_eq!(before, 0, "{size} bytes are enough no more");
@@ -278,7 +278,7 @@ fn slices_for_a_run_are_enough_for_it() {
     let source = Nothing::<1, false>;
     let memory = Memory::new();
     for (run, align) in [(1, 1), (5, 1), (4, 512), (3, 1024), (9, 4096)] {
-        for skew in starts().step_by(if cfg!(miri) { 11 } else { 1 }) {
+        for skew in starts() {
             let needed = Arena::<Tiny>::slices_for_run::<Fixed>(run, align, 1).unwrap();
             let size = Arena::<Tiny>::min_region_size::<Fixed>(needed).unwrap();
             let arena = create(&source, memory.region(skew, size)).expect("enough");
@@ -311,7 +311,7 @@ fn headers_have_room_when_all_blocks_are_small() {
 #[test]
 fn pages_are_shorter_where_memory_is_little() {
     fn check<G: Geometry>() {
-        for class in (0..G::CLASS_COUNT).map(SizeClass::from_index) {
+        for class in (0..G::CLASS_COUNT).step_by(if cfg!(miri) { 7 } else { 1 }).map(SizeClass::from_index) {
             let bytes = |slices: usize| Arena::<G>::page_slices::<Fixed>(class, slices) * G::SLICE_SIZE;
             let size = class.block_size();
             let most = G::PAGE_BLOCKS * size;

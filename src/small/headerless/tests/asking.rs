@@ -73,13 +73,13 @@ fn what_is_a_rare_find_is_not_asked_for_nor_what_is_too_long() {
 
 #[test]
 fn a_heap_grows_by_a_quarter() {
-    let heap = heap_of(64 * 1024);
-    heap.allocate(layout(40_000, 8)).expect("room");
+    let heap = heap_of(16 * 1024);
+    heap.allocate(layout(10_000, 8)).expect("room");
     let quarter = heap.stats().capacity / 4;
     heap.source().requests.take();
-    assert_eq!(heap.allocate(layout(30_000, 8)), None);
+    assert_eq!(heap.allocate(layout(7500, 8)), None);
     let big = heap.source().requests.take();
-    assert!(big.len() == 2 && big.iter().all(|request| request.preferred_size == request.min_size && request.min_size > 30_000));
+    assert!(big.len() == 2 && big.iter().all(|request| request.preferred_size == request.min_size && request.min_size > 7500));
     heap.allocate(layout(heap.stats().largest_free_run, 8)).expect("the rest");
     assert_eq!(heap.allocate(layout(8, 8)), None);
     let small = heap.source().requests.take();
@@ -135,7 +135,7 @@ fn what_is_ready_is_joined_before_the_source_is_asked() {
 #[test]
 fn blocks_are_ready_while_half_of_the_memory_is_free_to_the_granule() {
     // A capacity of an even number of granules.
-    let size = (8000..).step_by(WORD).find(|size| {
+    let size = (2000..).step_by(WORD).find(|size| {
         let heap = heap_of(*size);
         heap.allocate(layout(1, 1)).expect("room");
         heap.alone(|heap| heap.capacity_and_free().0).is_multiple_of(2 * GRANULE)
@@ -301,7 +301,7 @@ fn small_blocks_move_and_big_ones_stay() {
 
 #[test]
 fn a_layout_is_changed_in_place_only_where_it_is_aligned() {
-    let heap = heap_of(16 * 1024);
+    let heap = heap_of(4096);
     let block = heap.allocate(layout(100, 8)).expect("room");
     let align = 1 << block.addr().trailing_zeros();
     // SAFETY: a block of this heap.

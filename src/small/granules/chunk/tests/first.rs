@@ -48,7 +48,8 @@ fn each_attempt_has_an_area_of_its_own() {
             // SAFETY: made just now, in memory that is there.
             let chunk = unsafe { chunk.as_ref() };
             assert!(part.holds(core::ptr::from_ref(chunk).addr()) && chunk.start <= own.start.addr().get() + area, "in its area");
-            for other in 0..most {
+            // Under Miri no more than the next ones.
+            for other in 0..most.min(attempts + 2) {
                 let granules = first.area_in(chunk, other);
                 let expected = (other > attempt).then(|| (start + other * area - chunk.start) / GRANULE);
                 assert_eq!(granules, expected.map(|from| from..from + area / GRANULE), "{skew}, {size}: {other} in {attempt}");

@@ -11,7 +11,7 @@ fn a_chunk_is_made_of_all_of_its_region_and_of_nothing_else() {
     let mut sizes: Vec<_> = (0..if cfg!(miri) { 8 } else { 200 }).map(|more| Chunk::least_region_for(1) - 4 + more).collect();
     sizes.extend([1, 1000, 5003]);
     for (skew, size) in
-        (0..16).step_by(if cfg!(miri) { 5 } else { 1 }).flat_map(|skew| sizes.iter().map(move |size| (skew, *size)))
+        (0..16).step_by(if cfg!(miri) { 7 } else { 1 }).flat_map(|skew| sizes.iter().map(move |size| (skew, *size)))
     {
         let mut memory = vec![DIRT; size / 8 + 4];
         let base: *mut u8 = memory.as_mut_ptr().cast();
@@ -57,7 +57,7 @@ fn a_region_that_is_asked_for_has_room() {
     for size in [0, 1, 8, 9, 100, 511, 512, 513, 4000] {
         let enough = Chunk::region_for(size, 64);
         let mut memory = vec![DIRT; enough / 8 + 2];
-        for skew in 0..8 {
+        for skew in (0..8).step_by(if cfg!(miri) { 3 } else { 1 }) {
             // SAFETY: inside the memory.
             let start = NonNull::new(unsafe { memory.as_mut_ptr().cast::<u8>().add(skew) }).expect("an array");
             let chunk = Chunk::create(Region { start, size: enough }).expect("room");
