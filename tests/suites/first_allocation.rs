@@ -12,7 +12,7 @@ use coreheap::{Compact, CoreNumber, Heap, PageSource, Region, RegionRequest, Sma
 use coreheap_tests::blocks::holds;
 
 /// Bytes of a heap.
-const SIZE: usize = if cfg!(miri) { 64 << 10 } else { 4 << 20 };
+const SIZE: usize = if cfg!(miri) { 96 << 10 } else { 4 << 20 };
 
 /// All contexts are on one core.
 struct OneCore;
@@ -161,7 +161,7 @@ fn start_together<H: Shared>() {
     let memory = unsafe { std::alloc::alloc(layout) };
     // SAFETY: the memory, all of it.
     unsafe { memory.write_bytes(0xa5, SIZE) };
-    for _ in 0..if cfg!(miri) { 2 } else { 50 } {
+    for _ in 0..if cfg!(miri) { 1 } else { 50 } {
         // SAFETY: nobody else uses it, and it stays.
         let heap = unsafe { H::over(memory) };
         let ready = AtomicUsize::new(0);

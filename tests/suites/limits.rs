@@ -111,7 +111,7 @@ fn a_limit_is_served_by_every_kind_of_source() {
         const REGION: usize = if cfg!(miri) { 48 * KIB } else { SIZE };
         let source = Limited::new(TestSource::<ABILITIES>::new(&[REGION, REGION]), limit);
         let heap: Heap<_, SingleCore, G> = Heap::new(source, single_core());
-        let bytes_each = BLOCK.max(128);
+        let bytes_each = 128.max(2 * BLOCK);
         // On 32 bits fewer bytes each would leave a part of each OS page: a page of `Tiny` has as many blocks as a word has bits.
         let bytes = blocks(&heap, bytes_each) * bytes_each;
         let (used, out) = (heap.source().used(), heap.source().source().bytes_committed());

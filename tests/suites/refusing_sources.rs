@@ -17,7 +17,7 @@ use coreheap_tests::sources::{COMMITS, DECOMMITS, GROWS, OS_PAGES, RELEASES, REM
 use coreheap_tests::watched::{Ledger, Watched};
 
 const KIB: usize = 1024;
-const SIZE: usize = 1024 * KIB;
+const SIZE: usize = if cfg!(miri) { 256 * KIB } else { 1024 * KIB };
 
 type OneCore<S, G = Hosted> = Heap<S, SingleCore, G>;
 
