@@ -9,6 +9,7 @@ use core::fmt;
 use crate::base::size_class::SizeClass;
 use crate::cores::core_local::CoreLocal;
 use crate::heap::Heap;
+use crate::pages::arena::Arena;
 use crate::pages::geometry::Geometry;
 use crate::source::page_source::PageSource;
 
@@ -56,6 +57,32 @@ impl<G: Geometry> Stats<G> {
     }
 }
 
+impl<G: Geometry> Stats<G> {
+    /// Counts what lies in this arena, the blocks in magazines as used ones.
+    fn add(&mut self, arena: &Arena<G>) {
+        let slices = arena.slices();
+        self.reserved += arena.region().size;
+        self.metadata += arena.metadata_bytes();
+        self.committed += slices.committed().count() * G::SLICE_SIZE + arena.front_bytes();
+        let mut from = 0;
+        while let Some(run) = slices.free().next_run(from) {
+            self.largest_free_run = self.largest_free_run.max(run.len() * G::SLICE_SIZE);
+            from = run.end;
+        }
+        for page in arena.table().groups().flat_map(|(_, group)| group.pages()) {
+            if let Some(class) = page.class() {
+                let entry = &mut self.classes.as_mut()[class.index()];
+                entry.pages += 1;
+                entry.blocks += page.block_count();
+                entry.used += page.block_count() - page.free_count().min(page.block_count());
+            } else if page.is_large() {
+                self.large.0 += 1;
+                self.large.1 += page.slice_count() * G::SLICE_SIZE;
+            }
+        }
+    }
+}
+
 impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     /// A heap report. Takes time in proportion to the memory in use.
     pub fn stats(&self) -> Stats<G> {
@@ -73,35 +100,14 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
                 ClassStats { block_size, ..ClassStats::default() }
             }),
         };
-        let classes = stats.classes.as_mut();
-        for arena in self.arenas.iter() {
-            let slices = arena.slices();
-            stats.reserved += arena.region().size;
-            stats.metadata += arena.metadata_bytes();
-            stats.committed += slices.committed().count() * G::SLICE_SIZE + arena.front_bytes();
-            let mut from = 0;
-            while let Some(run) = slices.free().next_run(from) {
-                stats.largest_free_run = stats.largest_free_run.max(run.len() * G::SLICE_SIZE);
-                from = run.end;
-            }
-            for page in arena.table().groups().flat_map(|(_, group)| group.pages()) {
-                if let Some(class) = page.class() {
-                    let entry = &mut classes[class.index()];
-                    entry.pages += 1;
-                    entry.blocks += page.block_count();
-                    entry.used += page.block_count() - page.free_count().min(page.block_count());
-                } else if page.is_large() {
-                    stats.large.0 += 1;
-                    stats.large.1 += page.slice_count() * G::SLICE_SIZE;
-                }
-            }
-        }
+        self.arenas.iter().for_each(|arena| stats.add(arena));
         for block in self.region_blocks.blocks() {
             stats.reserved += block.region().map_or(0, |region| region.size);
             stats.committed += block.size();
             stats.large.0 += 1;
             stats.large.1 += block.size();
         }
+        let classes = stats.classes.as_mut();
         self.classes_in_magazines().for_each(|class| classes[class.index()].in_magazines += 1);
         for entry in classes {
             entry.used = entry.used.saturating_sub(entry.in_magazines);
