@@ -129,7 +129,8 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
     /// A block that is ready, if one is.
     #[inline(always)]
     fn take_ready(&self, layout: Layout) -> Option<NonZeroUsize> {
-        if layout.align() <= GRANULE { self.alone(|heap| heap.take_ready(layout.size())) } else { None }
+        let size = layout.size();
+        if layout.align() <= GRANULE { self.alone(move |heap| heap.take_ready(size)) } else { None }
     }
 
     /// Takes a block out of the run that fits best. While none is found, sends home what is ready, list by list, then looks at all cards if a run may have

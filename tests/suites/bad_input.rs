@@ -142,7 +142,7 @@ fn double_frees() {
 #[test]
 fn a_double_free_on_another_core_is_seen_when_it_reaches_the_page() {
     let heap: Heap<TestSource<0>, TryFlag<Chosen, 2>, Hosted> =
-        Heap::new(TestSource::new(&[if cfg!(miri) { 32 * KIB } else { 900 * KIB }]), TryFlag::new());
+        Heap::new(TestSource::new(&[if cfg!(miri) { 64 * KIB } else { 900 * KIB }]), TryFlag::new());
     for core in [0, 1] {
         choose_core(core);
         let blocks: Vec<_> = (0..10).map(|_| heap.allocate(layout(64)).unwrap()).collect();

@@ -158,7 +158,7 @@ fn in_other_magazines(size: usize, other_size: impl Fn(usize) -> usize) {
     }
     // All blocks of this size are freed by all cores; then a block of another size must find room.
     let mut rng = Rng::new(1);
-    for (index, part) in blocks.chunks(50).enumerate() {
+    for (index, part) in blocks.chunks(if cfg!(miri) { 10 } else { 50 }).enumerate() {
         choose_core(index);
         free(&heap, part.to_vec(), &mut rng);
     }
@@ -209,7 +209,7 @@ fn a_core_that_comes_late_reclaims_nothing_for_itself() {
 
 #[test]
 fn magazines_are_drained_for_a_large_block() {
-    in_other_magazines(if cfg!(miri) { 900 } else { 3000 }, |largest| largest / 8 * 7);
+    in_other_magazines(if cfg!(miri) { 500 } else { 3000 }, |largest| largest / 8 * 7);
     if cfg!(miri) {
         return;
     }
@@ -218,7 +218,7 @@ fn magazines_are_drained_for_a_large_block() {
 
 #[test]
 fn an_exhausted_heap_asks_its_source_again() {
-    const BLOCK: usize = if cfg!(miri) { 1500 } else { 500 };
+    const BLOCK: usize = if cfg!(miri) { 1000 } else { 500 };
     let source = TestSource::<0>::new(if cfg!(miri) { &[20 * KIB, 30 * KIB] } else { &[200 * KIB, 300 * KIB] });
     let heap = Heap::<_, SingleCore, Compact>::new(source, single_core());
     let mut blocks = fill(&heap, || BLOCK);

@@ -148,7 +148,7 @@ unsafe impl PageSource for Preferred {
 
 #[test]
 fn a_source_that_gives_what_is_preferred_is_asked_seldom() {
-    let blocks = if cfg!(miri) { 80 } else { 16_000 };
+    let blocks = if cfg!(miri) { 120 } else { 16_000 };
     let mut memory = vec![0u128; blocks * 12];
     let most = 12 + 5 * blocks.ilog2() as usize;
     let ask = |name: &str, allocate: &dyn Fn(Layout) -> bool, source: &Preferred| {

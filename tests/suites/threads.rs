@@ -25,6 +25,9 @@ const SLOTS: usize = if cfg!(miri) { 8 } else { 128 };
 /// Most bytes of the rare large blocks.
 const LARGE: usize = if cfg!(miri) { 4000 } else { 40_000 };
 
+/// Bytes of the regions. Under Miri the first is as long as is asked for, so that memory is not short, and each core gets its core heap.
+const REGIONS: &[usize] = if cfg!(miri) { &[64 << 10, 32 << 10] } else { &[4 << 20, 6 << 20] };
+
 struct Exchange<'a, S: PageSource, C: CoreLocal, G: Geometry> {
     heap: &'a Heap<S, C, G>,
     slots: Vec<AtomicPtr<Header>>,
@@ -120,7 +123,7 @@ fn share(all: usize, threads: u64) -> usize {
 }
 
 fn cores<N: CoreNumber, const CORES: usize, G: Geometry>(threads: u64) {
-    let source = TestSource::<{ COMMITS | DECOMMITS }>::new(if cfg!(miri) { &[48 << 10, 32 << 10] } else { &[4 << 20, 6 << 20] });
+    let source = TestSource::<{ COMMITS | DECOMMITS }>::new(REGIONS);
     exchange(&Heap::<_, TryFlag<N, CORES>, G>::new(source, TryFlag::new()), threads, share(1_500_000, threads));
 }
 
@@ -152,7 +155,7 @@ fn many_threads_four_cores() {
 
 #[test]
 fn three_threads_side_by_side_in_two_core_heaps() {
-    let source = TestSource::<{ COMMITS | DECOMMITS }>::new(if cfg!(miri) { &[48 << 10, 32 << 10] } else { &[4 << 20, 6 << 20] });
+    let source = TestSource::<{ COMMITS | DECOMMITS }>::new(REGIONS);
     exchange(&Heap::<_, Beside<ThreadNumber, 2>, Hosted>::new(source, Beside::new()), 3, share(1_500_000, 3));
 }
 

@@ -68,7 +68,7 @@ fn all_are_found(arenas: &Arenas<Mapped>, memory: &Pieces) {
     let mut before = memory.memory.addr().get();
     for (start, arena) in ranges {
         let end = start + arena.slices().count() * Mapped::SLICE_SIZE;
-        for address in (start..end).step_by(Mapped::SLICE_SIZE * if cfg!(miri) { 211 } else { 1 }).chain([end - 1]) {
+        for address in (start..end).step_by(Mapped::SLICE_SIZE * if cfg!(miri) { 63 } else { 1 }).chain([end - 1]) {
             assert!(arenas.of(address).is_some_and(|found| core::ptr::eq(found, arena)), "{address:#x} in {start:#x}..{end:#x}");
         }
         for address in [before, start - 1] {

@@ -68,9 +68,9 @@ fn take_all(page: &Page<Small>, class: SizeClass) -> Vec<usize> {
     addresses
 }
 
-/// Those of a page's blocks that are the first or last ones of a word.
+/// Those of a page's blocks that are the first or last ones of a word, and its last block.
 fn at_edges(blocks: &[usize]) -> impl Iterator<Item = usize> {
-    let edges = [0, 1, WORD_BITS - 1, WORD_BITS, 2 * WORD_BITS - 1];
+    let edges = [0, 1, WORD_BITS - 1, WORD_BITS, blocks.len() - 1];
     edges.into_iter().filter_map(|index| blocks.get(index).copied())
 }
 
