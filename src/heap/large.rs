@@ -103,7 +103,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         let found = self.arenas.of(address).and_then(|arena| Some((arena, arena.page_of(address)?)));
         let Some((arena, page)) = found else { return self.deallocate_region(address) };
         let slice_count = page.slice_count();
-        if !arena.return_large(page, address) {
+        if !arena.return_large(&self.source, page, address) {
             let misuse = if page.class().is_some() { Misuse::WrongLayout } else { Misuse::Foreign };
             return self.misuses.report(misuse, address);
         }

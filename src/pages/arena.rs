@@ -173,7 +173,8 @@ impl<G: Geometry> Arena<G> {
     /// Returns the slices of a page that the caller holds; false if it is not empty.
     pub fn retire(&self, page: &Page<G>) -> bool {
         page.claim_all() && {
-            self.return_slices(page, page.slice_count());
+            let run = self.close(page, page.slice_count());
+            self.slices.release(run);
             true
         }
     }
@@ -191,9 +192,10 @@ impl<G: Geometry> Arena<G> {
     }
 
     /// Takes a large block back; false if none starts at `start`.
-    pub fn return_large(&self, page: &Page<G>, start: usize) -> bool {
+    pub fn return_large<S: PageSource>(&self, source: &S, page: &Page<G>, start: usize) -> bool {
         page.claim_large(start) && {
-            self.return_slices(page, 1);
+            let run = self.close(page, 1);
+            self.slices.release_to(source, run);
             true
         }
     }
@@ -212,7 +214,7 @@ impl<G: Geometry> Arena<G> {
             page.set_slice_count(slice_count);
         } else {
             page.set_slice_count(slice_count);
-            self.slices.release(new_end..old_end);
+            self.slices.release_to(source, new_end..old_end);
         }
         true
     }
@@ -302,14 +304,14 @@ impl<G: Geometry> Arena<G> {
         }
     }
 
-    /// Gives the slices of a page or large block back, and its header, which the caller claimed; the first `entered` slices have entries.
-    fn return_slices(&self, page: &Page<G>, entered: usize) {
-        let Some(first) = self.slices.index_of(page.start()) else { return };
-        let run: Range<usize> = first..first + page.slice_count();
-        // R2: entries first, slices last.
+    /// Gives the header back of a page or large block that the caller claimed; the first `entered` of its slices have entries. Returns the slices, which
+    /// the caller owns and gives back (R2: last).
+    fn close(&self, page: &Page<G>, entered: usize) -> Range<usize> {
+        let first = (page.start() - self.slices.start()) / G::SLICE_SIZE;
+        let run = first..first + page.slice_count();
         self.table.remove(first..first + entered);
         page.close();
-        self.slices.release(run);
+        run
     }
 
     /// Checks R2, T1 and every page, while nobody uses the heap.

@@ -26,6 +26,9 @@ const HINTS: usize = 8;
 /// Most slices that a purge claims at a time, so that others find the rest meanwhile.
 const PURGE_STEP: usize = 1024;
 
+/// Free runs of so many bytes are not kept for the next request: to clear one, or to touch it anew, takes about as long as to have it given anew.
+const LONG: usize = 32 << 20;
+
 /// How many slices a run of at least `bytes` has. Always whole OS pages, so that each OS page has one owner, who commits it.
 pub const fn run_for<S: PageSource, G: Geometry>(bytes: usize) -> usize {
     bytes.div_ceil(G::SLICE_SIZE).next_multiple_of(unit::<S, G>())
@@ -180,6 +183,14 @@ impl<G: Geometry> Slices<G> {
         let owned = self.free().release(run.clone());
         self.note_free(run);
         owned
+    }
+
+    /// Gives an owned run back, and if it is long its memory to the source.
+    pub fn release_to<S: PageSource>(&self, source: &S, run: Range<usize>) {
+        if S::DECOMMITS && run.len() >= LONG / G::SLICE_SIZE {
+            self.decommit(source, run.clone());
+        }
+        self.release(run);
     }
 
     /// Gives the memory of free slices back to the source: all of them, or those that were free at the last call for aged ones

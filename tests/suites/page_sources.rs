@@ -154,6 +154,31 @@ fn memory_in_use_is_not_decommitted_by_time() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "too much memory")]
+fn a_long_block_goes_back_when_it_is_freed_or_shrinks() {
+    const LONG: usize = 32 * 1024 * KIB;
+    let heap: OneCore<_, coreheap::Server> = heap(TestSource::<{ COMMITS | DECOMMITS | OS_PAGES }>::new(&[4 * LONG]));
+    free(&heap, allocate(&heap, 10, 1), 10, 1);
+    let committed = || heap.source().bytes_committed();
+    let before = committed();
+    free(&heap, allocate(&heap, LONG, 1), LONG, 1);
+    assert_eq!(committed(), before, "all of it");
+    let block = allocate(&heap, 3 * LONG, 2);
+    // SAFETY: a block of this heap, of these sizes one after the other.
+    unsafe {
+        let shorter = heap.reallocate(block, layout(3 * LONG), LONG).expect("it shrinks");
+        assert_eq!((shorter, committed()), (block, before + LONG), "its tail");
+        let small = heap.reallocate(shorter, layout(LONG), KIB).expect("it shrinks");
+        assert!(committed() < before + 1024 * KIB && holds(small, KIB, 2), "it moves");
+        heap.deallocate(small, layout(KIB));
+    }
+    // What is shorter is kept for the next request.
+    free(&heap, allocate(&heap, LONG / 2, 3), LONG / 2, 3);
+    assert!(committed() >= before + LONG / 2);
+    heap.assert_valid();
+}
+
+#[test]
 fn only_what_was_idle_since_the_last_call_has_aged() {
     let heap: OneCore<_> = heap(TestSource::<{ COMMITS | DECOMMITS }>::new(&[SIZE]));
     let (first, second) = (allocate(&heap, 100 * KIB, 1), allocate(&heap, 200 * KIB, 2));

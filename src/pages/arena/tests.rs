@@ -133,7 +133,7 @@ fn what_is_retired_is_no_page_any_more() {
     assert_eq!(block, start);
     assert!(arena.page_of(start).is_some_and(Page::is_large) && arena.page_of(start + 128).is_none());
     let page = arena.page_of(start).expect("its header");
-    assert!(!arena.return_large(page, start + 128) && arena.return_large(page, start));
+    assert!(!arena.return_large(&source, page, start + 128) && arena.return_large(&source, page, start));
     assert!(arena.page_of(start).is_none());
     arena.assert_valid();
 }
@@ -173,7 +173,7 @@ fn all_but_large_blocks_could_be_free() {
     let (large, _) = arena.claim_large(&source, 3, 1).expect("room");
     assert!(most(count - 3));
     assert!(arena.retire(page) && most(count - 3));
-    assert!(arena.return_large(arena.page_of(large).expect("its header"), large) && most(count));
+    assert!(arena.return_large(&source, arena.page_of(large).expect("its header"), large) && most(count));
 }
 
 /// In place: up to the next slice that somebody has, at the end of the region up to where that can grow.
@@ -199,7 +199,7 @@ fn a_large_block_is_resized_where_it_lies() {
     assert!(!resize(low, 5) && free() == before);
     assert!(resize(low, 2) && free() == before + 2);
     assert!(!resize(low, 5) && resize(low, 4) && free() == before && !resize(low, 5));
-    assert!(arena.return_large(high, high_start) && free() == before + 4);
+    assert!(arena.return_large(&source, high, high_start) && free() == before + 4);
     assert!(resize(low, 8) && free() == before && resize(low, 7) && resize(low, 1) && resize(low, 8));
     // The free slices behind it, and what the region can grow by, but no more.
     let calls = || source.calls.load(Ordering::Relaxed);
@@ -213,7 +213,7 @@ fn a_large_block_is_resized_where_it_lies() {
         let last = calls();
         assert!(!resize(low, capacity - first + 1) && calls() == last, "the tables are full");
     }
-    assert!(arena.return_large(low, low_start));
+    assert!(arena.return_large(&source, low, low_start));
     arena.assert_valid();
 }
 
@@ -230,7 +230,7 @@ fn no_memory_is_asked_for_behind_another_block() {
     assert!(!arena.resize_large(&source, page(low), arena.slices().count() - first + 1));
     assert_eq!(source.calls.load(Ordering::Relaxed), 0);
     // One that goes leads to its neighbour as little as before.
-    assert!(arena.return_large(page(single), single));
+    assert!(arena.return_large(&source, page(single), single));
     assert!(arena.page_of(single).is_none() && page(next).is_large());
     arena.assert_valid();
 }
@@ -292,7 +292,7 @@ fn headers_run_out() {
     assert!(arena.claim_large(&source, 1, 1).is_none() && arena.slices().undone().count() >= undone + 2);
     assert_eq!(state(), before);
     let (last, _) = blocks[blocks.len() - 1];
-    assert!(arena.return_large(arena.page_of(last).expect("its header"), last));
+    assert!(arena.return_large(&source, arena.page_of(last).expect("its header"), last));
     assert!(arena.claim_large(&source, 1, 1).is_some());
     assert_eq!(state(), before);
     arena.assert_valid();

@@ -387,3 +387,22 @@ fn slices_are_owned_while_they_are_given_back() {
     source.refuse(false);
     assert_eq!((slices.purge(&source, true), slices.purge(&source, true)), (0, 8 * SLICE));
 }
+
+#[test]
+#[cfg_attr(miri, ignore = "too much memory")]
+fn a_long_run_goes_back_as_it_is_released() {
+    const LEN: usize = LONG / SLICE;
+    let (source, slices) = slices::<{ COMMITS | DECOMMITS }>(LEN + 1, 0, 0);
+    source.watched.store((&raw const slices).cast_mut(), Ordering::Relaxed);
+    for (len, refuses, goes_back) in [(LEN - 1, false, false), (LEN, true, false), (LEN, false, true)] {
+        let run = slices.claim(&source, len, 1).expect("room").run;
+        source.take();
+        source.refuse(refuses);
+        slices.release_to(&source, run.clone());
+        source.refuse(false);
+        let calls = if len < LEN { std::vec![] } else { std::vec![(false, run.clone())] };
+        assert_eq!(source.take(), calls);
+        assert_eq!(slices.committed().is_clear(run), goes_back, "{len} slices");
+        assert_eq!(free(&slices), [0..LEN + 1]);
+    }
+}

@@ -1,5 +1,6 @@
 //! Giving memory back: while others work, from threads that sleep, and by itself.
 
+use std::alloc::Layout;
 #[cfg(all(feature = "std", unix))]
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Barrier;
@@ -100,6 +101,25 @@ cases! {
         let after = resident_bytes();
         assert!(after < before + 10 * MIB, "{before} bytes before, {filled} filled, {after} after");
         assert!(HEAP.purge() < MIB, "nothing is left to give back");
+    }
+
+    fn a_long_block_goes_back_when_it_is_freed_or_shrinks() {
+        let layout = |size| Layout::from_size_align(size, 8).expect("a layout");
+        let before = resident_bytes();
+        let long = HEAP.allocate(layout(200 * MIB)).expect("memory");
+        // SAFETY: a block of this heap, of these sizes one after the other.
+        unsafe {
+            long.write_bytes(1, 200 * MIB);
+            assert!(resident_bytes() > before + 180 * MIB);
+            let shorter = HEAP.reallocate(long, layout(200 * MIB), 50 * MIB).expect("it shrinks");
+            let resident = resident_bytes();
+            assert!(resident < before + 80 * MIB, "{before} bytes before, {resident} with 50 MiB");
+            let small = HEAP.reallocate(shorter, layout(50 * MIB), 1000).expect("it shrinks");
+            assert_eq!(small.read(), 1);
+            let resident = resident_bytes();
+            assert!(resident < before + 30 * MIB, "{before} bytes before, {resident} with 1,000");
+            HEAP.deallocate(small, layout(1000));
+        }
     }
 
     fn purge_reaches_the_memory_of_sleeping_threads() {
