@@ -26,7 +26,7 @@ const HINTS: usize = 8;
 /// Most slices that a purge claims at a time, so that others find the rest meanwhile.
 const PURGE_STEP: usize = 1024;
 
-/// Free runs of so many bytes are not kept for the next request: to clear one, or to touch it anew, takes about as long as to have it given anew.
+/// A free run of so many bytes is not kept for the next request: to write to all of it takes about as long as to have it given anew.
 const LONG: usize = 32 << 20;
 
 /// How many slices a run of at least `bytes` has. Always whole OS pages, so that each OS page has one owner, who commits it.

@@ -403,6 +403,6 @@ fn a_long_run_goes_back_as_it_is_released() {
         let calls = if len < LEN { std::vec![] } else { std::vec![(false, run.clone())] };
         assert_eq!(source.take(), calls);
         assert_eq!(slices.committed().is_clear(run), goes_back, "{len} slices");
-        assert_eq!(free(&slices), [0..LEN + 1]);
+        assert_eq!(free(&slices), std::vec![0..LEN + 1]);
     }
 }
