@@ -53,7 +53,7 @@ fn blocks(heap: &impl GlobalAlloc, size: usize) -> usize {
     fill(heap, || layout(size)).len()
 }
 
-/// How many blocks of 64 bytes each heap has in so many bytes; of 256 under Miri.
+/// How many blocks each heap has in so many bytes.
 fn served<S: Source>(memory: &mut [u64], limit: usize) -> [usize; 6] {
     let mut source = || S::first_bytes(memory, limit);
     macro_rules! count {
