@@ -74,7 +74,8 @@ impl<G: Geometry> Arenas<G> {
         }
         let arena = self.map.home(address).load(Ordering::Acquire);
         let (base, offset) = (arena.addr(), address % G::ARENA_SIZE);
-        if base == 0 || base % G::ARENA_SIZE != 0 || base / G::ARENA_SIZE != address / G::ARENA_SIZE {
+        // Whether `base` is where the granule of the address begins.
+        if base == 0 || base ^ address != offset {
             return None;
         }
         // That is `base`. Computed from the address it need not wait for the map, and not said as an equality it stays so.
