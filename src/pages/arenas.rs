@@ -74,7 +74,7 @@ impl<G: Geometry> Arenas<G> {
         }
         let arena = self.map.home(address).load(Ordering::Acquire);
         let (base, offset) = (arena.addr(), address % G::ARENA_SIZE);
-        // Whether `base` is where the granule of the address begins.
+        // None, unless `base` is where the granule of the address begins.
         if base == 0 || base ^ address != offset {
             return None;
         }
