@@ -83,7 +83,7 @@
 //! If the magazine is full, `heap/refill.rs` gives the block and the newest of the magazine, at most half of them, back to their pages: `pages/arena_map.rs` and
 //! `pages/page_table.rs` find the page of an address, and `Page::give` in `pages/page.rs` sets the bits of a word by one atomic operation. A page that is empty then is retired at once, unless a core takes
 //! its blocks from it: its slices are free for any class. Slices that stay free for a while are decommitted (`heap/reclaim.rs`);
-//! a long run is at once (`pages/slices.rs`).
+//! a long run is decommitted at once (`pages/slices.rs`).
 //!
 //! **Who waits for whom**: there is no lock in this crate, and no wait without a bound. A magazine that is busy (an interrupt, a signal
 //! handler, another thread on the same core) is passed by, and the page bitmaps serve. Who takes a lease away ([`Leased`]) looks a bounded

@@ -228,7 +228,7 @@ fn a_purge_leaves_nothing_that_no_program_holds() {
 /// The clock decides: at the moment it is due, not before, and not once more before the next time.
 #[test]
 fn idle_memory_goes_back_when_its_time_has_come() {
-    for first in [1, isize::MAX as usize + 5, usize::MAX - 100] {
+    for first in [1, 77, isize::MAX as usize + 5, usize::MAX - 100] {
         let heap = heap::<DECOMMITS>();
         let [_before, idle, _behind] = [(); 3].map(|()| heap.take_block(1024));
         heap.give_block(idle, 1024);

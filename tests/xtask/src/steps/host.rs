@@ -268,7 +268,7 @@ pub const STEPS: &[Step] = &[
             Component("nightly", "miri"),
             Prepared("cargo +nightly miri setup --target s390x-unknown-linux-gnu --target i686-unknown-linux-gnu"),
         ],
-        // Two runs, for two processors; more of them would have more of the harness, not of the models.
+        // Eight orders of each model with each of two seeds: with sixteen seeds most of the time would go to the harness.
         env: &[("MIRIFLAGS", "-Zmiri-strict-provenance -Zmiri-many-seeds=0..2 -Zmiri-env-set=MODEL_ORDERS=8"), NO_BACKTRACE],
         command: "cargo +nightly miri test -p coreheap --lib --target s390x-unknown-linux-gnu --target i686-unknown-linux-gnu model::",
         proof: Tests,
