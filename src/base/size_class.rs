@@ -14,6 +14,8 @@
 
 #![deny(unsafe_code)]
 
+use core::num::{NonZeroU8, NonZeroUsize};
+
 /// Smallest block size, and the step between the smallest classes, in bytes.
 pub const GRANULE: usize = 8;
 
@@ -27,19 +29,21 @@ const STEPS_LOG2: usize = STEPS.trailing_zeros() as usize;
 /// Sizes up to this many granules are looked up, bigger ones are computed.
 const TABLE_MAX: usize = 128;
 
-static TABLE: [u8; TABLE_MAX + 1] = {
-    let mut table = [0; TABLE_MAX + 1];
+/// The class for so many granules. None are never asked for.
+static TABLE: [NonZeroU8; TABLE_MAX + 1] = {
+    let mut table = [NonZeroU8::MIN; TABLE_MAX + 1];
     let mut granules = 1;
     while granules < table.len() {
-        table[granules] = compute_index(granules) as u8;
+        table[granules] = SizeClass::from_index(compute_index(granules)).number_in_byte();
         granules += 1;
     }
     table
 };
 
-/// Index of a block size: 0 is 8 bytes, 15 is 128, then eight to each doubling.
+/// Number of a block size: 1 is 8 bytes, 16 is 128, then eight to each doubling. 0 is none, so that who reads a number where there may be none
+/// reads an `Option` of a class.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct SizeClass(usize);
+pub struct SizeClass(NonZeroUsize);
 
 impl SizeClass {
     /// The class for `size` bytes at alignment `align` (a power of two), or `None` when that needs a block of more than
@@ -48,33 +52,67 @@ impl SizeClass {
     pub const fn of(size: usize, align: usize, max_block: usize) -> Option<SizeClass> {
         let below = (align - 1) | (GRANULE - 1);
         // Size 0 as well gets a block of its own, aligned as it asks: the smallest there is, or one of its alignment.
-        let size = if size == 0 && align > GRANULE { 1 } else { size };
+        let size = size + (size == 0) as usize;
         let granules = ((size + below) & !below) / GRANULE;
-        if granules <= TABLE_MAX && granules <= max_block / GRANULE {
-            Some(SizeClass(TABLE[granules] as usize))
-        } else if granules <= max_block / GRANULE {
-            Some(SizeClass(compute_index(granules)))
+        let most = max_block / GRANULE;
+        if granules <= if most < TABLE_MAX { most } else { TABLE_MAX } {
+            Some(Self::from_byte(TABLE[granules]))
+        } else if granules <= most {
+            Some(Self::at(compute_index_above(granules)))
         } else {
             None
         }
     }
 
     /// The class with this index.
+    #[inline]
     pub const fn from_index(index: usize) -> SizeClass {
-        assert!(index < 256);
-        SizeClass(index)
+        assert!(index < 255, "there are at most 255 classes");
+        Self::at(index)
+    }
+
+    #[inline(always)]
+    const fn at(index: usize) -> SizeClass {
+        // As a short number, which plus 1 cannot be 0.
+        SizeClass(NonZeroUsize::MIN.saturating_add(index as u8 as usize))
+    }
+
+    /// The class with this number; none for 0.
+    #[inline(always)]
+    pub const fn from_number(number: usize) -> Option<SizeClass> {
+        match NonZeroUsize::new(number) {
+            Some(number) => Some(SizeClass(number)),
+            None => None,
+        }
+    }
+
+    /// The class with this number.
+    #[inline(always)]
+    pub const fn from_byte(number: NonZeroU8) -> SizeClass {
+        SizeClass(NonZeroUsize::MIN.saturating_add(number.get() as usize - 1))
+    }
+
+    /// The number, of which there are at most 255.
+    pub const fn number_in_byte(self) -> NonZeroU8 {
+        NonZeroU8::MIN.saturating_add(self.index() as u8)
+    }
+
+    /// Position among the classes, from 1.
+    #[inline(always)]
+    pub const fn number(self) -> usize {
+        self.0.get()
     }
 
     /// Position among the classes, from 0.
-    #[inline]
+    #[inline(always)]
     pub const fn index(self) -> usize {
-        self.0
+        self.0.get() - 1
     }
 
     /// Bytes in a block of this class.
     #[inline]
     pub const fn block_size(self) -> usize {
-        let index = self.0;
+        let index = self.index();
         if index < 2 * STEPS { (index + 1) * GRANULE } else { ((index % STEPS + STEPS + 1) << (index / STEPS - 1)) * GRANULE }
     }
 
@@ -83,7 +121,7 @@ impl SizeClass {
     pub const fn stands_in_for(self, class: SizeClass) -> bool {
         let (own, size) = (self.block_size(), class.block_size());
         let is_near = size >= LEAST_STAND_IN && size < own && own < size + size / 2;
-        self.0 == class.0 || is_near && own.trailing_zeros() >= size.trailing_zeros()
+        self.0.get() == class.0.get() || is_near && own.trailing_zeros() >= size.trailing_zeros()
     }
 
     /// How many classes there are when the biggest block has `max_block` bytes.
@@ -94,10 +132,12 @@ impl SizeClass {
 
 /// Index of the class for `granules`, at least 1.
 const fn compute_index(granules: usize) -> usize {
+    if granules <= STEPS { granules - 1 } else { compute_index_above(granules) }
+}
+
+/// The same for more than [`STEPS`].
+const fn compute_index_above(granules: usize) -> usize {
     let last = granules - 1;
-    if last < STEPS {
-        return last;
-    }
     let doubling = last.ilog2() as usize - STEPS_LOG2;
     doubling * STEPS + (last >> doubling)
 }

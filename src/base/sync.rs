@@ -104,7 +104,15 @@ macro_rules! stores_alone {
     };
 }
 #[cfg(any(loom, target_has_atomic = "ptr"))]
-stores_alone!(AtomicBool bool, AtomicU32 u32, AtomicUsize usize);
+stores_alone!(AtomicBool bool, AtomicUsize usize);
+
+#[cfg(any(loom, target_has_atomic = "ptr"))]
+impl<T> StoreAlone<*mut T> for AtomicPtr<T> {
+    #[inline(always)]
+    fn store_alone(&self, value: *mut T) {
+        self.store(value, Ordering::Relaxed);
+    }
+}
 
 /// Sets `bits` in `word`; returns what was there. In one total order with the other `_in_total_order` functions.
 #[inline]

@@ -66,7 +66,7 @@ unsafe impl<N: ContextNumber, const CORES: usize> CoreLocal for Beside<N, CORES>
 
     unsafe fn alone<G: Geometry, I, R>(&self, input: I, work: impl FnOnce(&CoreHeap<G>, I) -> R) -> Result<R, I> {
         // SAFETY: the caller names the geometry.
-        match unsafe { self.slots[self.core()].peek::<G>() } {
+        match unsafe { self.slots[self.core()].heap::<G>() } {
             Some(heap) => Ok(work(heap, input)),
             None => Err(input),
         }
@@ -75,13 +75,13 @@ unsafe impl<N: ContextNumber, const CORES: usize> CoreLocal for Beside<N, CORES>
     #[inline(always)]
     unsafe fn pop<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
         // SAFETY: the caller names the geometry; M4: magazines are shared.
-        unsafe { self.slots[self.core()].peek::<G>()?.magazine(class).pop_beside(N::raced) }
+        unsafe { self.slots[self.core()].heap::<G>()?.magazine(class).pop_beside(N::raced) }
     }
 
     #[inline(always)]
     unsafe fn push<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block> {
         // SAFETY: the caller names the geometry.
-        match unsafe { self.slots[self.core()].peek::<G>() } {
+        match unsafe { self.slots[self.core()].heap::<G>() } {
             // SAFETY: as in `pop`, and the caller's promise about the block.
             Some(heap) => unsafe { heap.magazine(class).push_beside(block, N::raced) },
             None => Err(block),

@@ -5,30 +5,64 @@
 //! *Invariants*
 //! - C1: a core heap is made from zeroed memory, is published once through its slot and stays as long as the heap.
 //! - C2: a page in `current` is held, and whoever swaps it out lets it go.
-//! - C3: a slot's `open` is null or its `heap`. Where the `CoreLocal` says so, taking it out is what makes a context alone on it.
 
+use core::mem::offset_of;
 use core::ops::Index;
 use core::ptr::null_mut;
 
 use crate::base::size_class::SizeClass;
-use crate::base::sync::{AtomicBool, AtomicPtr, CachePadded, Ordering, array_of, const_but_in_models, publish};
+use crate::base::sync::{AtomicBool, AtomicPtr, CachePadded, Ordering, array_of, const_but_in_models};
 use crate::cores::in_hand::InHand;
-use crate::cores::magazine::Magazine;
+use crate::cores::magazine::{Magazine, SlotPtr, Slots};
 use crate::pages::geometry::Geometry;
 use crate::pages::page::Page;
 
-/// The magazines and current pages of one core.
+/// The magazines and current pages of one core. The layout is fixed where ports pop and push in assembly: what a magazine has in each of the first arrays
+/// lies there at the number of its class.
 #[repr(C)]
 pub struct CoreHeap<G: Geometry> {
-    magazines: G::PerMagazine<Magazine<G>>,
+    newest: Numbered<G>,
+    limits: Numbered<G>,
+    slots: G::PerMagazine<Slots<G>>,
     current: G::PerClass<AtomicPtr<Page<G>>>,
 }
 
+/// A pointer for each magazine, by the number of its class.
+#[repr(C)]
+struct Numbered<G: Geometry> {
+    /// That of the number 0, which is no class: it points at a word that is always 0, and so there is neither a block nor room.
+    none: SlotPtr,
+    pointers: G::PerMagazine<SlotPtr>,
+}
+
 impl<G: Geometry> CoreHeap<G> {
-    /// A core heap from its parts, for models that cannot start from zeroed memory.
+    /// Where the limits lie in a core heap, in bytes, for ports that pop and push in assembly.
+    pub const LIMITS: usize = offset_of!(Self, limits);
+
+    /// A core heap from its parts, for models that cannot start from zeroed memory. It is [made](CoreSlot::install) where it stays.
     #[cfg(all(test, any(loom, miri)))]
-    pub fn from_parts(magazines: G::PerMagazine<Magazine<G>>, current: G::PerClass<AtomicPtr<Page<G>>>) -> Self {
-        CoreHeap { magazines, current }
+    pub fn from_parts(
+        [newest, limits]: [G::PerMagazine<SlotPtr>; 2],
+        slots: G::PerMagazine<Slots<G>>,
+        current: G::PerClass<AtomicPtr<Page<G>>>,
+    ) -> Self {
+        let numbered = |pointers| Numbered { none: SlotPtr::new(null_mut()), pointers };
+        CoreHeap { newest: numbered(newest), limits: numbered(limits), slots, current }
+    }
+
+    /// Makes a core heap (C1).
+    ///
+    /// # Safety
+    /// `memory` is zeroed, stays, and nobody else uses it.
+    unsafe fn make<'a>(memory: *mut Self) -> &'a Self {
+        // SAFETY: the caller's promise; all is valid when zero.
+        let heap = unsafe { &*memory };
+        heap.magazines().for_each(|magazine| magazine.prepare());
+        if let Some(slots) = heap.slots.as_ref().first() {
+            heap.newest.none.store(slots.word(0), Ordering::Relaxed);
+            heap.limits.none.store(slots.word(0), Ordering::Relaxed);
+        }
+        heap
     }
 
     /// The magazine of this class.
@@ -36,16 +70,18 @@ impl<G: Geometry> CoreHeap<G> {
     /// # Safety
     /// The class is one of this geometry's, which has magazines.
     #[inline(always)]
-    pub unsafe fn magazine(&self, class: SizeClass) -> &Magazine<G> {
-        let magazines = self.magazines.as_ref();
-        debug_assert!(class.index() < magazines.len());
+    pub unsafe fn magazine(&self, class: SizeClass) -> Magazine<'_, G> {
+        let (index, newest) = (class.index(), self.newest.pointers.as_ref());
+        debug_assert!(index < newest.len());
+        let (limits, slots) = (self.limits.pointers.as_ref(), self.slots.as_ref());
         // SAFETY: the caller's promise; the geometry has a magazine for each class.
-        unsafe { magazines.get_unchecked(class.index()) }
+        unsafe { Magazine::new(newest.get_unchecked(index), limits.get_unchecked(index), slots.get_unchecked(index)) }
     }
 
     /// All magazines, by class; none if the geometry has none.
-    pub fn magazines(&self) -> &[Magazine<G>] {
-        self.magazines.as_ref()
+    pub fn magazines(&self) -> impl Iterator<Item = Magazine<'_, G>> {
+        let pointers = self.newest.pointers.as_ref().iter().zip(self.limits.pointers.as_ref());
+        pointers.zip(self.slots.as_ref()).map(|((newest, limit), slots)| Magazine::new(newest, limit, slots))
     }
 
     /// The page that blocks of this class are taken from.
@@ -62,17 +98,14 @@ impl<G: Geometry> CoreHeap<G> {
     }
 }
 
-/// Where a [`CoreLocal`](crate::CoreLocal) keeps one core's heap. All zero at first. Its size is a power of two, for ports that compute addresses.
+/// Where a [`CoreLocal`](crate::CoreLocal) keeps one core's heap. All zero at first.
 #[derive(Debug)]
-#[repr(C, align(32))]
 pub struct CoreSlot {
-    /// What pop and push use: the core heap, or null while there is none or somebody took it out.
-    open: AtomicPtr<()>,
     /// The core heap, once it was made.
     heap: AtomicPtr<()>,
     /// What contexts on this core have in hand.
     in_hand: InHand,
-    /// Whether somebody waited in vain for the core heap: who took it out may be gone for good.
+    /// Whether somebody waited in vain for the core heap: who has it may be gone for good.
     is_lost: AtomicBool,
 }
 
@@ -80,12 +113,7 @@ impl CoreSlot {
     const_but_in_models! {
         /// A slot without a core heap.
         pub fn new() -> Self {
-            CoreSlot {
-                open: AtomicPtr::new(null_mut()),
-                heap: AtomicPtr::new(null_mut()),
-                in_hand: InHand::new(),
-                is_lost: AtomicBool::new(false),
-            }
+            CoreSlot { heap: AtomicPtr::new(null_mut()), in_hand: InHand::new(), is_lost: AtomicBool::new(false) }
         }
     }
 
@@ -93,6 +121,7 @@ impl CoreSlot {
     ///
     /// # Safety
     /// `G` is the geometry of the heap that owns this slot.
+    #[inline(always)]
     pub unsafe fn heap<G: Geometry>(&self) -> Option<&CoreHeap<G>> {
         // SAFETY: C1; the Acquire in `address` pairs with `install`.
         unsafe { self.address().cast::<CoreHeap<G>>().as_ref() }
@@ -102,6 +131,11 @@ impl CoreSlot {
     #[allow(dead_code)] // In models.
     pub(crate) fn in_hand(&self) -> &InHand {
         &self.in_hand
+    }
+
+    /// Forgets what contexts on this core had in hand, after they are gone for good (in the child of a `fork`).
+    pub fn forget_in_hand(&self) {
+        self.in_hand.forget();
     }
 
     /// Whether the core heap was waited for in vain, as [`lose`](Self::lose) notes.
@@ -123,59 +157,19 @@ impl CoreSlot {
     }
 
     /// Where the core heap lies; null before it is made.
-    pub(crate) fn address(&self) -> *mut () {
+    #[inline(always)]
+    pub fn address(&self) -> *mut () {
         self.heap.load(Ordering::Acquire)
     }
 
-    /// The core heap, if nobody took it out; leaves it in place.
+    /// Makes a core heap and publishes it, unless there is one already; says whether it did.
     ///
     /// # Safety
-    /// `G` is the geometry of the heap that owns this slot.
-    #[inline(always)]
-    pub unsafe fn peek<G: Geometry>(&self) -> Option<&CoreHeap<G>> {
-        // SAFETY: C1; Acquire pairs with `install` and `put_back`.
-        unsafe { self.open.load(Ordering::Acquire).cast::<CoreHeap<G>>().as_ref() }
-    }
-
-    /// Takes the core heap out, if nobody else did.
-    ///
-    /// # Safety
-    /// `G` is the geometry of the heap that owns this slot. The caller puts the core heap back.
-    #[inline(always)]
-    pub unsafe fn take_out<G: Geometry>(&self) -> Option<&CoreHeap<G>> {
-        // SAFETY: C1; Acquire pairs with `install` and `put_back`.
-        unsafe { self.open.swap(null_mut(), Ordering::Acquire).cast::<CoreHeap<G>>().as_ref() }
-    }
-
-    /// Puts the core heap back.
-    ///
-    /// # Safety
-    /// [`take_out`](Self::take_out) of this slot gave it to the caller, who does not use it any more.
-    #[inline(always)]
-    pub unsafe fn put_back<G: Geometry>(&self, heap: &CoreHeap<G>) {
-        publish(&self.open, core::ptr::from_ref(heap).cast_mut().cast());
-    }
-
-    /// Puts whatever core heap there is back, after the context that took it out is gone for good (in the child of a `fork`), with what it had in
-    /// hand.
-    ///
-    /// # Safety
-    /// Nobody is using the core heap.
-    pub unsafe fn reopen(&self) {
-        self.in_hand.forget();
-        publish(&self.open, self.heap.load(Ordering::Acquire));
-    }
-
-    /// Publishes a new core heap; false if there is one already.
-    ///
-    /// # Safety
-    /// `heap` is zeroed memory that stays a core heap (C1).
+    /// `heap` is zeroed memory that stays a core heap (C1), and nobody else uses it.
     pub unsafe fn install<G: Geometry>(&self, heap: *mut CoreHeap<G>) -> bool {
-        let won = self.heap.compare_exchange(null_mut(), heap.cast(), Ordering::Release, Ordering::Relaxed).is_ok();
-        if won {
-            publish(&self.open, heap.cast());
-        }
-        won
+        // SAFETY: the caller's promise.
+        unsafe { CoreHeap::make(heap) };
+        self.heap.compare_exchange(null_mut(), heap.cast(), Ordering::Release, Ordering::Relaxed).is_ok()
     }
 }
 

@@ -42,6 +42,16 @@ pub unsafe trait CoreLocal: Sync {
     /// The slot of core `core`, which is below [`core_count`](Self::core_count).
     fn slot(&self, core: usize) -> &CoreSlot;
 
+    /// Makes core `core`'s heap, unless it has one; says whether it did. From then on pops and pushes there may use it. Who needs to know of a new
+    /// core heap does more than put it into the slot.
+    ///
+    /// # Safety
+    /// `G` is the geometry of the heap that owns this value; for the memory as for [`CoreSlot::install`].
+    unsafe fn install<G: Geometry>(&self, core: usize, heap: *mut CoreHeap<G>) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { self.slot(core).install::<G>(heap) }
+    }
+
     /// The core this runs on, below [`core_count`](Self::core_count). A hint: it may have changed when this returns.
     fn core(&self) -> usize;
 
@@ -70,6 +80,20 @@ pub unsafe trait CoreLocal: Sync {
     unsafe fn push<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block> {
         // SAFETY: as in `pop`.
         unsafe { self.alone::<G, _, _>(block, |heap, block| heap.magazine(class).push(block)) }.flatten()
+    }
+
+    /// [`push`](Self::push) of a block that may be of no class, as a page table may say of what is no page's: it is then given back, like one that finds no
+    /// room.
+    ///
+    /// # Safety
+    /// As for [`push`](Self::push), if there is a class.
+    #[inline(always)]
+    unsafe fn push_if<G: Geometry>(&self, class: Option<SizeClass>, block: Block) -> Result<(), Block> {
+        match class {
+            // SAFETY: the caller's promise.
+            Some(class) => unsafe { self.push::<G>(class, block) },
+            None => Err(block),
+        }
     }
 
     /// Pops until there are `most` blocks in `blocks`, or the magazine is empty, busy, or not there.
@@ -170,7 +194,7 @@ unsafe impl CoreLocal for SingleCore {
     #[inline(always)]
     unsafe fn alone<G: Geometry, I, R>(&self, input: I, work: impl FnOnce(&CoreHeap<G>, I) -> R) -> Result<R, I> {
         // SAFETY: the caller names the geometry; the contract of `new` makes this context alone.
-        match unsafe { self.slot.peek::<G>() } {
+        match unsafe { self.slot.heap::<G>() } {
             Some(heap) => Ok(work(heap, input)),
             None => Err(input),
         }
@@ -178,7 +202,7 @@ unsafe impl CoreLocal for SingleCore {
 
     unsafe fn alone_on<G: Geometry, R>(&self, _: usize, work: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R> {
         // SAFETY: as above.
-        unsafe { self.slot.peek::<G>() }.map(work)
+        unsafe { self.slot.heap::<G>() }.map(work)
     }
 }
 

@@ -2,12 +2,23 @@
 //!
 //! *Role*: the fast path. A [`CoreLocal`](crate::CoreLocal) pops and pushes; refill and flush go through the same two.
 //!
+//! ```text
+//!                    zero   slots
+//! limit  ─────────────────────────────────┐
+//! newest ─────────────────────┐           │
+//!                      | 0 | a | b | c | · | · | · |
+//! ```
+//!
 //! *Invariants*
-//! - M1: slots below `count` hold blocks that the magazine owns; `count` is at most the number of slots.
-//! - M2: the store to `count` commits: a pop or push that is cut off before it never happened.
-//! - M3: `limit` is 0 until the magazine's first use, so that memory that is all zero is an empty magazine.
+//! - M1: `newest` and `limit` point at words of the magazine's [`Slots`], which begin with one that is always 0. The words behind that, up to `newest`, hold
+//!   blocks that the magazine owns; where there are none, `newest` points at the 0. No word behind `limit` is filled.
+//! - M2: the store to `newest` commits: a pop or push that is cut off before it never happened.
+//! - M3: until the magazine's first use `limit` points at the 0 too: there is no room.
 //! - M4: where contexts share the magazine, M1 and M2 do not hold. A slot holds a block that the magazine owns, or 0: a block goes in and
-//!   out by one atomic operation on its slot. `count` is a hint, about how many slots hold blocks; these are the first if nobody raced.
+//!   out by one atomic operation on its slot. `newest` is a hint, about how many slots hold blocks; these are the first if nobody raced.
+//!
+//! Why pointers: a block that is freed and allocated again goes through `newest` twice. Processors pass a word on from a store to the next load the faster, the
+//! simpler its address is.
 //!
 //! *Concurrency*: whoever pops or pushes is alone on the magazine; how, is the `CoreLocal`'s matter. Anybody may read the
 //! count and set the limit, hence the atomics, all relaxed: plain loads and stores. By M4 nobody need be alone: see
@@ -17,24 +28,52 @@ use core::num::NonZeroUsize;
 
 use crate::base::block::{Block, Blocks};
 use crate::base::sync::Ordering::{Acquire, Relaxed, Release};
-use crate::base::sync::{AtomicU32, AtomicUsize, StoreAlone};
+use crate::base::sync::{AtomicPtr, AtomicUsize, StoreAlone};
 use crate::pages::geometry::Geometry;
 
-/// A stack of blocks of one size class. The layout is fixed: ports pop and push in assembly.
+/// A pointer at a word of a magazine's slots.
+pub type SlotPtr = AtomicPtr<AtomicUsize>;
+
+/// Where a magazine's blocks are.
 #[repr(C)]
-pub struct Magazine<G: Geometry> {
-    count: AtomicU32,
-    limit: AtomicU32,
+pub struct Slots<G: Geometry> {
+    zero: AtomicUsize,
     slots: G::MagazineSlots,
 }
 
-impl<G: Geometry> Magazine<G> {
+impl<G: Geometry> Slots<G> {
+    /// These slots, for models that cannot start from zeroed memory.
     #[cfg(all(test, any(loom, miri)))]
-    crate::base::sync::const_but_in_models! {
-        /// A magazine over these slots, for models that cannot start from zeroed memory.
-        pub fn from_slots(slots: G::MagazineSlots) -> Self {
-            Magazine { count: AtomicU32::new(0), limit: AtomicU32::new(G::MAGAZINE_SLOTS as u32), slots }
-        }
+    pub fn of(slots: G::MagazineSlots) -> Self {
+        Slots { zero: AtomicUsize::new(0), slots }
+    }
+
+    /// The word at this place: 0 is the zero's, then come the slots'.
+    #[inline(always)]
+    pub fn word(&self, place: usize) -> *mut AtomicUsize {
+        assert!(place <= G::MAGAZINE_SLOTS);
+        core::ptr::from_ref(self).cast::<AtomicUsize>().cast_mut().wrapping_add(place)
+    }
+}
+
+/// A stack of blocks of one size class.
+pub struct Magazine<'a, G: Geometry> {
+    newest: &'a SlotPtr,
+    limit: &'a SlotPtr,
+    slots: &'a Slots<G>,
+}
+
+impl<'a, G: Geometry> Magazine<'a, G> {
+    /// The magazine of these parts.
+    #[inline(always)]
+    pub fn new(newest: &'a SlotPtr, limit: &'a SlotPtr, slots: &'a Slots<G>) -> Self {
+        Magazine { newest, limit, slots }
+    }
+
+    /// Makes it an empty magazine without room (M3).
+    pub fn prepare(&self) {
+        self.newest.store(self.slots.word(0), Relaxed);
+        self.limit.store(self.slots.word(0), Relaxed);
     }
 
     /// Takes the newest block out.
@@ -43,12 +82,14 @@ impl<G: Geometry> Magazine<G> {
     /// The caller is alone on this magazine.
     #[inline(always)]
     pub unsafe fn pop(&self) -> Option<Block> {
-        let count = self.count.load(Relaxed).checked_sub(1)?;
+        let newest = self.newest.load(Relaxed);
         // SAFETY: M1.
-        let address = unsafe { self.slot(count) }.load(Relaxed);
-        self.count.store_alone(count);
-        // SAFETY: M1: the slot owned the block, and none lies at 0; by M2 it does not any more.
-        Some(unsafe { Block::from_address(NonZeroUsize::new_unchecked(address)) })
+        let address = NonZeroUsize::new(unsafe { (*newest).load(Relaxed) })?;
+        // SAFETY: M1: it is not the zero, so there is a word in front of it; the slot owned the block, and by M2 it does not any more.
+        unsafe {
+            self.newest.store_alone(newest.sub(1));
+            Some(Block::from_address(address))
+        }
     }
 
     /// Puts a block in, or gives it back if there is no room.
@@ -57,26 +98,17 @@ impl<G: Geometry> Magazine<G> {
     /// The caller is alone on this magazine; the block is of its class.
     #[inline(always)]
     pub unsafe fn push(&self, block: Block) -> Result<(), Block> {
-        let count = self.count.load(Relaxed);
-        if count >= self.limit.load(Relaxed) {
+        let newest = self.newest.load(Relaxed);
+        if newest >= self.limit.load(Relaxed) {
             return Err(block);
         }
-        // SAFETY: M1: the limit is at most the number of slots.
-        unsafe { self.slot(count) }.store_alone(block.address());
-        self.count.store_alone(count + 1);
+        // SAFETY: M1: `limit` points at a word behind it.
+        unsafe {
+            let next = newest.add(1);
+            (*next).store_alone(block.address());
+            self.newest.store_alone(next);
+        }
         Ok(())
-    }
-
-    /// A slot, without a look at how many there are: a check would be a call, for which the fast path had to make room.
-    ///
-    /// # Safety
-    /// There is that slot.
-    #[inline(always)]
-    unsafe fn slot(&self, index: u32) -> &AtomicUsize {
-        let slots = self.slots.as_ref();
-        debug_assert!((index as usize) < slots.len(), "M1");
-        // SAFETY: the caller's promise.
-        unsafe { slots.get_unchecked(index as usize) }
     }
 
     /// Pops until there are `most` blocks in `blocks`, or none is left here.
@@ -107,26 +139,35 @@ impl<G: Geometry> Magazine<G> {
     /// How many blocks are inside; a snapshot unless the caller is alone on the magazine.
     #[inline]
     pub fn count(&self) -> usize {
-        self.count.load(Relaxed) as usize
+        self.place_of(self.newest)
     }
 
     /// Most blocks that may be inside.
     #[inline]
     pub fn limit(&self) -> usize {
-        self.limit.load(Relaxed) as usize
+        self.place_of(self.limit)
+    }
+
+    fn place_of(&self, pointer: &SlotPtr) -> usize {
+        (pointer.load(Relaxed).addr() - self.slots.word(0).addr()) / size_of::<AtomicUsize>()
     }
 
     /// Sets the most blocks that may be inside, at most the number of slots.
     pub fn set_limit(&self, limit: usize) {
-        assert!(limit <= G::MAGAZINE_SLOTS);
-        self.limit.store(limit as u32, Relaxed);
+        self.limit.store(self.slots.word(limit), Relaxed);
     }
 
     /// The addresses of the blocks inside; a snapshot like [`count`](Self::count).
-    pub fn addresses(&self, is_shared: bool) -> impl Iterator<Item = usize> {
-        let slots = self.slots.as_ref();
+    pub fn addresses(&self, is_shared: bool) -> impl Iterator<Item = usize> + use<'a, G> {
+        let slots = self.slots.slots.as_ref();
         let filled = slots.iter().take(if is_shared { slots.len() } else { self.count() });
         filled.map(|slot| slot.load(Relaxed)).filter(|address| *address != 0)
+    }
+
+    /// Checks M1, as far as it is about this magazine alone.
+    pub fn assert_valid(&self) {
+        assert!(self.count() <= self.limit() && self.limit() <= G::MAGAZINE_SLOTS, "M1");
+        assert_eq!(self.slots.zero.load(Relaxed), 0, "M1: the word in front of the slots");
     }
 }
 
@@ -134,14 +175,14 @@ impl<G: Geometry> Magazine<G> {
 const SLACK: usize = 2;
 
 // For contexts that share the magazine (M4).
-impl<G: Geometry> Magazine<G> {
+impl<G: Geometry> Magazine<'_, G> {
     /// [`pop`](Self::pop) beside other contexts; calls `raced` when one of them was faster.
     ///
     /// # Safety
     /// The magazine is shared: only this and [`push_beside`](Self::push_beside) are called.
     #[inline(always)]
     pub unsafe fn pop_beside(&self, raced: impl Fn()) -> Option<Block> {
-        let (slots, hint) = (self.slots.as_ref(), self.count());
+        let (slots, hint) = (self.slots.slots.as_ref(), self.count());
         let top = slots.len().min(hint + SLACK);
         // Behind the top there are blocks only after a race.
         for index in (0..top).rev().chain(top..slots.len()) {
@@ -154,7 +195,7 @@ impl<G: Geometry> Magazine<G> {
                 continue;
             };
             if index + SLACK < hint {
-                self.count.store(index as u32, Relaxed);
+                self.set_hint(index);
             }
             // SAFETY: M4: the slot owned the block, and does not any more.
             return Some(unsafe { Block::from_address(address) });
@@ -168,7 +209,7 @@ impl<G: Geometry> Magazine<G> {
     /// As for [`pop_beside`](Self::pop_beside), and the block is of the magazine's class.
     #[inline(always)]
     pub unsafe fn push_beside(&self, block: Block, raced: impl Fn()) -> Result<(), Block> {
-        let (slots, hint, limit) = (self.slots.as_ref(), self.count(), self.limit());
+        let (slots, hint, limit) = (self.slots.slots.as_ref(), self.count(), self.limit());
         let from = limit.min(hint.saturating_sub(SLACK));
         for index in (from..limit).chain(0..from) {
             if slots[index].load(Relaxed) != 0 {
@@ -180,11 +221,15 @@ impl<G: Geometry> Magazine<G> {
                 continue;
             }
             if index + 1 > hint + SLACK {
-                self.count.store(index as u32 + 1, Relaxed);
+                self.set_hint(index + 1);
             }
             return Ok(());
         }
         Err(block)
+    }
+
+    fn set_hint(&self, count: usize) {
+        self.newest.store(self.slots.word(count), Relaxed);
     }
 }
 

@@ -4,8 +4,9 @@
 //! unless the feature `critical-section` lends one.
 
 use core::marker::PhantomData;
+use core::ptr::null_mut;
 
-use crate::base::sync::{CachePadded, array_of, const_but_in_models};
+use crate::base::sync::{AtomicPtr, CachePadded, Ordering, array_of, const_but_in_models, publish};
 use crate::cores::core_heap::{CoreHeap, CoreSlot};
 use crate::cores::core_local::{CoreLocal, spin};
 use crate::pages::geometry::Geometry;
@@ -31,11 +32,15 @@ pub trait CoreNumber: Send + Sync + 'static {
 /// Between [`take`](Self::take) and [`give_back`](Self::give_back) no other context has the core heap of this slot, and what was done before is seen
 /// by the next one.
 pub unsafe trait Mark: Send + Sync + 'static {
-    /// Nobody has taken it.
-    const NEW: Self;
-
     /// How often a context waits for memory that another one on its core has in hand. It may have interrupted that one, which then cannot go on.
     const TRIES_ON_OWN_CORE: usize = usize::MAX;
+
+    /// Nobody has taken it.
+    #[cfg(not(loom))]
+    const NEW: Self;
+    /// The same in models, whose atomics cannot be made in a constant.
+    #[cfg(loom)]
+    const NEW: fn() -> Self;
 
     /// Takes the core heap of `slot`, if nobody has; it is given back.
     ///
@@ -43,39 +48,60 @@ pub unsafe trait Mark: Send + Sync + 'static {
     /// `G` is the geometry of the heap that owns the slot, which always has this mark.
     unsafe fn take<'a, G: Geometry>(&'a self, slot: &'a CoreSlot) -> Option<&'a CoreHeap<G>>;
 
-    /// Gives it back.
+    /// Gives it back; or says that it is there, when it was made.
     ///
     /// # Safety
-    /// [`take`](Self::take) of this slot gave it to the caller, who does not use it any more.
-    unsafe fn give_back<G: Geometry>(&self, slot: &CoreSlot, heap: &CoreHeap<G>);
+    /// [`take`](Self::take) of this slot gave it to the caller, who does not use it any more; or the caller has made it.
+    unsafe fn give_back<G: Geometry>(&self, heap: &CoreHeap<G>);
 }
 
-/// The slot is the mark: its pointer to the core heap is swapped out, and put back.
-#[derive(Debug)]
-pub struct Swap<const TRIES_ON_OWN_CORE: usize = { usize::MAX }>;
+#[cfg(not(loom))]
+macro_rules! new_mark {
+    ($mark:ty) => {
+        <$mark>::NEW
+    };
+}
+#[cfg(loom)]
+macro_rules! new_mark {
+    ($mark:ty) => {
+        <$mark>::NEW()
+    };
+}
 
-// SAFETY: who swaps the pointer out is the only one that has it (C3).
+/// A pointer to the core heap is swapped out, and put back.
+///
+/// *Invariant* C3: `open` is null or the slot's core heap. Who swaps it out is the only one that has the core heap.
+#[derive(Debug)]
+pub struct Swap<const TRIES_ON_OWN_CORE: usize = { usize::MAX }> {
+    open: AtomicPtr<()>,
+}
+
+// SAFETY: C3; the Acquire in `take` pairs with the Release in `give_back`.
 unsafe impl<const TRIES_ON_OWN_CORE: usize> Mark for Swap<TRIES_ON_OWN_CORE> {
-    const NEW: Self = Swap;
     const TRIES_ON_OWN_CORE: usize = TRIES_ON_OWN_CORE;
 
+    #[cfg(not(loom))]
+    #[allow(clippy::declare_interior_mutable_const, reason = "each use makes one")]
+    const NEW: Self = Swap { open: AtomicPtr::new(null_mut()) };
+    #[cfg(loom)]
+    const NEW: fn() -> Self = || Swap { open: AtomicPtr::new(null_mut()) };
+
     #[inline(always)]
-    unsafe fn take<'a, G: Geometry>(&'a self, slot: &'a CoreSlot) -> Option<&'a CoreHeap<G>> {
-        // SAFETY: the caller names the geometry, and gives it back.
-        unsafe { slot.take_out::<G>() }
+    unsafe fn take<'a, G: Geometry>(&'a self, _: &'a CoreSlot) -> Option<&'a CoreHeap<G>> {
+        // SAFETY: C1; the caller names the geometry.
+        unsafe { self.open.swap(null_mut(), Ordering::Acquire).cast::<CoreHeap<G>>().as_ref() }
     }
 
     #[inline(always)]
-    unsafe fn give_back<G: Geometry>(&self, slot: &CoreSlot, heap: &CoreHeap<G>) {
-        // SAFETY: the caller's promise.
-        unsafe { slot.put_back(heap) };
+    unsafe fn give_back<G: Geometry>(&self, heap: &CoreHeap<G>) {
+        publish(&self.open, core::ptr::from_ref(heap).cast_mut().cast());
     }
 }
 
 /// Many cores, any context: a core heap is taken for the few instructions of a pop or push, by one atomic operation, and given back. If somebody has it
 /// already (another context, or the one that this one interrupts), the next core's is tried, and then the page bitmaps serve. A pop or push never waits.
 ///
-/// `M` says how it is taken: by default the slot's pointer is swapped.
+/// `M` says how it is taken: by default a pointer to it is swapped.
 #[derive(Debug)]
 pub struct TryFlag<N, const CORES: usize, M = Swap> {
     cores: [CachePadded<(CoreSlot, M)>; CORES],
@@ -91,7 +117,7 @@ impl<N: CoreNumber, const CORES: usize, M: Mark> TryFlag<N, CORES, M> {
     const_but_in_models! {
         /// With `CORES` slots, all empty.
         pub fn new() -> Self {
-            TryFlag { cores: array_of!(CachePadded((CoreSlot::new(), M::NEW))), number: PhantomData }
+            TryFlag { cores: array_of!(CachePadded((CoreSlot::new(), new_mark!(M)))), number: PhantomData }
         }
     }
 
@@ -100,7 +126,7 @@ impl<N: CoreNumber, const CORES: usize, M: Mark> TryFlag<N, CORES, M> {
     unsafe fn take<G: Geometry>(&self, core: usize) -> Option<Taken<'_, G, M>> {
         let CachePadded((slot, mark)) = &self.cores[core];
         // SAFETY: the caller names the geometry; `Taken` gives it back.
-        unsafe { mark.take::<G>(slot) }.map(|heap| Taken { slot, mark, heap })
+        unsafe { mark.take::<G>(slot) }.map(|heap| Taken { mark, heap })
     }
 
     /// Takes a core heap, this core's if it can be had.
@@ -114,7 +140,6 @@ impl<N: CoreNumber, const CORES: usize, M: Mark> TryFlag<N, CORES, M> {
 
 /// A core heap that this context has taken; given back when dropped, also if the work panics.
 struct Taken<'a, G: Geometry, M: Mark> {
-    slot: &'a CoreSlot,
     mark: &'a M,
     heap: &'a CoreHeap<G>,
 }
@@ -122,8 +147,8 @@ struct Taken<'a, G: Geometry, M: Mark> {
 impl<G: Geometry, M: Mark> Drop for Taken<'_, G, M> {
     #[inline(always)]
     fn drop(&mut self) {
-        // SAFETY: taken from this slot.
-        unsafe { self.mark.give_back(self.slot, self.heap) };
+        // SAFETY: taken by this mark.
+        unsafe { self.mark.give_back(self.heap) };
     }
 }
 
@@ -141,6 +166,12 @@ unsafe impl<N: CoreNumber, const CORES: usize, M: Mark> CoreLocal for TryFlag<N,
 
     fn slot(&self, core: usize) -> &CoreSlot {
         &self.cores[core].0.0
+    }
+
+    unsafe fn install<G: Geometry>(&self, core: usize, heap: *mut CoreHeap<G>) -> bool {
+        let CachePadded((slot, mark)) = &self.cores[core];
+        // SAFETY: the caller's promise; made by this context, and nobody has it yet.
+        unsafe { slot.install::<G>(heap) && (mark.give_back::<G>(&*heap), true).1 }
     }
 
     #[inline(always)]

@@ -223,9 +223,9 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         if !G::HAS_MAGAZINES || cfg!(debug_assertions) {
             return false;
         }
-        let Some(class) = self.arenas.class_of_mapped(pointer.addr()) else { return false };
+        let Some(class) = self.arenas.class_at_home(pointer.addr()) else { return false };
         // SAFETY: an arena has this address, so it is not null; `G` is this heap's geometry; the program gives the block up, or keeps it as it was.
-        unsafe { self.cores.push::<G>(class, Block::from_address(NonZeroUsize::new_unchecked(pointer.addr()))) }.is_ok()
+        unsafe { self.cores.push_if::<G>(class, Block::from_address(NonZeroUsize::new_unchecked(pointer.addr()))) }.is_ok()
     }
 
     /// Changes a block's size, in place where it can: within a size class always, from 1 KiB on where less than a third becomes waste, large

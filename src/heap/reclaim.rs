@@ -149,8 +149,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     pub(crate) fn classes_in_magazines(&self) -> impl Iterator<Item = SizeClass> {
         // SAFETY: `G` is this heap's geometry.
         let core_heaps = (0..self.cores.core_count()).filter_map(|core| unsafe { self.cores.slot(core).heap::<G>() });
-        let addresses =
-            core_heaps.flat_map(|core_heap| core_heap.magazines().iter().flat_map(|magazine| magazine.addresses(C::SHARED)));
+        let addresses = core_heaps.flat_map(|core_heap| core_heap.magazines().flat_map(|magazine| magazine.addresses(C::SHARED)));
         addresses.filter_map(|address| self.arenas.class_of(address))
     }
 
@@ -206,7 +205,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             // SAFETY: `G` is this heap's geometry.
             let Some(core_heap) = (unsafe { self.cores.slot(core).heap::<G>() }) else { continue };
             for (class, magazine) in Self::classes().zip(core_heap.magazines()) {
-                assert!(magazine.count() <= magazine.limit() && magazine.limit() <= G::MAGAZINE_SLOTS, "M1");
+                magazine.assert_valid();
                 magazine.addresses(C::SHARED).for_each(|address| {
                     let page = self.page_of(address).expect("M1: a block in a magazine has a page");
                     let own = page.class().expect("M1: it is no large block");

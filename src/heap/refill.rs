@@ -264,9 +264,9 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         };
         loop {
             // Asked again when one was made: this may run on another core by then, and the `CoreLocal` has something to give out.
-            let slot = self.cores.slot(self.cores.core());
+            let core = self.cores.core();
             // SAFETY: `G` is this heap's geometry.
-            if let Some(core_heap) = unsafe { slot.heap::<G>() } {
+            if let Some(core_heap) = unsafe { self.cores.slot(core).heap::<G>() } {
                 return Some(core_heap);
             }
             let mut hand = self.hand();
@@ -274,7 +274,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
                 if may_grow { self.until_refused(Self::CORE_HEAP_SLICES, align_of::<CoreHeap<G>>(), claim) } else { claim() };
             let (arena, memory) = claimed.flatten()?;
             // SAFETY: zeroed memory that stays (C1).
-            if unsafe { slot.install(memory.as_ptr()) } {
+            if unsafe { self.cores.install::<G>(core, memory.as_ptr()) } {
                 self.note_used(Self::CORE_HEAP_SLICES as isize);
             } else {
                 hand.moves();

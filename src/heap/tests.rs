@@ -87,7 +87,7 @@ fn a_block_is_freed_at_once_where_its_magazine_has_room() {
         heap.cores.is_busy.store(true, crate::base::sync::Ordering::Relaxed);
         assert!(!heap.deallocate_ready(block.as_ptr()), "others have it");
         heap.cores.is_busy.store(false, crate::base::sync::Ordering::Relaxed);
-        let is_ready = heap.arenas.class_of_mapped(block.addr().get()).is_some();
+        let is_ready = heap.arenas.class_at_home(block.addr().get()).is_some();
         assert_eq!(heap.deallocate_ready(block.as_ptr()), is_ready && !cfg!(debug_assertions));
     }
 }

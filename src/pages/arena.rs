@@ -129,18 +129,20 @@ impl<G: Geometry> Arena<G> {
         self.table.class_at(self.slices.index_of(address)?)
     }
 
-    /// The class of the page that lies `offset` bytes behind the arena. Looks at nothing on the way but whether there is an entry.
+    /// How many slices an address may lie behind the arena for [`class_in`](Self::class_in).
+    pub fn entry_count(&self) -> usize {
+        self.table.entry_count()
+    }
+
+    /// The class of the page that lies so many slices behind the arena; `None` for a large block and for anything else. Looks at nothing on the way.
     ///
     /// # Safety
-    /// An arena lies at `arena`, where a slice could start: a pointer that may be used for all of its region.
+    /// An arena lies at `arena`, where a slice could start: a pointer that may be used for all of its region. It has more
+    /// [entries](Self::entry_count) than `index`.
     #[inline(always)]
-    pub unsafe fn class_in(arena: *const u8, offset: usize) -> Option<SizeClass> {
-        let index = offset / G::SLICE_SIZE;
+    pub unsafe fn class_in(arena: *const u8, index: usize) -> Option<SizeClass> {
         // SAFETY: the caller's promise; the entries are where `plan` puts them.
-        unsafe {
-            let is_inside = index < (*arena.cast::<Self>()).table.entry_count();
-            if is_inside { (*arena.add(Self::ENTRIES).cast::<G::PageEntry>().add(index)).class(G::CLASS_COUNT) } else { None }
-        }
+        unsafe { (*arena.add(Self::ENTRIES).cast::<G::PageEntry>().add(index)).class() }
     }
 
     /// Whether so many slices could be free, if nobody had blocks in pages: all but those of large blocks. Metadata counts as if it were free, since a

@@ -8,14 +8,18 @@
 //! window of a table, which begins where its number says. There is the heap's own table, and when it is
 //! half full an arena brings a bigger one along.
 //!
+//! Most arenas are found by one look: in the heap's own table, at the entry that the address leads to, its home.
+//!
 //! *Invariants*
 //! - N2: an entry stays for good, and is the first of its window that was empty. So a window is looked through up to an empty entry.
 //! - N3: a table is on the list for good.
+//! - N4: where a home says a number of slices, the arena in its entry lies at a multiple of [`Geometry::SLICE_SIZE`], and its page table has
+//!   as many entries.
 
 use core::marker::PhantomData;
 use core::ptr::{NonNull, null_mut};
 
-use crate::base::sync::{AtomicPtr, Ordering, WORD_BITS};
+use crate::base::sync::{AtomicPtr, AtomicU32, Ordering, WORD_BITS};
 use crate::pages::arena::Arena;
 use crate::pages::geometry::Geometry;
 
@@ -26,8 +30,9 @@ const STEP: usize = 3;
 
 /// The arenas of a heap, by address.
 pub struct ArenaMap<G: Geometry> {
-    /// The home of an arena at a multiple of [`Geometry::ARENA_SIZE`] is the entry that an address leads to without a look at anything else.
-    first: G::ArenaMap,
+    first: G::PerHome<AtomicPtr<u8>>,
+    /// For each entry of `first`, if it is its arena's home: how many entries that one's page table has (N4).
+    slices_at_home: G::PerHome<AtomicU32>,
     /// The tables that arenas brought along, the newest first.
     more: AtomicPtr<Table>,
     geometry: PhantomData<G>,
@@ -63,7 +68,7 @@ impl Table {
 
 impl<G: Geometry> ArenaMap<G> {
     /// How many entries the heap's own table has.
-    const LEN: usize = size_of::<G::ArenaMap>() / size_of::<AtomicPtr<u8>>();
+    const LEN: usize = size_of::<G::PerHome<AtomicPtr<u8>>>() / size_of::<AtomicPtr<u8>>();
     /// Whether there is a map at all.
     pub const IS_USED: bool = Self::LEN > 1;
     /// The size of granules of arenas that are not small, in bits.
@@ -71,22 +76,36 @@ impl<G: Geometry> ArenaMap<G> {
 
     /// No arenas.
     pub const fn new() -> Self {
-        ArenaMap { first: G::EMPTY_MAP, more: AtomicPtr::new(null_mut()), geometry: PhantomData }
+        // SAFETY: a geometry's array of atomics, valid when zero.
+        let first = unsafe { core::mem::zeroed() };
+        // SAFETY: as above.
+        let slices_at_home = unsafe { core::mem::zeroed() };
+        ArenaMap { first, slices_at_home, more: AtomicPtr::new(null_mut()), geometry: PhantomData }
     }
 
-    /// The entry where an arena lies that lies at a multiple of [`Geometry::ARENA_SIZE`], mostly.
+    /// The entry that an address leads to without a look at anything else.
     #[inline(always)]
-    pub fn home(&self, address: usize) -> &AtomicPtr<u8> {
-        let map = self.first.as_ref();
-        &map[address / G::ARENA_SIZE % map.len()]
+    fn home(address: usize) -> usize {
+        address / G::ARENA_SIZE % Self::LEN
+    }
+
+    /// The arena at home, and how many slices behind it this address lies, if the arena's page table has an entry for it.
+    #[inline(always)]
+    pub fn find_entry_at_home(&self, address: usize) -> Option<(*const u8, usize)> {
+        let home = Self::home(address);
+        // Acquire pairs with the Release in `enter`.
+        let slices = self.slices_at_home.as_ref()[home].load(Ordering::Acquire);
+        let arena = self.first.as_ref()[home].load(Ordering::Relaxed);
+        let index = address.wrapping_sub(arena.addr()) / G::SLICE_SIZE;
+        (index < slices as usize).then_some((arena.cast_const(), index))
     }
 
     /// The arena at home, if it has this address among its slices: most have it.
     #[inline]
     pub fn find_at_home(&self, address: usize) -> Option<&Arena<G>> {
+        let arena = self.first.as_ref()[Self::home(address)].load(Ordering::Acquire);
         // SAFETY: N2: entries are arenas, and R1: these stay.
-        let arena = unsafe { self.home(address).load(Ordering::Acquire).cast::<Arena<G>>().as_ref() };
-        arena.filter(|arena| arena.slices().index_of(address).is_some())
+        unsafe { arena.cast::<Arena<G>>().as_ref() }.filter(|arena| arena.slices().index_of(address).is_some())
     }
 
     /// The arena that has this address among its slices.
@@ -149,6 +168,13 @@ impl<G: Geometry> ArenaMap<G> {
         }
         if is_needed {
             self.add(own);
+        }
+        if shift == Self::SHIFT && arena.base().addr().is_multiple_of(G::SLICE_SIZE) {
+            let homes = (first >> shift..=last >> shift).map(|granule| granule % Self::LEN);
+            let is_there = |home: &usize| self.first.as_ref()[*home].load(Ordering::Relaxed) == arena.base();
+            let slices = arena.entry_count().try_into().unwrap_or(u32::MAX);
+            // Release: who finds the number finds the arena.
+            homes.filter(is_there).for_each(|home| self.slices_at_home.as_ref()[home].store(slices, Ordering::Release));
         }
     }
 

@@ -62,25 +62,18 @@ impl<G: Geometry> Arenas<G> {
     /// The class of the page that this address lies in; `None` for a large block, and for what is no arena's.
     #[inline]
     pub fn class_of(&self, address: usize) -> Option<SizeClass> {
-        self.class_of_mapped(address).or_else(|| self.of(address)?.class_of(address))
+        self.class_at_home(address).flatten().or_else(|| self.of(address)?.class_of(address))
     }
 
-    /// [`class_of`](Self::class_of), for what lies in the first [`Geometry::ARENA_SIZE`] of an arena that lies at a multiple of it; `None` as well
-    /// where another arena was entered there.
+    /// [`class_of`](Self::class_of), if one look at the map leads to the arena; else `None`, which says nothing.
     #[inline(always)]
-    pub fn class_of_mapped(&self, address: usize) -> Option<SizeClass> {
+    pub fn class_at_home(&self, address: usize) -> Option<Option<SizeClass>> {
         if !ArenaMap::<G>::IS_USED {
             return None;
         }
-        let arena = self.map.home(address).load(Ordering::Acquire);
-        let (base, offset) = (arena.addr(), address % G::ARENA_SIZE);
-        // None, unless `base` is where the granule of the address begins.
-        if base == 0 || base ^ address != offset {
-            return None;
-        }
-        // That is `base`. Computed from the address it need not wait for the map, and not said as an equality it stays so.
-        // SAFETY: N1 and R1: arenas stay.
-        unsafe { Arena::<G>::class_in(arena.with_addr(address - offset), offset) }
+        let (arena, index) = self.map.find_entry_at_home(address)?;
+        // SAFETY: N4; N1 and R1: arenas stay.
+        Some(unsafe { Arena::<G>::class_in(arena, index) })
     }
 
     /// The map, for tests of it.

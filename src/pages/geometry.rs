@@ -4,7 +4,7 @@
 //! [`Compact`] and [`Tiny`] are ready.
 
 use crate::base::size_class::SizeClass;
-use crate::base::sync::{AtomicPtr, AtomicUsize, WORD_BITS};
+use crate::base::sync::{AtomicUsize, WORD_BITS};
 use crate::pages::page_entry::PageEntry;
 
 /// Sizes of slices, pages, classes and magazines. Made by [`geometry!`](crate::geometry!).
@@ -49,14 +49,10 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
     /// What the page table has for each slice. 16 bits save memory where slices are small, serve at most some 60,000 pages and large blocks
     /// in an arena, and are for heaps without magazines; all others take 32.
     type PageEntry: PageEntry;
-    /// The arenas by address: a power of two many. With one entry there is a list instead, for heaps of few regions.
-    type ArenaMap: AsRef<[AtomicPtr<u8>]> + Send + Sync;
+    /// A `T` for each entry of the arena map, a power of two many. With one entry there is a list instead, for heaps of few regions.
+    type PerHome<T: Send + Sync>: AsRef<[T]> + Send + Sync;
     /// A `T` for each size class, by index.
     fn per_class<T: Send + Sync>(make: impl FnMut(usize) -> T) -> Self::PerClass<T>;
-    /// An empty arena map.
-    #[cfg(not(loom))]
-    // SAFETY: valid where all bytes are zero, by the contract of the trait.
-    const EMPTY_MAP: Self::ArenaMap = unsafe { core::mem::zeroed() };
 
     /// How many size classes there are.
     const CLASS_COUNT: usize = SizeClass::count(Self::MAX_BLOCK);
@@ -70,7 +66,7 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
     /// Fails to compile where the numbers do not fit together.
     const VALID: () = {
         assert!(Self::SLICE_SIZE.is_power_of_two() && Self::SLICE_SIZE >= 64, "a slice is a power of two, at least 64 bytes");
-        assert!(Self::MAX_BLOCK >= 128 && Self::CLASS_COUNT < LARGE as usize, "the biggest class is out of range");
+        assert!(Self::MAX_BLOCK >= 128 && Self::CLASS_COUNT < 255, "the biggest class is out of range");
         assert!(
             SizeClass::from_index(Self::CLASS_COUNT - 1).block_size() == Self::MAX_BLOCK,
             "the biggest block must be a size class"
@@ -127,8 +123,6 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
 const BIG: usize = if usize::BITS == 64 { 1 << 30 } else { 64 << 20 };
 /// No page has more blocks, in any geometry.
 pub(crate) const MOST_PAGE_BLOCKS: usize = 1 << 12;
-/// The class number of a large block in a page table.
-pub(crate) const LARGE: u8 = 254;
 
 /// Makes a [`Geometry`]. Five numbers say how a heap is meant; the others follow from them, unless they are named as well. All sizes are in bytes.
 ///
@@ -190,7 +184,7 @@ macro_rules! geometry {
                 type ListedWords = [$crate::port::sync::AtomicUsize; __PARAMETERS.listed_words];
                 type PageGroup<T: Send + Sync> = [T; __PARAMETERS.pages_per_group];
                 type PageEntry = <$crate::port::EntryBits<{ __PARAMETERS.page_entry_bits }> as $crate::port::HasEntry>::Entry;
-                type ArenaMap = [$crate::port::sync::AtomicPtr<u8>; __PARAMETERS.arena_map];
+                type PerHome<T: Send + Sync> = [T; __PARAMETERS.arena_map];
                 fn per_class<T: Send + Sync>(make: impl FnMut(usize) -> T) -> Self::PerClass<T> {
                     ::core::array::from_fn(make)
                 }
@@ -265,7 +259,7 @@ macro_rules! server {
             pub struct $name {
                 slice_size: 4096, max_block: 32 * 1024, page_size: 64 * 1024,
                 arena_size: if usize::BITS == 64 { 1 << 30 } else { 64 << 20 },
-                // An odd number of cache lines for each magazine: their counts lie in different sets of a core's cache.
+                // An odd number of cache lines for each magazine: their first slots lie in different sets of a core's cache.
                 magazine_slots: 183,
                 page_words: 12, pages_per_group: if usize::BITS == 64 { 58 } else { 30 }, grow_size: 1 << 20, min_align: $min_align,
             }

@@ -14,7 +14,7 @@ use crate::base::sync::{AtomicU16, AtomicU32, Ordering};
 pub trait PageEntry: Send + Sync {
     /// How many bits say the number of a header, counted from 1.
     const ID_BITS: u32;
-    /// Whether the bits above say the class, counted from 1; so a free by address need not touch the header.
+    /// Whether the bits above say the number of the class; so a free by address need not touch the header.
     const HAS_CLASS: bool;
 
     /// Reads the entry.
@@ -28,16 +28,15 @@ pub trait PageEntry: Send + Sync {
         (self.load() as usize & ((1 << Self::ID_BITS) - 1)).checked_sub(1)
     }
 
-    /// The class below `class_count`; `None` for a large block, and where nothing lies.
+    /// The class; `None` for a large block, and where nothing lies.
     #[inline(always)]
-    fn class(&self, class_count: usize) -> Option<SizeClass> {
-        let class = ((self.load() >> Self::ID_BITS) as usize).wrapping_sub(1);
-        (class < class_count).then(|| SizeClass::from_index(class))
+    fn class(&self) -> Option<SizeClass> {
+        if Self::HAS_CLASS { SizeClass::from_number((self.load() >> Self::ID_BITS) as usize) } else { None }
     }
 
-    /// Enters the header with this number, and the class or what stands in its place.
-    fn enter(&self, id: usize, class: u8) {
-        let class = if Self::HAS_CLASS { (class as u32 + 1) << Self::ID_BITS } else { 0 };
+    /// Enters the header with this number, and the class; none for a large block.
+    fn enter(&self, id: usize, class: Option<SizeClass>) {
+        let class = if Self::HAS_CLASS { class.map_or(0, |class| class.number() as u32) << Self::ID_BITS } else { 0 };
         self.store(class | (id as u32 + 1));
     }
 }

@@ -14,7 +14,7 @@ use core::ptr::{NonNull, null_mut};
 
 use crate::base::size_class::SizeClass;
 use crate::base::sync::{AtomicPtr, AtomicU16, AtomicUsize, Ordering, WORD_BITS};
-use crate::pages::geometry::{Geometry, LARGE};
+use crate::pages::geometry::Geometry;
 use crate::pages::page::{Page, PageGroup};
 use crate::pages::page_entry::PageEntry;
 
@@ -98,11 +98,7 @@ impl<G: Geometry> PageTable<G> {
     /// The class of the page that lies at this slice; `None` for a large block, and where nothing lies.
     #[inline]
     pub fn class_at(&self, slice: usize) -> Option<SizeClass> {
-        if G::PageEntry::HAS_CLASS {
-            self.entries(slice..slice + 1)[0].class(G::CLASS_COUNT)
-        } else {
-            self.page_at(slice)?.class()
-        }
+        if G::PageEntry::HAS_CLASS { self.entries(slice..slice + 1)[0].class() } else { self.page_at(slice)?.class() }
     }
 
     /// How many entries there are, those before slice 0 included.
@@ -113,7 +109,6 @@ impl<G: Geometry> PageTable<G> {
 
     /// Enters (T1) the page with this number at a run of slices; or, without a class, a large block.
     pub fn enter(&self, run: Range<usize>, id: usize, class: Option<SizeClass>) {
-        let class = class.map_or(LARGE, |class| class.index() as u8);
         self.entries(run).iter().for_each(|entry| entry.enter(id, class));
     }
 

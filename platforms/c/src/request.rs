@@ -4,6 +4,7 @@
 //! sizes. Knows no `errno`.
 
 use core::alloc::Layout;
+use core::num::NonZeroU8;
 use core::ptr::NonNull;
 
 use coreheap_os::coreheap::port::SizeClass;
@@ -19,17 +20,16 @@ const LEAST_ALIGN: usize = 8;
 /// Sizes up to this one are looked up in a table.
 const TABLE_MAX: usize = 1024;
 
-/// The size class of each multiple of [`LEAST_ALIGN`], at its natural alignment.
-static CLASSES: [u8; TABLE_MAX / LEAST_ALIGN + 1] = {
-    let mut classes = [0; TABLE_MAX / LEAST_ALIGN + 1];
-    let mut index = 0;
-    while index < classes.len() {
-        let size = index * LEAST_ALIGN;
+/// The size class of each size, at its natural alignment. A kilobyte, of which a program uses the few lines where its sizes are.
+static CLASSES: [NonZeroU8; TABLE_MAX + 1] = {
+    let mut classes = [NonZeroU8::MIN; TABLE_MAX + 1];
+    let mut size = 0;
+    while size < classes.len() {
         match SizeClass::of(size, natural_align(size), Server::MAX_BLOCK) {
-            Some(class) => classes[index] = class.index() as u8,
+            Some(class) => classes[size] = class.number_in_byte(),
             None => panic!("the table has sizes without a class"),
         }
-        index += 1;
+        size += 1;
     }
     classes
 };
@@ -64,7 +64,7 @@ pub fn allocate_ready(size: usize) -> Option<NonNull<u8>> {
     if size > TABLE_MAX {
         return None;
     }
-    let class = SizeClass::from_index(CLASSES[size.div_ceil(LEAST_ALIGN)].into());
+    let class = SizeClass::from_byte(CLASSES[size]);
     // SAFETY: the table was made of the geometry of the heap.
     unsafe { HEAP.allocate_ready(class) }
 }

@@ -51,7 +51,7 @@ const UNDECIDED: u8 = 0;
 /// Core heaps on a hosted system.
 ///
 /// Restartable sequences are used on x86-64 and AArch64 Linux, with glibc 2.35 or later which registers threads for them
-/// (`__rseq_size` is not 0), a kernel that has `membarrier` for them (5.10 or later) and at most 512 possible cores; not under
+/// (`__rseq_size` is not 0), a kernel that has `membarrier` for them (5.10 or later) and at most 510 possible cores; not under
 /// Valgrind and Miri. On other Linux systems, and on Windows, core heaps are leased to threads; where the kernel forbids that, under Wine,
 /// whose barrier does nothing, or when the environment variable `COREHEAP_CORES` is `marks`, a mark on each core heap is used.
 /// `COREHEAP_CORES=portable` is the best without sequences.
@@ -166,6 +166,11 @@ unsafe impl CoreLocal for HostCores {
         dispatch!(self, cores => cores.slot(core))
     }
 
+    unsafe fn install<G: Geometry>(&self, core: usize, heap: *mut CoreHeap<G>) -> bool {
+        // SAFETY: the caller's promise.
+        dispatch!(self, cores => unsafe { cores.install::<G>(core, heap) })
+    }
+
     fn core(&self) -> usize {
         dispatch!(self, cores => cores.core())
     }
@@ -186,11 +191,17 @@ unsafe impl CoreLocal for HostCores {
 
     #[inline(always)]
     unsafe fn push<G: Geometry>(&self, class: SizeClass, block: Block) -> Result<(), Block> {
+        // SAFETY: the caller's promise.
+        unsafe { self.push_if::<G>(Some(class), block) }
+    }
+
+    #[inline(always)]
+    unsafe fn push_if<G: Geometry>(&self, class: Option<SizeClass>, block: Block) -> Result<(), Block> {
         match self.rseq.area() {
             // SAFETY: the caller's promise.
             Some(area) => unsafe { self.rseq.push::<G>(area, class, block) },
             // SAFETY: the caller's promise.
-            None if !RseqCores::POSSIBLE && self.is_leased() => unsafe { self.leased.push::<G>(class, block) },
+            None if !RseqCores::POSSIBLE && self.is_leased() => unsafe { self.leased.push_if::<G>(class, block) },
             None => Err(block),
         }
     }

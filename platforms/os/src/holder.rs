@@ -55,19 +55,20 @@ impl Holder {
 
 // SAFETY: F2; the Acquire in `take` pairs with the Release in `drop`.
 unsafe impl Mark for Holder {
+    #[allow(clippy::declare_interior_mutable_const, reason = "each use makes one")]
     const NEW: Self = Holder::new();
 
     #[inline(always)]
     unsafe fn take<'a, G: Geometry>(&'a self, slot: &'a CoreSlot) -> Option<&'a CoreHeap<G>> {
         // SAFETY: the caller names the geometry.
-        let heap = unsafe { slot.peek::<G>() }?;
+        let heap = unsafe { slot.heap::<G>() }?;
         // Dropped in `give_back`.
         core::mem::forget(self.take()?);
         Some(heap)
     }
 
     #[inline(always)]
-    unsafe fn give_back<G: Geometry>(&self, _: &CoreSlot, _: &CoreHeap<G>) {
+    unsafe fn give_back<G: Geometry>(&self, _: &CoreHeap<G>) {
         drop(Held { holder: self, was_left: false });
     }
 }

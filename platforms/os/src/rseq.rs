@@ -15,18 +15,18 @@
 //!   nothing that counts: a push has at most written a slot above `count`. It restarts from the very beginning.
 //! - Q2: the core's number is read inside the sequence. Two threads never run with one number at the same time, so two sequences on
 //!   one core heap overlap only if one of them is preempted, which restarts it. The number is `mm_cid` where the kernel has
-//!   it (compact: below the number of threads as well as of cores), else `cpu_id`; all threads use the same kind. A number that no
-//!   slot has makes the call fail.
-//! - Q3: a slot's `open` pointer is read inside the sequence too. So after `open` was set to null *and* a `membarrier` has restarted
-//!   all sequences that are running on any core, nobody is inside one that saw the old pointer: those that ran were restarted
-//!   and see null; those that were preempted will be restarted when they run again. Then
+//!   it (compact: below the number of threads as well as of cores), else `cpu_id`; all threads use the same kind. It is from 0 on and below
+//!   [`Area::core_count`], or -1 or -2 for a thread that the kernel does not serve.
+//! - Q3: a number's pointer in `open` leads to the core heap, or to [`NOBODY`] while there is none, while somebody has it out, and for -1 and -2. It is read
+//!   inside the sequence too. So after it was set to `NOBODY` *and* a `membarrier` has restarted all sequences that are running on any core, nobody is inside one that
+//!   saw the core heap: those that ran were restarted and see `NOBODY`; those that were preempted will be restarted when they run again. Then
 //!   [`alone_on`](RseqCores::alone_on) has the core heap to itself. Its [`Holder`] keeps two of its kind apart.
 //! - Q4: a signal handler may allocate and free: if it interrupts a sequence, that was cut off before the handler starts, and
-//!   restarts after it. If it interrupts `alone_on`, `open` is null and the page bitmaps serve.
+//!   restarts after it. If it interrupts `alone_on`, `open` leads to `NOBODY` and the page bitmaps serve.
 //! - Q5: the child of a `fork` has the area registered as its parent had, and no sequence under way: those of other threads are gone
 //!   without a trace. A core heap that was out for `alone_on` is put back by [`core`](RseqCores::core) in the child.
 //! - Q6: no field of the area is ever written but `rseq_cs`, the one that the kernel gives to programs; and, where this is C's `malloc`, the number
-//!   while a child of `vfork` borrows the thread. It has no area of its own, and finds a number that no core has, so its calls fail.
+//!   while a child of `vfork` borrows the thread. It has no area of its own, and finds -1, so its calls fail.
 //! - Q7: after a sequence `rseq_cs` is cleared, so a library with a copy of this code may be unloaded when no thread is inside.
 //! - Q8: plain loads and stores do, also where the processor reorders them. Between two threads that have one number after each other, and
 //!   on every core that `membarrier` reaches, the kernel has a full barrier; and what a sequence reads of a core heap depends on the
@@ -37,7 +37,7 @@
 
 use core::num::NonZeroIsize;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicI32, AtomicIsize, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicIsize, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use coreheap::Geometry;
 use coreheap::port::{CoreHeap, CoreSlot};
@@ -66,12 +66,19 @@ pub use probe::{Area, probe};
 /// How many slots there are: the most cores that the system may have.
 pub const CORES: usize = 512;
 
+/// Numbers begin with this one below 0.
+const BELOW_ZERO: usize = 2;
+
+/// What is found where there is no core heap: pointers at [`NOTHING`], by which a magazine has neither a block nor room.
+static NOBODY: [AtomicPtr<usize>; 512] = [const { AtomicPtr::new(core::ptr::null_mut()) }; 512];
+static NOTHING: usize = 0;
+
 /// For how many core heaps there is one barrier, where all are asked for.
 const OUT_AT_ONCE: usize = 64;
 
 /// A slot for each core.
 ///
-/// The fast path reads `area`, `number` and `slots`, which hardly ever change, so that they are in every core's cache.
+/// The fast path reads `area`, `number` and `open`, which hardly ever change, so that they are in every core's cache.
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub struct RseqCores {
@@ -83,6 +90,8 @@ pub struct RseqCores {
     unused_slots: AtomicUsize,
     /// The generation in which the slots were last looked through for what a `fork` left, less the first one: 1.
     looked_through: AtomicU32,
+    /// What a number leads to (Q3), from -2 on. Null until [`open`](Self::open).
+    open: [AtomicPtr<()>; BELOW_ZERO + CORES],
     slots: [CoreSlot; CORES],
     holders: [Holder; CORES],
 }
@@ -91,17 +100,24 @@ impl RseqCores {
     /// Whether there may be sequences.
     pub const POSSIBLE: bool = true;
 
-    /// All zero: all slots empty; pops and pushes fail until [`open`](Self::open).
+    /// All zero: all slots empty, and nothing is popped or pushed until [`open`](Self::open).
     pub const fn new() -> Self {
         let (area, number, unused_slots) = (AtomicIsize::new(0), AtomicIsize::new(0), AtomicUsize::new(0));
         let (slots, holders) = ([const { CoreSlot::new() }; CORES], [const { Holder::new() }; CORES]);
-        RseqCores { area, number, unused_slots, looked_through: AtomicU32::new(0), slots, holders }
+        let open = [const { AtomicPtr::new(core::ptr::null_mut()) }; BELOW_ZERO + CORES];
+        RseqCores { area, number, unused_slots, looked_through: AtomicU32::new(0), open, slots, holders }
     }
 
     /// Starts to serve pops and pushes. Always called with the same `area`.
     pub fn open(&self, area: Area) {
         self.unused_slots.store(CORES.saturating_sub(area.core_count), Ordering::Relaxed);
         self.number.store(area.number, Ordering::Relaxed);
+        // All write the same: other heaps, and other contexts that are as far as this one.
+        NOBODY.iter().for_each(|pointer| pointer.store(core::ptr::from_ref(&NOTHING).cast_mut(), Ordering::Relaxed));
+        for open in &self.open {
+            // Unless another context has made a core heap already.
+            let _ = open.compare_exchange(core::ptr::null_mut(), nobody(), Ordering::Relaxed, Ordering::Relaxed);
+        }
         // Release pairs with the Acquire in `area`.
         self.area.store(area.start, Ordering::Release);
     }
@@ -123,29 +139,32 @@ impl RseqCores {
     /// Puts back what was out for `alone_on` in a parent process at the moment of the `fork` (Q5).
     #[cold]
     fn look_through(&self, generation: u32) {
-        for (slot, holder) in self.slots.iter().zip(&self.holders) {
+        for (core, holder) in self.holders.iter().enumerate() {
             if let Some(held) = holder.take()
                 && held.was_left
             {
-                // SAFETY: who had taken it out is gone, and nobody else can while this context has the mark.
-                unsafe { slot.reopen() };
+                self.reopen(core);
             }
         }
         self.looked_through.store(generation.wrapping_sub(1), Ordering::Relaxed);
     }
 }
 
-/// A core heap that is out of its slot. Puts it back when dropped, also if the work panics, and gives the mark up after that.
+/// Where a number leads that has no core heap.
+fn nobody() -> *mut () {
+    core::ptr::from_ref(&NOBODY).cast_mut().cast()
+}
+
+/// A core heap that is out. Puts it back when dropped, also if the work panics, and gives the mark up after that.
 struct Out<'a, G: Geometry> {
-    slot: &'a CoreSlot,
+    open: &'a AtomicPtr<()>,
     heap: &'a CoreHeap<G>,
     _held: Held<'a>,
 }
 
 impl<G: Geometry> Drop for Out<'_, G> {
     fn drop(&mut self) {
-        // SAFETY: made with what was taken out of this slot.
-        unsafe { self.slot.put_back(self.heap) };
+        self.open.store(core::ptr::from_ref(self.heap).cast_mut().cast(), Ordering::Release);
     }
 }
 
@@ -159,6 +178,33 @@ impl RseqCores {
     /// The slot of a core.
     pub fn slot(&self, core: usize) -> &CoreSlot {
         &self.slots[core]
+    }
+
+    /// Makes a core's heap, and leads its sequences there.
+    ///
+    /// # Safety
+    /// As for [`CoreLocal::install`](coreheap::CoreLocal::install).
+    pub unsafe fn install<G: Geometry>(&self, core: usize, heap: *mut CoreHeap<G>) -> bool {
+        // SAFETY: the caller's promise.
+        let is_made = unsafe { self.slots[core].install::<G>(heap) };
+        if is_made {
+            self.open_of(core).store(heap.cast(), Ordering::Release);
+        }
+        is_made
+    }
+
+    /// Where a core's number leads.
+    fn open_of(&self, core: usize) -> &AtomicPtr<()> {
+        &self.open[BELOW_ZERO + core]
+    }
+
+    /// Puts back what whoever had it out has left, who is gone, with what was in hand there. The caller has the mark.
+    fn reopen(&self, core: usize) {
+        let slot = &self.slots[core];
+        slot.forget_in_hand();
+        if !slot.address().is_null() {
+            self.open_of(core).store(slot.address(), Ordering::Release);
+        }
     }
 
     /// The core this runs on: a hint.
@@ -212,21 +258,20 @@ impl RseqCores {
         busy
     }
 
-    /// Takes a core heap out of its slot, if there is one. Who does passes a barrier before it uses it (Q3).
+    /// Takes a core heap out, if there is one. Who does passes a barrier before it uses it (Q3).
     ///
     /// # Safety
     /// `G` is the geometry of the heap that owns this value.
     unsafe fn take_out<G: Geometry>(&self, core: usize) -> Option<Out<'_, G>> {
-        let slot = &self.slots[core];
         // SAFETY: the caller names the geometry.
-        unsafe { slot.heap::<G>() }?;
+        let heap = unsafe { self.slots[core].heap::<G>() }?;
         let held = self.holders[core].take()?;
         if held.was_left {
-            // SAFETY: who had taken it out is gone, and this context has the mark.
-            unsafe { slot.reopen() };
+            self.reopen(core);
         }
-        // SAFETY: the caller names the geometry; `Out` puts it back, before `held` ends.
-        let heap = unsafe { slot.take_out::<G>() }?;
-        Some(Out { slot, heap, _held: held })
+        let open = self.open_of(core);
+        // While it is being made it is not there yet. `Out` puts it back, before `held` ends.
+        let is_there = core::ptr::eq(open.swap(nobody(), Ordering::Acquire), core::ptr::from_ref(heap).cast());
+        is_there.then_some(Out { open, heap, _held: held })
     }
 }

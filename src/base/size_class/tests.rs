@@ -22,6 +22,16 @@ fn classes_grow_and_are_hit_exactly() {
 }
 
 #[test]
+fn numbers_begin_with_1_and_0_is_none() {
+    assert_eq!(SizeClass::from_number(0), None);
+    for index in [0, 1, 79, 254] {
+        let class = SizeClass::from_index(index);
+        assert_eq!((class.index(), class.number()), (index, index + 1));
+        assert_eq!((SizeClass::from_number(index + 1), SizeClass::from_byte(class.number_in_byte())), (Some(class), class));
+    }
+}
+
+#[test]
 #[cfg_attr(miri, ignore = "safe arithmetic, for every size")]
 fn waste_is_at_most_an_eighth() {
     for size in 65..=MAX {

@@ -199,8 +199,14 @@ number!(AtomicU16, u16);
 number!(AtomicU32, u32);
 number!(AtomicUsize, usize);
 stores_alone!(AtomicBool, bool);
-stores_alone!(AtomicU32, u32);
 stores_alone!(AtomicUsize, usize);
+
+impl<T> super::StoreAlone<*mut T> for AtomicPtr<T> {
+    #[inline(always)]
+    fn store_alone(&self, value: *mut T) {
+        self.0.store(value, Relaxed);
+    }
+}
 
 #[cfg(test)]
 mod tests {

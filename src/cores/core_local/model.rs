@@ -9,7 +9,7 @@ use std::vec::Vec;
 use super::*;
 use crate::base::sync::model::{Arc, UnsafeCell};
 use crate::base::sync::{AtomicPtr, AtomicUsize, array_of};
-use crate::cores::magazine::Magazine;
+use crate::cores::magazine::Slots;
 
 crate::geometry! {
     /// Two slots to a magazine.
@@ -36,7 +36,8 @@ impl<C: CoreLocal> World<C> {
         let heaps: Vec<_> = (0..cores.core_count()).map(|_| new_core_heap()).collect();
         for (core, heap) in heaps.iter().enumerate() {
             // SAFETY: the world has the core heaps, and does not end before the model's threads.
-            assert!(unsafe { cores.slot(core).install::<Model>(core::ptr::from_ref(heap).cast_mut()) });
+            assert!(unsafe { cores.install::<Model>(core, core::ptr::from_ref(heap).cast_mut()) });
+            heap.magazines().for_each(|magazine| magazine.set_limit(Model::MAGAZINE_SLOTS));
         }
         Arc::new(World { cores, heaps, blocks: core::array::from_fn(|_| UnsafeCell::new(0)) })
     }
@@ -57,10 +58,11 @@ impl<C: CoreLocal> World<C> {
     }
 }
 
-/// An empty core heap.
+/// A core heap that is not made yet.
 pub fn new_core_heap() -> CoreHeap<Model> {
-    let magazines = array_of!(Magazine::from_slots(array_of!(AtomicUsize::new(0))));
-    CoreHeap::from_parts(magazines, array_of!(AtomicPtr::new(null_mut())))
+    let pointers = || array_of!(AtomicPtr::new(null_mut()));
+    let slots = array_of!(Slots::of(array_of!(AtomicUsize::new(0))));
+    CoreHeap::from_parts([pointers(), pointers()], slots, array_of!(AtomicPtr::new(null_mut())))
 }
 
 fn made_up(address: usize) -> Block {

@@ -44,8 +44,8 @@ impl<C: CoreLocal> Cores<C> {
         self.heaps.push(heap);
         // SAFETY: zeroed memory, which stays as long as `self`; a class of the geometry.
         unsafe {
+            assert!(self.cores.install(core, heap));
             (*heap).magazine(class()).set_limit(Four::MAGAZINE_SLOTS);
-            assert!(self.cores.slot(core).install(heap));
         }
     }
 

@@ -13,16 +13,32 @@ crate::geometry! {
     }
 }
 
-/// A magazine as it is in memory that is all zero.
-fn zeroed() -> Magazine<Eight> {
-    // SAFETY: a magazine is atomics, valid when zero.
-    unsafe { MaybeUninit::zeroed().assume_init() }
+/// A magazine's parts, between two slots that are nobody's.
+struct Parts {
+    newest: SlotPtr,
+    limit: SlotPtr,
+    slots: [Slots<Eight>; 3],
 }
 
-fn with_limit(limit: usize) -> Magazine<Eight> {
-    let magazine = zeroed();
-    magazine.set_limit(limit);
-    magazine
+impl Parts {
+    fn with_limit(limit: usize) -> Self {
+        // SAFETY: atomics, valid when zero.
+        let parts: Parts = unsafe { MaybeUninit::zeroed().assume_init() };
+        // The parts are still to be moved: the limit is remembered as a number.
+        parts.limit.store(core::ptr::without_provenance_mut(limit), Relaxed);
+        parts
+    }
+
+    /// The magazine, empty and with its limit when it is asked for first.
+    fn magazine(&self) -> Magazine<'_, Eight> {
+        let magazine = Magazine::new(&self.newest, &self.limit, &self.slots[1]);
+        if self.newest.load(Relaxed).is_null() {
+            let limit = self.limit.load(Relaxed).addr();
+            magazine.prepare();
+            magazine.set_limit(limit);
+        }
+        magazine
+    }
 }
 
 fn block(address: usize) -> Block {
@@ -30,38 +46,56 @@ fn block(address: usize) -> Block {
     unsafe { Block::from_address(NonZeroUsize::new(address).unwrap()) }
 }
 
-fn push(magazine: &Magazine<Eight>, address: usize) -> bool {
+fn push(magazine: &Magazine<'_, Eight>, address: usize) -> bool {
     // SAFETY: this test is alone on it.
     unsafe { magazine.push(block(address)) }.map_err(|back| assert_eq!(back.address(), address)).is_ok()
 }
 
-fn pop(magazine: &Magazine<Eight>) -> Option<usize> {
+fn pop(magazine: &Magazine<'_, Eight>) -> Option<usize> {
     // SAFETY: this test is alone on it.
     unsafe { magazine.pop() }.map(|block| block.address())
 }
 
-fn push_beside(magazine: &Magazine<Eight>, address: usize) -> bool {
+fn push_beside(magazine: &Magazine<'_, Eight>, address: usize) -> bool {
     let raced = || panic!("nobody else is there");
     // SAFETY: this test calls nothing else.
     unsafe { magazine.push_beside(block(address), raced) }.map_err(|back| assert_eq!(back.address(), address)).is_ok()
 }
 
-fn pop_beside(magazine: &Magazine<Eight>) -> Option<usize> {
+fn pop_beside(magazine: &Magazine<'_, Eight>) -> Option<usize> {
     // SAFETY: this test calls nothing else.
     unsafe { magazine.pop_beside(|| panic!("nobody else is there")) }.map(|block| block.address())
 }
 
 #[test]
-fn memory_that_is_all_zero_is_an_empty_magazine() {
-    let magazine = zeroed();
+fn a_new_magazine_is_empty_and_has_no_room() {
+    let parts = Parts::with_limit(0);
+    let magazine = parts.magazine();
     assert_eq!((magazine.count(), magazine.limit(), pop(&magazine), pop_beside(&magazine)), (0, 0, None, None));
     assert!(!push(&magazine, 64) && !push_beside(&magazine, 64), "M3: no block before its first use");
     assert_eq!(magazine.addresses(true).count(), 0);
+    magazine.assert_valid();
+}
+
+#[test]
+fn a_full_magazine_leaves_its_neighbours_alone() {
+    let parts = Parts::with_limit(8);
+    let magazine = parts.magazine();
+    assert_eq!((1..=9).filter(|block| push(&magazine, 64 * block)).count(), 8);
+    magazine.assert_valid();
+    assert_eq!(core::iter::from_fn(|| pop(&magazine)).count(), 8);
+    assert_eq!(pop(&magazine), None);
+    magazine.assert_valid();
+    for neighbour in [&parts.slots[0], &parts.slots[2]] {
+        // SAFETY: its words, which nobody changes.
+        assert!((0..=8).all(|place| unsafe { (*neighbour.word(place)).load(Relaxed) } == 0));
+    }
 }
 
 #[test]
 fn the_newest_block_comes_out_first() {
-    let magazine = with_limit(3);
+    let parts = Parts::with_limit(3);
+    let magazine = parts.magazine();
     assert!([64, 128, 192].iter().all(|address| push(&magazine, *address)));
     assert!(!push(&magazine, 256), "full");
     assert_eq!((magazine.count(), magazine.limit()), (3, 3));
@@ -76,14 +110,16 @@ fn the_newest_block_comes_out_first() {
 
 #[test]
 fn a_limit_is_at_most_the_number_of_slots() {
-    let magazine = with_limit(Eight::MAGAZINE_SLOTS);
+    let parts = Parts::with_limit(Eight::MAGAZINE_SLOTS);
+    let magazine = parts.magazine();
     assert_eq!((1..=9).filter(|block| push(&magazine, 64 * block)).count(), 8);
     assert!(catch_unwind(AssertUnwindSafe(|| magazine.set_limit(Eight::MAGAZINE_SLOTS + 1))).is_err());
 }
 
 #[test]
 fn many_are_moved_as_far_as_there_is_room() {
-    let magazine = with_limit(4);
+    let parts = Parts::with_limit(4);
+    let magazine = parts.magazine();
     let mut blocks = Blocks::new();
     (1..=6).for_each(|number| blocks.add(block(64 * number)));
     // SAFETY: this test is alone on it.
@@ -100,7 +136,8 @@ fn many_are_moved_as_far_as_there_is_room() {
 #[test]
 fn beside_others_each_block_goes_in_and_out_once() {
     for limit in 0..=8 {
-        let magazine = with_limit(limit);
+        let parts = Parts::with_limit(limit);
+        let magazine = parts.magazine();
         // Filled and emptied several times, by parts of other lengths: the hint is near the truth each time.
         for part in [8, 1, 3, 8, 5] {
             let pushed: Vec<usize> =
@@ -120,7 +157,8 @@ fn beside_others_each_block_goes_in_and_out_once() {
 
 #[test]
 fn beside_others_the_newest_block_comes_out_first() {
-    let magazine = with_limit(8);
+    let parts = Parts::with_limit(8);
+    let magazine = parts.magazine();
     let hints: Vec<usize> = (1..=6).map(|block| (assert!(push_beside(&magazine, 64 * block)), magazine.count()).1).collect();
     assert!(hints.is_sorted() && hints.iter().collect::<BTreeSet<_>>().len() == 3, "two stores for six blocks: {hints:?}");
     let hint = magazine.count();
@@ -138,15 +176,16 @@ fn beside_others_the_newest_block_comes_out_first() {
 fn blocks_and_room_are_found_wherever_the_hint_leads() {
     for slot in 0..8 {
         for hint in 0..=8 {
-            let magazine = with_limit(8);
-            magazine.slots.as_ref()[slot].store(64, Relaxed);
-            magazine.count.store(hint, Relaxed);
+            let parts = Parts::with_limit(8);
+            let magazine = parts.magazine();
+            magazine.slots.slots.as_ref()[slot].store(64, Relaxed);
+            magazine.set_hint(hint);
             assert_eq!((pop_beside(&magazine), pop_beside(&magazine)), (Some(64), None), "in slot {slot}, the hint is {hint}");
             let others = |index: &usize| *index != slot;
-            (0..8).filter(others).for_each(|index| magazine.slots.as_ref()[index].store(64 * (index + 2), Relaxed));
-            magazine.count.store(hint, Relaxed);
+            (0..8).filter(others).for_each(|index| magazine.slots.slots.as_ref()[index].store(64 * (index + 2), Relaxed));
+            magazine.set_hint(hint);
             assert!(push_beside(&magazine, 64) && !push_beside(&magazine, 1024), "slot {slot} is free, the hint is {hint}");
-            assert_eq!(magazine.slots.as_ref()[slot].load(Relaxed), 64);
+            assert_eq!(magazine.slots.slots.as_ref()[slot].load(Relaxed), 64);
         }
     }
 }

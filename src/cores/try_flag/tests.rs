@@ -22,20 +22,17 @@ fn where_a_core_heap_is_out_the_next_one_serves() {
     (0..3).for_each(|core| cores.make(core));
     for (number, next) in [(0, 1), (2, 0)] {
         NUMBER.set(number);
-        // SAFETY: the tests' geometry, and it is put back.
-        let out = unsafe { cores.cores.slot(number).take_out::<Four>() }.expect("nobody has it");
+        // SAFETY: the tests' geometry.
+        let out = unsafe { cores.cores.take::<Four>(number) }.expect("nobody has it");
         assert!(cores.push(64));
         assert_eq!((cores.inside(next), cores.inside(number)), (Some([64].to_vec()), None), "a busy core is not had");
         assert_eq!((cores.pop(), cores.pop()), (Some(64), None));
         // SAFETY: as above.
-        let next_out = unsafe { cores.cores.slot(next).take_out::<Four>() }.expect("nobody has it");
+        let next_out = unsafe { cores.cores.take::<Four>(next) }.expect("nobody has it");
         assert!(!cores.push(64), "two are tried, not all");
         assert_eq!(cores.push_many(&[64, 128]), [64, 128]);
-        // SAFETY: as above.
-        unsafe {
-            cores.cores.slot(number).put_back(out);
-            cores.cores.slot(next).put_back(next_out);
-        }
+        drop((out, next_out));
+        assert_eq!((cores.inside(number), cores.inside(next)), (Some([].to_vec()), Some([].to_vec())), "they are back");
     }
 }
 

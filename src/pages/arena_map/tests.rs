@@ -116,8 +116,34 @@ fn an_arena_at_a_multiple_of_its_size_is_at_home() {
     let source = Pieces::new(4 * 64 * 1024, 64 * 1024, &[64 * 1024]);
     let arenas = grown(&source, 3);
     for arena in arenas.iter() {
-        assert_eq!(arenas.map().home(arena.base().addr()).load(Ordering::Relaxed), arena.base());
+        let (base, entries) = (arena.base().addr(), arena.entry_count());
+        let found = |address| arenas.map().find_entry_at_home(address).map(|(at, index)| (at.addr(), index));
+        let end = base + entries * Mapped::SLICE_SIZE;
+        assert_eq!([found(base), found(end - 1)], [Some((base, 0)), Some((base, entries - 1))]);
+        assert!(found(end).is_none_or(|(at, _)| at != base));
+        let round_the_map = ArenaMap::<Mapped>::LEN * Mapped::ARENA_SIZE;
+        assert_eq!([found(base.wrapping_add(round_the_map)), found(base.wrapping_sub(round_the_map))], [None, None]);
     }
+    assert!([0, 8, usize::MAX, !0 << 12].iter().all(|address| arenas.map().find_entry_at_home(*address).is_none()));
+}
+
+/// Also where an arena lies elsewhere, in granules that are nobody's home yet.
+#[test]
+fn an_arena_of_many_granules_is_at_home_in_those_that_nobody_has() {
+    let source = Pieces::new(3 << 20, 64 * 1024, &[64 * 1024 + 1000, 300 * 1024]);
+    let arenas = grown(&source, 2);
+    let mut at_home = 0;
+    for arena in arenas.iter() {
+        let (first, last) = arena.span();
+        for address in (first.max(arena.base().addr())..last).step_by(1000) {
+            let Some((at, index)) = arenas.map().find_entry_at_home(address) else { continue };
+            let base = arena.base().addr();
+            assert_eq!((at.addr(), index), (base, (address - base) / Mapped::SLICE_SIZE));
+            assert!(base.is_multiple_of(Mapped::SLICE_SIZE) && index < arena.entry_count());
+            at_home += 1;
+        }
+    }
+    assert!(at_home > 64, "{at_home} addresses");
 }
 
 /// Also where all the tables before it are full.

@@ -90,7 +90,7 @@ fn an_arena_is_found_by_the_table_that_it_brought_along() {
 #[test]
 fn a_class_is_looked_up_in_an_arena_as_it_was_made() {
     is_found_as_it_was_made(1, |arenas, address| {
-        assert_eq!(arenas.class_of_mapped(address), None, "it is free");
+        assert_eq!(arenas.class_at_home(address).flatten(), None, "it is free");
         false
     });
 }

@@ -4,17 +4,15 @@
 
 use core::arch::asm;
 
-use super::CORES;
-use super::sequences::{LIMIT, Place, RSEQ_CS, SLOT_SHIFT, SLOTS};
+use coreheap::Geometry;
+use coreheap::port::CoreHeap;
 
-// Count and limit are loaded as a pair. They are as long as one slot, so the newest block lies where the slots would begin without them,
-// plus 8 for each that `count` says, and the next one at one more.
-const _: () = assert!(LIMIT == 4 && SLOTS == 8);
+use super::sequences::{Place, RSEQ_CS};
 
 /// What lies before an abort address, as glibc registered it: a `brk`.
 pub const SIGNATURE: u32 = 0xd428_bc00;
 
-/// A sequence that leaves in `{done}` what it did, 0 for nothing, given the steps after `{cell}` was set to the magazine.
+/// A sequence, given the steps after `{magazine}` was set to where the magazine's `newest` lies.
 ///
 /// Labels: 2 begin, 3 start of what the kernel watches, 4 end, where steps that give up jump to; 5 abort; 6 the descriptor. Inputs
 /// are never written, since everything from 2 on may run more than once.
@@ -36,31 +34,24 @@ macro_rules! sequence {
             ".popsection",
             "mrs {thread}, tpidr_el0",
             "2:",
-            "mov {done}, xzr",
-            "adrp {cell}, 6b",
-            "add {cell}, {cell}, :lo12:6b",
-            "str {cell}, [{thread}, {rseq_cs}]",
+            "adrp {magazine}, 6b",
+            "add {magazine}, {magazine}, :lo12:6b",
+            "str {magazine}, [{thread}, {rseq_cs}]",
             // Nothing may come between: a thread cut off there would go on unwatched.
             "3:",
-            "ldr {cell:w}, [{thread}, {number}]",
-            "cmp {cell:w}, {cores}",
-            "b.hs 4f",
-            "add {cell}, {core_slots}, {cell}, lsl {slot_shift}",
-            "ldr {cell}, [{cell}]",
-            "cbz {cell}, 4f",
-            "add {cell}, {cell}, {magazine}",
+            "ldrsw {magazine}, [{thread}, {number}]",
+            "ldr {magazine}, [{open}, {magazine}, lsl #3]",
+            "add {magazine}, {magazine}, {class}, lsl #3",
             $($step,)*
             "4:",
             "str xzr, [{thread}, {rseq_cs}]",
             rseq_cs = in(reg) $place.area + RSEQ_CS,
             number = in(reg) $place.number,
-            core_slots = in(reg) $place.core_slots,
-            magazine = in(reg) $place.magazine,
+            open = in(reg) $place.open,
+            class = in(reg) $place.class,
             thread = out(reg) _,
-            cell = out(reg) _,
+            magazine = out(reg) _,
             signature = const SIGNATURE,
-            cores = const CORES,
-            slot_shift = const SLOT_SHIFT,
             $($operands)*
             options(nostack)
         )
@@ -75,41 +66,46 @@ pub unsafe fn pop(place: Place) -> usize {
         sequence!(
             place,
             [
-                "ldr {count:w}, [{cell}]",
-                "cbz {count:w}, 4f",
-                "ldr {done}, [{cell}, {count}, lsl #3]",
-                "sub {count:w}, {count:w}, #1",
-                "str {count:w}, [{cell}]",
+                "ldr {newest}, [{magazine}]",
+                "ldr {address}, [{newest}]",
+                "cbz {address}, 4f",
+                "sub {newest}, {newest}, #8",
+                "str {newest}, [{magazine}]",
             ],
-            count = out(reg) _,
-            done = out(reg) address,
+            newest = out(reg) _,
+            address = out(reg) address,
         );
     }
     address
 }
 
 #[inline(always)]
-pub unsafe fn push(place: Place, address: usize) -> usize {
-    let new_count;
+pub unsafe fn push<G: Geometry>(place: Place, address: usize) -> bool {
     // SAFETY: the caller's promise.
     unsafe {
         sequence!(
             place,
             [
-                "ldp {count:w}, {limit:w}, [{cell}]",
-                "cmp {count:w}, {limit:w}",
-                "b.hs 4f",
-                "add {done:w}, {count:w}, #1",
-                "str {address}, [{cell}, {done}, lsl #3]",
-                "str {done:w}, [{cell}]",
+                "ldr {newest}, [{magazine}]",
+                "ldr {limit}, [{magazine}, {limits}]",
+                "cmp {newest}, {limit}",
+                "b.hs 7f",
+                "str {address}, [{newest}, #8]!",
+                "str {newest}, [{magazine}]",
+                ".pushsection .text.coreheap_rseq, \"ax\", @progbits",
+                "7:",
+                "str xzr, [{thread}, {rseq_cs}]",
+                "b {full}",
+                ".popsection",
             ],
             address = in(reg) address,
-            count = out(reg) _,
-            done = out(reg) new_count,
+            newest = out(reg) _,
             limit = out(reg) _,
+            limits = const CoreHeap::<G>::LIMITS,
+            full = label { return false },
         );
     }
-    new_count
+    true
 }
 
 pub unsafe fn pop_many(place: Place, to: *mut usize, wanted: usize) -> usize {
@@ -119,96 +115,100 @@ pub unsafe fn pop_many(place: Place, to: *mut usize, wanted: usize) -> usize {
         sequence!(
             place,
             [
-                "ldr {count:w}, [{cell}]",
-                "cmp {count}, {wanted}",
-                "csel {left}, {count}, {wanted}, lo",
-                "cbz {left}, 4f",
-                "mov {done}, {left}",
-                "sub {count}, {count}, {left}",
-                "add {from}, {cell}, {count}, lsl #3",
+                "mov {popped}, xzr",
+                "ldr {newest}, [{magazine}]",
                 "7:",
-                "ldr {address}, [{from}, {left}, lsl #3]",
-                "sub {left}, {left}, #1",
-                "str {address}, [{to}, {left}, lsl #3]",
-                "cbnz {left}, 7b",
-                "str {count:w}, [{cell}]",
+                "ldr {address}, [{newest}]",
+                "cbz {address}, 8f",
+                "str {address}, [{to}, {popped}, lsl #3]",
+                "sub {newest}, {newest}, #8",
+                "add {popped}, {popped}, #1",
+                "cmp {popped}, {wanted}",
+                "b.lo 7b",
+                "8:",
+                "cbz {popped}, 4f",
+                "str {newest}, [{magazine}]",
             ],
             wanted = in(reg) wanted,
             to = in(reg) to,
-            count = out(reg) _,
-            left = out(reg) _,
-            from = out(reg) _,
+            newest = out(reg) _,
             address = out(reg) _,
-            done = out(reg) popped,
+            popped = out(reg) popped,
         );
     }
     popped
 }
 
-pub unsafe fn push_many(place: Place, end: *const usize, inside: usize) -> usize {
+pub unsafe fn push_many<G: Geometry>(place: Place, end: *const usize, inside: usize) -> usize {
     let pushed;
     // SAFETY: the caller's promise.
     unsafe {
         sequence!(
             place,
             [
-                "ldp {count:w}, {left:w}, [{cell}]",
-                "subs {left}, {left}, {count}",
+                "mov {pushed}, xzr",
+                "ldr {newest}, [{magazine}]",
+                "ldr {left}, [{magazine}, {limits}]",
+                "subs {left}, {left}, {newest}",
                 "b.ls 4f",
+                "lsr {left}, {left}, #3",
                 "cmp {left}, {inside}",
                 "csel {left}, {left}, {inside}, lo",
-                "mov {done}, {left}",
-                "add {to}, {cell}, {count}, lsl #3",
-                "add {count}, {count}, {left}",
+                "mov {pushed}, {left}",
                 "mov {from}, {end}",
                 "7:",
                 "ldr {address}, [{from}, #-8]!",
-                "str {address}, [{to}, #8]!",
+                "str {address}, [{newest}, #8]!",
                 "subs {left}, {left}, #1",
                 "b.ne 7b",
-                "str {count:w}, [{cell}]",
+                "str {newest}, [{magazine}]",
             ],
             inside = in(reg) inside,
             end = in(reg) end,
-            count = out(reg) _,
+            newest = out(reg) _,
             left = out(reg) _,
             from = out(reg) _,
-            to = out(reg) _,
             address = out(reg) _,
-            done = out(reg) pushed,
+            pushed = out(reg) pushed,
+            limits = const CoreHeap::<G>::LIMITS,
         );
     }
     pushed
 }
 
-/// Adds 1 to the count, in a sequence that takes `delay` rounds of a loop; counts how often it begins. Returns the new count.
+/// Moves `limit` on by one, unless it is `newest`, in a sequence that takes `delay` rounds of a loop; counts how often it begins. Says whether it did.
 #[cfg(test)]
-pub unsafe fn dawdle(place: Place, delay: usize, attempts: *mut usize) -> usize {
-    let new_count;
+pub unsafe fn dawdle<G: Geometry>(place: Place, delay: usize, attempts: *mut usize) -> bool {
+    let limit: usize;
     // SAFETY: the caller's promise.
     unsafe {
         sequence!(
             place,
             [
-                "ldr {count}, [{attempts}]",
-                "add {count}, {count}, #1",
-                "str {count}, [{attempts}]",
-                "ldr {count:w}, [{cell}]",
+                "ldr {left}, [{attempts}]",
+                "add {left}, {left}, #1",
+                "str {left}, [{attempts}]",
+                "mov {limit}, xzr",
+                "ldr {left}, [{magazine}]",
+                "ldr {before}, [{magazine}, {limits}]",
+                "cmp {before}, {left}",
+                "b.eq 4f",
                 "mov {left}, {delay}",
                 "7:",
                 "subs {left}, {left}, #1",
                 "b.ne 7b",
-                "add {done:w}, {count:w}, #1",
-                "str {done:w}, [{cell}]",
+                "add {limit}, {before}, #8",
+                "str {limit}, [{magazine}, {limits}]",
             ],
             delay = in(reg) delay,
             attempts = in(reg) attempts,
-            count = out(reg) _,
             left = out(reg) _,
-            done = out(reg) new_count,
+            before = out(reg) _,
+            limit = out(reg) limit,
+            limits = const CoreHeap::<G>::LIMITS,
         );
     }
-    new_count
+    limit != 0
 }
 
 /// The address of a symbol, or null where the linker finds none.

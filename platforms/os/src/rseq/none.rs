@@ -50,6 +50,10 @@ impl RseqCores {
         unreachable!("there are no slots")
     }
 
+    pub unsafe fn install<G: Geometry>(&self, _: usize, _: *mut CoreHeap<G>) -> bool {
+        unreachable!("there are no slots")
+    }
+
     pub fn core(&self) -> usize {
         0
     }
@@ -60,7 +64,7 @@ impl RseqCores {
     }
 
     #[inline(always)]
-    pub unsafe fn push<G: Geometry>(&self, _: NonZeroIsize, _: SizeClass, block: Block) -> Result<(), Block> {
+    pub unsafe fn push<G: Geometry>(&self, _: NonZeroIsize, _: Option<SizeClass>, block: Block) -> Result<(), Block> {
         Err(block)
     }
 

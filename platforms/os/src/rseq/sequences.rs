@@ -2,17 +2,17 @@
 //!
 //! *Role*: what is the same on every processor. The module above explains the protocol and its invariants.
 //!
-//! A processor's [`instructions`] are unsafe functions that are given the [`Place`] of a magazine and say what they did there, 0 for nothing:
-//! `pop` the block's address, `push` the new count, `pop_many` and `push_many` how many blocks they moved. `pop_many` has room for all that
+//! A processor's [`instructions`] are unsafe functions that are given the [`Place`] of a magazine and say what they did there: `pop` the block's
+//! address, 0 for none; `push` whether there was room; `pop_many` and `push_many` how many blocks they moved. `pop_many` has room for all that
 //! are wanted, from `to` on; `push_many` has all that are `inside`, up to `end`.
 
 use core::num::{NonZeroIsize, NonZeroUsize};
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 use coreheap::Geometry;
-use coreheap::port::{Block, Blocks, CoreSlot, Magazine, SizeClass};
+use coreheap::port::{Block, Blocks, CoreHeap, SizeClass};
 
-use super::{RseqCores, instructions};
+use super::{NOBODY, RseqCores, instructions};
 
 /// How a sequence finds its magazine.
 #[derive(Clone, Copy)]
@@ -21,29 +21,24 @@ pub struct Place {
     pub area: isize,
     /// Where the core's number lies, from the thread pointer.
     pub number: isize,
-    /// The slot of core 0.
-    pub core_slots: *const CoreSlot,
-    /// Where the magazine lies in a core heap.
-    pub magazine: usize,
+    /// What the number 0 leads to.
+    pub open: *const AtomicPtr<()>,
+    /// The number of the class; 0 for none. There lie the magazine's pointers.
+    pub class: usize,
 }
 
 /// Where `rseq_cs` lies in a thread's area.
 pub const RSEQ_CS: isize = 8;
-// A magazine is its count, its limit and its slots; a core heap begins with its magazines; a slot begins with `open`.
-pub const LIMIT: usize = 4;
-pub const SLOTS: usize = 8;
-/// A core's number becomes a slot's offset by a shift.
-pub const SLOT_SHIFT: u32 = size_of::<CoreSlot>().trailing_zeros();
-const _: () = assert!(size_of::<CoreSlot>().is_power_of_two());
 
 impl RseqCores {
     #[inline(always)]
-    fn place<G: Geometry>(&self, area: NonZeroIsize, class: SizeClass) -> Place {
+    fn place<G: Geometry>(&self, area: NonZeroIsize, class: Option<SizeClass>) -> Place {
+        const { assert!(2 * CoreHeap::<G>::LIMITS <= size_of_val(&NOBODY)) };
         Place {
             area: area.get(),
             number: self.number.load(Ordering::Relaxed),
-            core_slots: self.slots.as_ptr(),
-            magazine: class.index() * size_of::<Magazine<G>>(),
+            open: self.open_of(0),
+            class: class.map_or(0, SizeClass::number),
         }
     }
 
@@ -56,26 +51,26 @@ impl RseqCores {
         if !G::HAS_MAGAZINES {
             return None;
         }
-        // SAFETY: the caller names the geometry, so `open` leads to a `CoreHeap<G>` with a magazine for each class; Q1 to Q3 keep
-        // everybody else off; M1: slots below `count` hold blocks, and the one that was popped is this context's.
+        // SAFETY: the caller names the geometry, so `open` leads to a `CoreHeap<G>` with pointers for each class, or to `NOBODY`; Q1 to Q3 keep
+        // everybody else off; M1: `newest` points at a block, which is this context's once it was popped, or at a 0.
         unsafe {
-            let address = instructions::pop(self.place::<G>(area, class));
+            let address = instructions::pop(self.place::<G>(area, Some(class)));
             NonZeroUsize::new(address).map(|address| Block::from_address(address))
         }
     }
 
-    /// Pushes a block into this core's magazine of `class`, or gives it back.
+    /// Pushes a block into this core's magazine of `class`, or gives it back; always if it is of no class.
     ///
     /// # Safety
-    /// As for [`pop`](Self::pop); the block is of that class.
+    /// As for [`pop`](Self::pop); the block is of that class, if there is one.
     #[inline(always)]
-    pub unsafe fn push<G: Geometry>(&self, area: NonZeroIsize, class: SizeClass, block: Block) -> Result<(), Block> {
+    pub unsafe fn push<G: Geometry>(&self, area: NonZeroIsize, class: Option<SizeClass>, block: Block) -> Result<(), Block> {
         if !G::HAS_MAGAZINES {
             return Err(block);
         }
-        // SAFETY: as in `pop`; M1: there is a slot for each count below `limit`.
-        let new_count = unsafe { instructions::push(self.place::<G>(area, class), block.address()) };
-        if new_count != 0 { Ok(()) } else { Err(block) }
+        // SAFETY: as in `pop`; M1: there is a slot behind `newest` as long as it is below `limit`; no class has room.
+        let is_pushed = unsafe { instructions::push::<G>(self.place::<G>(area, class), block.address()) };
+        if is_pushed { Ok(()) } else { Err(block) }
     }
 
     /// Pops until there are `most` blocks in `blocks` or none is left here: one sequence.
@@ -85,9 +80,10 @@ impl RseqCores {
     pub unsafe fn pop_many<G: Geometry>(&self, class: SizeClass, blocks: &mut Blocks, most: usize) {
         let inside = blocks.addresses().len();
         let Some(area) = self.area().filter(|_| G::HAS_MAGAZINES && inside < most) else { return };
+        let place = self.place::<G>(area, Some(class));
         // SAFETY: as in `pop`; there is room for as many as are wanted, and nobody minds if they are written there twice.
         unsafe {
-            let popped = instructions::pop_many(self.place::<G>(area, class), blocks.as_mut_ptr().add(inside), most - inside);
+            let popped = instructions::pop_many(place, blocks.as_mut_ptr().add(inside), most - inside);
             blocks.set_count(inside + popped);
         }
     }
@@ -99,9 +95,10 @@ impl RseqCores {
     pub unsafe fn push_many<G: Geometry>(&self, class: SizeClass, blocks: &mut Blocks) {
         let inside = blocks.addresses().len();
         let Some(area) = self.area().filter(|_| G::HAS_MAGAZINES && inside > 0) else { return };
+        let place = self.place::<G>(area, Some(class));
         // SAFETY: as in `push`; only addresses that are inside are read.
         unsafe {
-            let pushed = instructions::push_many(self.place::<G>(area, class), blocks.as_mut_ptr().add(inside), inside);
+            let pushed = instructions::push_many::<G>(place, blocks.as_mut_ptr().add(inside), inside);
             blocks.set_count(inside - pushed);
         }
     }

@@ -13,6 +13,7 @@ use super::*;
 use crate::system::this_thread;
 
 const CLASS: SizeClass = SizeClass::from_index(5);
+const OTHER_CLASS: SizeClass = SizeClass::from_index(6);
 
 /// Cores with core heaps that serve nothing but these tests; `None` where this system has no restartable sequences.
 fn opened() -> Option<&'static RseqCores> {
@@ -23,29 +24,30 @@ fn opened() -> Option<&'static RseqCores> {
 
 fn opened_at(area: Area) -> &'static RseqCores {
     let cores: &'static RseqCores = std::boxed::Box::leak(std::boxed::Box::new(RseqCores::new()));
+    cores.open(area);
     for core in 0..area.core_count {
         // SAFETY: fresh zeroed memory that stays.
         unsafe {
             let heap = alloc_zeroed(Layout::new::<CoreHeap<Server>>()).cast::<CoreHeap<Server>>();
-            assert!(cores.slot(core).install(heap));
+            assert!(cores.install(core, heap));
+            // A sequence that dawdles moves limits on.
+            [CLASS, OTHER_CLASS].iter().for_each(|class| (*heap).magazine(*class).set_limit(1));
         }
     }
-    cores.open(area);
     cores
 }
 
 impl RseqCores {
-    /// Adds 1 to the count of a magazine, in a sequence that takes `delay` rounds of a loop; counts how often it begins.
+    /// Adds 1 to the limit of a magazine, in a sequence that takes `delay` rounds of a loop; counts how often it begins.
     unsafe fn dawdle<G: Geometry>(&self, area: NonZeroIsize, class: SizeClass, delay: usize, attempts: &AtomicUsize) -> bool {
-        // SAFETY: the magazine is used by nobody who would take the count for blocks.
-        unsafe { instructions::dawdle(self.place::<G>(area, class), delay, attempts.as_ptr()) != 0 }
+        // SAFETY: the magazine is used by nobody who would believe the limit.
+        unsafe { instructions::dawdle::<G>(self.place::<G>(area, Some(class)), delay, attempts.as_ptr()) }
     }
 }
 
 /// How many rounds of the loop in `dawdle` take some 100 µs here.
 fn rounds_of_100_us(cores: &RseqCores) -> usize {
     const ROUNDS: usize = 200_000;
-    const OTHER_CLASS: SizeClass = SizeClass::from_index(6);
     let time = || {
         let started = Instant::now();
         // SAFETY: the geometry that `opened` used.
@@ -56,11 +58,11 @@ fn rounds_of_100_us(cores: &RseqCores) -> usize {
     ROUNDS * 100 / least
 }
 
-/// Counts of the magazine on all cores.
-fn counts(cores: &RseqCores) -> usize {
+/// What was added to the limits of the magazine on all cores.
+fn commits(cores: &RseqCores) -> usize {
     // SAFETY: the geometry that `opened` used.
     (0..cores.core_count())
-        .map(|core| unsafe { cores.slot(core).heap::<Server>().expect("opened").magazine(CLASS) }.count())
+        .map(|core| unsafe { cores.slot(core).heap::<Server>().expect("opened").magazine(CLASS) }.limit() - 1)
         .sum()
 }
 
@@ -83,9 +85,9 @@ fn nobody_is_left_inside_when_one_is_alone() {
             // SAFETY: the geometry that `opened` used.
             let changed = unsafe {
                 cores.alone_on::<Server, _>(core, |heap| {
-                    let (count, from) = (heap.magazine(CLASS).count(), Instant::now());
+                    let (limit, from) = (heap.magazine(CLASS).limit(), Instant::now());
                     while from.elapsed() < Duration::from_micros(300) {}
-                    heap.magazine(CLASS).count() != count
+                    heap.magazine(CLASS).limit() != limit
                 })
             };
             assert_ne!(changed, Some(true), "a sequence that began before ended meanwhile");
@@ -96,7 +98,7 @@ fn nobody_is_left_inside_when_one_is_alone() {
     DONE.store(true, Ordering::Relaxed);
     let commits = worker.join().expect("a worker");
     assert!(alone > 20 && commits > 100, "alone {alone} times, {commits} commits");
-    assert_eq!(counts(cores), commits);
+    assert_eq!(self::commits(cores), commits);
 }
 
 #[test]
@@ -127,7 +129,7 @@ fn a_sequence_that_is_cut_off_begins_anew_and_commits_once() {
     let attempts = attempts.into_inner();
     std::println!("{attempts} attempts, {commits} commits, {delay} rounds in each");
     assert!(attempts > commits + 20, "{attempts} attempts, {commits} commits: nothing was cut off");
-    assert_eq!(counts(cores), commits, "{attempts} attempts");
+    assert_eq!(self::commits(cores), commits, "{attempts} attempts");
 }
 
 /// Has all threads read this number, as if the kernel had said it.
@@ -137,15 +139,20 @@ fn pretend(cores: &RseqCores, number: &u32) {
 }
 
 #[test]
-fn a_number_without_a_slot_is_refused() {
+fn a_thread_that_the_kernel_does_not_serve_finds_nobody() {
     let Some(cores) = opened() else { return };
     let area = cores.area().expect("open");
-    // This one would become slot 0 if nobody looked.
-    let elsewhere = std::boxed::Box::new(1u32 << (32 - size_of::<CoreSlot>().trailing_zeros()));
-    pretend(cores, &elsewhere);
-    // SAFETY: the geometry that `opened` used.
-    unsafe { assert!(!cores.dawdle::<Server>(area, CLASS, 1, &AtomicUsize::new(0))) };
-    assert!(cores.core() < cores.core_count());
+    for number in [-1, -2] {
+        let elsewhere = std::boxed::Box::new(number as u32);
+        pretend(cores, &elsewhere);
+        // SAFETY: the geometry that `opened` used; a block that nobody takes for memory.
+        unsafe {
+            assert!(!cores.dawdle::<Server>(area, CLASS, 1, &AtomicUsize::new(0)));
+            assert!(cores.pop::<Server>(area, CLASS).is_none());
+            assert!(cores.push::<Server>(area, Some(CLASS), Block::from_address(NonZeroUsize::MIN)).is_err());
+        }
+        assert!(cores.core() < cores.core_count());
+    }
 }
 
 #[test]
@@ -171,15 +178,16 @@ fn pops_and_pushes_do_what_a_stack_does() {
             match random >> 62 {
                 0 => assert_eq!(cores.pop::<Server>(area, CLASS).map(|block| block.address()), stack.pop()),
                 1 => {
-                    let pushed = cores.push::<Server>(area, CLASS, block(0)).is_ok();
+                    let pushed = cores.push::<Server>(area, Some(CLASS), block(0)).is_ok();
                     assert_eq!(pushed, stack.len() < LIMIT);
                     stack.extend(pushed.then_some(round * 64));
                 }
                 2 => {
                     let most = many + (random >> 40) as usize % 32;
                     cores.pop_many::<Server>(CLASS, &mut blocks, most);
-                    let popped = stack.split_off(stack.len() - stack.len().min(most - many));
-                    assert_eq!(blocks.addresses()[many..], popped);
+                    let mut popped = stack.split_off(stack.len() - stack.len().min(most - many));
+                    popped.reverse();
+                    assert_eq!(blocks.addresses()[many..], popped, "the newest first");
                 }
                 _ => {
                     cores.push_many::<Server>(CLASS, &mut blocks);
@@ -251,7 +259,7 @@ fn areas_of_more_than_32_bytes_serve_as_well() {
         // SAFETY: the geometry that `opened_at` used.
         let commits = (0..1000).filter(|_| unsafe { cores.dawdle::<Server>(cores.area().expect("open"), CLASS, 1, &attempts) });
         assert_eq!(commits.count(), 1000);
-        assert_eq!(counts(cores), 1000);
+        assert_eq!(self::commits(cores), 1000);
     };
     thread::scope(|scope| scope.spawn(work).join()).expect("a thread with an area of its own");
 }

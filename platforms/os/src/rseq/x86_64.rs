@@ -4,13 +4,15 @@
 
 use core::arch::asm;
 
-use super::CORES;
-use super::sequences::{LIMIT, Place, RSEQ_CS, SLOT_SHIFT, SLOTS};
+use coreheap::Geometry;
+use coreheap::port::CoreHeap;
+
+use super::sequences::{Place, RSEQ_CS};
 
 /// What lies before an abort address, as glibc registered it.
 pub const SIGNATURE: u32 = 0x5305_3053;
 
-/// A sequence that leaves in `{done}` what it did, 0 for nothing, given the steps after `{cell}` was set to the magazine.
+/// A sequence, given the steps after `{magazine}` was set to where the magazine's `newest` lies.
 ///
 /// Labels: 2 begin, 3 start of what the kernel watches, 4 end, where steps that give up jump to; 5 abort; 6 the descriptor. Inputs
 /// are never written, since everything from 2 on may run more than once.
@@ -31,31 +33,23 @@ macro_rules! sequence {
             "jmp 2f",
             ".popsection",
             "2:",
-            "xor {done:e}, {done:e}",
-            "lea {cell}, [rip + 6b]",
-            "mov qword ptr fs:[{area} + {rseq_cs}], {cell}",
+            "lea {magazine}, [rip + 6b]",
+            "mov qword ptr fs:[{area} + {rseq_cs}], {magazine}",
             // Nothing may come between: a thread cut off there would go on unwatched.
             "3:",
-            "mov {cell:e}, dword ptr fs:[{number}]",
-            "cmp {cell:e}, {cores}",
-            "jae 4f",
-            "shl {cell:e}, {slot_shift}",
-            "mov {cell}, qword ptr [{core_slots} + {cell}]",
-            "test {cell}, {cell}",
-            "jz 4f",
-            "add {cell}, {magazine}",
+            "movsxd {magazine}, dword ptr fs:[{number}]",
+            "mov {magazine}, qword ptr [{open} + {magazine} * 8]",
+            "lea {magazine}, [{magazine} + {class} * 8]",
             $($step,)*
             "4:",
             "mov qword ptr fs:[{area} + {rseq_cs}], 0",
             area = in(reg) $place.area,
             number = in(reg) $place.number,
-            core_slots = in(reg) $place.core_slots,
-            magazine = in(reg) $place.magazine,
-            cell = out(reg) _,
+            open = in(reg) $place.open,
+            class = in(reg) $place.class,
+            magazine = out(reg) _,
             rseq_cs = const RSEQ_CS,
             signature = const SIGNATURE,
-            cores = const CORES,
-            slot_shift = const SLOT_SHIFT,
             $($operands)*
             options(nostack)
         )
@@ -70,43 +64,46 @@ pub unsafe fn pop(place: Place) -> usize {
         sequence!(
             place,
             [
-                "mov {count:e}, dword ptr [{cell}]",
-                "sub {count:e}, 1",
-                "jb 4f",
-                "mov {done}, qword ptr [{cell} + {count} * 8 + {slots}]",
-                "mov dword ptr [{cell}], {count:e}",
+                "mov {newest}, qword ptr [{magazine}]",
+                "mov {address}, qword ptr [{newest}]",
+                "test {address}, {address}",
+                "jz 4f",
+                "sub {newest}, 8",
+                "mov qword ptr [{magazine}], {newest}",
             ],
-            count = out(reg) _,
-            done = out(reg) address,
-            slots = const SLOTS,
+            newest = out(reg) _,
+            address = out(reg) address,
         );
     }
     address
 }
 
 #[inline(always)]
-pub unsafe fn push(place: Place, address: usize) -> usize {
-    let new_count;
+pub unsafe fn push<G: Geometry>(place: Place, address: usize) -> bool {
     // SAFETY: the caller's promise.
     unsafe {
         sequence!(
             place,
             [
-                "mov {count:e}, dword ptr [{cell}]",
-                "cmp {count:e}, dword ptr [{cell} + {limit}]",
-                "jae 4f",
-                "mov qword ptr [{cell} + {count} * 8 + {slots}], {address}",
-                "lea {done:e}, [{count} + 1]",
-                "mov dword ptr [{cell}], {done:e}",
+                "mov {newest}, qword ptr [{magazine}]",
+                "cmp {newest}, qword ptr [{magazine} + {limits}]",
+                "jae 7f",
+                "add {newest}, 8",
+                "mov qword ptr [{newest}], {address}",
+                "mov qword ptr [{magazine}], {newest}",
+                ".pushsection .text.coreheap_rseq, \"ax\", @progbits",
+                "7:",
+                "mov qword ptr fs:[{area} + {rseq_cs}], 0",
+                "jmp {full}",
+                ".popsection",
             ],
             address = in(reg) address,
-            count = out(reg) _,
-            done = out(reg) new_count,
-            limit = const LIMIT,
-            slots = const SLOTS,
+            newest = out(reg) _,
+            limits = const CoreHeap::<G>::LIMITS,
+            full = label { return false },
         );
     }
-    new_count
+    true
 }
 
 pub unsafe fn pop_many(place: Place, to: *mut usize, wanted: usize) -> usize {
@@ -116,102 +113,101 @@ pub unsafe fn pop_many(place: Place, to: *mut usize, wanted: usize) -> usize {
         sequence!(
             place,
             [
-                "mov {count:e}, dword ptr [{cell}]",
-                "mov {left}, {wanted}",
-                "cmp {left}, {count}",
-                "cmova {left}, {count}",
-                "test {left}, {left}",
-                "jz 4f",
-                "mov {done}, {left}",
-                "sub {count}, {left}",
-                "lea {from}, [{cell} + {count} * 8 + {slots}]",
+                "xor {popped:e}, {popped:e}",
+                "mov {newest}, qword ptr [{magazine}]",
                 "7:",
-                "mov {address}, qword ptr [{from} + {left} * 8 - 8]",
-                "mov qword ptr [{to} + {left} * 8 - 8], {address}",
-                "sub {left}, 1",
-                "jnz 7b",
-                "mov dword ptr [{cell}], {count:e}",
+                "mov {address}, qword ptr [{newest}]",
+                "test {address}, {address}",
+                "jz 8f",
+                "mov qword ptr [{to} + {popped} * 8], {address}",
+                "sub {newest}, 8",
+                "add {popped}, 1",
+                "cmp {popped}, {wanted}",
+                "jb 7b",
+                "8:",
+                "test {popped}, {popped}",
+                "jz 4f",
+                "mov qword ptr [{magazine}], {newest}",
             ],
             wanted = in(reg) wanted,
             to = in(reg) to,
-            count = out(reg) _,
-            left = out(reg) _,
-            from = out(reg) _,
+            newest = out(reg) _,
             address = out(reg) _,
-            done = out(reg) popped,
-            slots = const SLOTS,
+            popped = out(reg) popped,
         );
     }
     popped
 }
 
-pub unsafe fn push_many(place: Place, end: *const usize, inside: usize) -> usize {
+pub unsafe fn push_many<G: Geometry>(place: Place, end: *const usize, inside: usize) -> usize {
     let pushed;
     // SAFETY: the caller's promise.
     unsafe {
         sequence!(
             place,
             [
-                "mov {count:e}, dword ptr [{cell}]",
-                "mov {left:e}, dword ptr [{cell} + {limit}]",
-                "sub {left}, {count}",
+                "xor {pushed:e}, {pushed:e}",
+                "mov {newest}, qword ptr [{magazine}]",
+                "mov {left}, qword ptr [{magazine} + {limits}]",
+                "sub {left}, {newest}",
                 "jbe 4f",
+                "shr {left}, 3",
                 "cmp {left}, {inside}",
                 "cmova {left}, {inside}",
-                "mov {done}, {left}",
-                "lea {to}, [{cell} + {count} * 8 + {slots}]",
-                "add {count}, {left}",
+                "mov {pushed}, {left}",
                 "mov {from}, {end}",
                 "7:",
                 "sub {from}, 8",
                 "mov {address}, qword ptr [{from}]",
-                "mov qword ptr [{to}], {address}",
-                "add {to}, 8",
+                "add {newest}, 8",
+                "mov qword ptr [{newest}], {address}",
                 "sub {left}, 1",
                 "jnz 7b",
-                "mov dword ptr [{cell}], {count:e}",
+                "mov qword ptr [{magazine}], {newest}",
             ],
             inside = in(reg) inside,
             end = in(reg) end,
-            count = out(reg) _,
+            newest = out(reg) _,
             left = out(reg) _,
             from = out(reg) _,
-            to = out(reg) _,
             address = out(reg) _,
-            done = out(reg) pushed,
-            limit = const LIMIT,
-            slots = const SLOTS,
+            pushed = out(reg) pushed,
+            limits = const CoreHeap::<G>::LIMITS,
         );
     }
     pushed
 }
 
-/// Adds 1 to the count, in a sequence that takes `delay` rounds of a loop; counts how often it begins. Returns the new count.
+/// Moves `limit` on by one, unless it is `newest`, in a sequence that takes `delay` rounds of a loop; counts how often it begins. Says whether it did.
 #[cfg(test)]
-pub unsafe fn dawdle(place: Place, delay: usize, attempts: *mut usize) -> usize {
-    let new_count;
+pub unsafe fn dawdle<G: Geometry>(place: Place, delay: usize, attempts: *mut usize) -> bool {
+    let limit: usize;
     // SAFETY: the caller's promise.
     unsafe {
         sequence!(
             place,
             [
                 "add qword ptr [{attempts}], 1",
-                "mov {count:e}, dword ptr [{cell}]",
+                "xor {limit:e}, {limit:e}",
+                "mov {before}, qword ptr [{magazine} + {limits}]",
+                "cmp {before}, qword ptr [{magazine}]",
+                "je 4f",
                 "mov {left}, {delay}",
                 "7:",
                 "sub {left}, 1",
                 "jnz 7b",
-                "lea {done:e}, [{count} + 1]",
-                "mov dword ptr [{cell}], {done:e}",
+                "lea {limit}, [{before} + 8]",
+                "mov qword ptr [{magazine} + {limits}], {limit}",
             ],
             delay = in(reg) delay,
             attempts = in(reg) attempts,
-            count = out(reg) _,
             left = out(reg) _,
-            done = out(reg) new_count,
+            before = out(reg) _,
+            limit = out(reg) limit,
+            limits = const CoreHeap::<G>::LIMITS,
         );
     }
-    new_count
+    limit != 0
 }
 
 /// The address of a symbol, or null where the linker finds none.

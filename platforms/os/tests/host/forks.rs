@@ -54,10 +54,7 @@ fn no_core_heap_is_lost() -> bool {
     let cores = HEAP.cores();
     (0..cores.core_count()).all(|core| {
         // SAFETY: `HostGeometry` is the geometry of the heap.
-        unsafe {
-            cores.slot(core).heap::<HostGeometry>().is_none()
-                || cores.slot(core).peek::<HostGeometry>().is_some() && cores.alone_on::<HostGeometry, _>(core, |_| ()).is_some()
-        }
+        unsafe { cores.slot(core).heap::<HostGeometry>().is_none() || cores.alone_on::<HostGeometry, _>(core, |_| ()).is_some() }
     })
 }
 

@@ -378,7 +378,7 @@ fn classes_are_found_wherever_an_arena_lies() {
     // SAFETY: the memory is the test's.
     unsafe { source.memory.write_bytes(1, MEMORY) };
     let arenas = Arenas::<Mapped>::new();
-    assert!([8, SIZE].iter().all(|address| arenas.class_of_mapped(*address).is_none()), "there is none");
+    assert!([8, SIZE].iter().all(|address| arenas.class_at_home(*address).is_none()), "there is none");
     let class = SizeClass::from_index(3);
     let mut pages = Vec::new();
     for slices in [1, 1] {
@@ -390,17 +390,17 @@ fn classes_are_found_wherever_an_arena_lies() {
     }
     let [(first, first_large), (second, second_large)] = pages[..] else { panic!("two arenas") };
     for address in [first, first + 200, first + 511] {
-        assert_eq!((arenas.class_of_mapped(address), arenas.class_of(address)), (Some(class), Some(class)));
+        assert_eq!((arenas.class_at_home(address), arenas.class_of(address)), (Some(Some(class)), Some(class)));
     }
     for address in [second, second + 511] {
-        assert_eq!((arenas.class_of_mapped(address), arenas.class_of(address)), (None, Some(class)));
+        assert_eq!((arenas.class_at_home(address), arenas.class_of(address)), (None, Some(class)));
     }
     let home = source.memory.addr().get();
     let elsewhere =
         [first - 1, first_large, second_large, home + SIZE + 8, home + 4 * SIZE + 2000, first.wrapping_add(16 * SIZE), 8];
     for address in elsewhere {
         assert_eq!(
-            (arenas.class_of_mapped(address), arenas.class_of(address)),
+            (arenas.class_at_home(address).flatten(), arenas.class_of(address)),
             (None, None),
             "{:#x}",
             address.wrapping_sub(home)
