@@ -42,10 +42,12 @@ pub struct Slots<G: Geometry> {
 }
 
 impl<G: Geometry> Slots<G> {
-    /// These slots, for models that cannot start from zeroed memory.
     #[cfg(all(test, any(loom, miri)))]
-    pub fn of(slots: G::MagazineSlots) -> Self {
-        Slots { zero: AtomicUsize::new(0), slots }
+    crate::base::sync::const_but_in_models! {
+        /// These slots, for models that cannot start from zeroed memory.
+        pub fn of(slots: G::MagazineSlots) -> Self {
+            Slots { zero: AtomicUsize::new(0), slots }
+        }
     }
 
     /// The word at this place: 0 is the zero's, then come the slots'.
