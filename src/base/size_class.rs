@@ -47,7 +47,7 @@ pub struct SizeClass(NonZeroUsize);
 
 impl SizeClass {
     /// The class for `size` bytes at alignment `align` (a power of two), or `None` when that needs a block of more than
-    /// `max_block` bytes: a large block then. `size + align` must not overflow, which every `Layout` promises.
+    /// `max_block` bytes, which is at most 1 TiB: a large block then. `size + align` must not overflow, which every `Layout` promises.
     #[inline(always)]
     pub const fn of(size: usize, align: usize, max_block: usize) -> Option<SizeClass> {
         let below = (align - 1) | (GRANULE - 1);
@@ -73,6 +73,7 @@ impl SizeClass {
 
     #[inline(always)]
     const fn at(index: usize) -> SizeClass {
+        debug_assert!(index < 255, "there are at most 255 classes");
         // As a short number, which plus 1 cannot be 0.
         SizeClass(NonZeroUsize::MIN.saturating_add(index as u8 as usize))
     }

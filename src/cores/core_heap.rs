@@ -11,10 +11,10 @@ use core::ops::Index;
 use core::ptr::null_mut;
 
 use crate::base::size_class::SizeClass;
-use crate::base::sync::{AtomicBool, AtomicPtr, CachePadded, Ordering, array_of, const_but_in_models};
+use crate::base::sync::{AtomicBool, AtomicPtr, AtomicUsize, CachePadded, Ordering, array_of, const_but_in_models};
 use crate::cores::in_hand::InHand;
 use crate::cores::magazine::{Magazine, SlotPtr, Slots};
-use crate::pages::geometry::Geometry;
+use crate::pages::geometry::{Geometry, RUN_SLOTS};
 use crate::pages::page::Page;
 
 /// The magazines and current pages of one core. The layout is fixed where ports pop and push in assembly: what a magazine has in each of the first arrays
@@ -23,7 +23,8 @@ use crate::pages::page::Page;
 pub struct CoreHeap<G: Geometry> {
     newest: Numbered<G>,
     limits: Numbered<G>,
-    slots: G::PerMagazine<Slots<G>>,
+    slots: G::PerBlockMagazine<Slots<G::MagazineSlots>>,
+    run_slots: G::PerRunMagazine<Slots<[AtomicUsize; RUN_SLOTS]>>,
     current: G::PerClass<AtomicPtr<Page<G>>>,
 }
 
@@ -43,11 +44,12 @@ impl<G: Geometry> CoreHeap<G> {
     #[cfg(all(test, any(loom, miri)))]
     pub fn from_parts(
         [newest, limits]: [G::PerMagazine<SlotPtr>; 2],
-        slots: G::PerMagazine<Slots<G>>,
+        slots: G::PerBlockMagazine<Slots<G::MagazineSlots>>,
+        run_slots: G::PerRunMagazine<Slots<[AtomicUsize; RUN_SLOTS]>>,
         current: G::PerClass<AtomicPtr<Page<G>>>,
     ) -> Self {
         let numbered = |pointers| Numbered { none: SlotPtr::new(null_mut()), pointers };
-        CoreHeap { newest: numbered(newest), limits: numbered(limits), slots, current }
+        CoreHeap { newest: numbered(newest), limits: numbered(limits), slots, run_slots, current }
     }
 
     /// Makes a core heap (C1).
@@ -57,10 +59,9 @@ impl<G: Geometry> CoreHeap<G> {
     unsafe fn make<'a>(memory: *mut Self) -> &'a Self {
         // SAFETY: the caller's promise; all is valid when zero.
         let heap = unsafe { &*memory };
-        heap.magazines().for_each(|magazine| magazine.prepare());
+        heap.magazines().for_each(|(_, magazine)| magazine.prepare());
         if let Some(slots) = heap.slots.as_ref().first() {
-            heap.newest.none.store(slots.word(0), Ordering::Relaxed);
-            heap.limits.none.store(slots.word(0), Ordering::Relaxed);
+            Magazine::new(&heap.newest.none, &heap.limits.none, slots.words()).prepare();
         }
         heap
     }
@@ -68,20 +69,28 @@ impl<G: Geometry> CoreHeap<G> {
     /// The magazine of this class.
     ///
     /// # Safety
-    /// The class is one of this geometry's, which has magazines.
+    /// The class is one of this geometry's, which has magazines; or of large blocks that wait in magazines.
     #[inline(always)]
-    pub unsafe fn magazine(&self, class: SizeClass) -> Magazine<'_, G> {
-        let (index, newest) = (class.index(), self.newest.pointers.as_ref());
+    pub unsafe fn magazine(&self, class: SizeClass) -> Magazine<'_> {
+        let (index, newest, limits) = (class.index(), self.newest.pointers.as_ref(), self.limits.pointers.as_ref());
         debug_assert!(index < newest.len());
-        let (limits, slots) = (self.limits.pointers.as_ref(), self.slots.as_ref());
-        // SAFETY: the caller's promise; the geometry has a magazine for each class.
-        unsafe { Magazine::new(newest.get_unchecked(index), limits.get_unchecked(index), slots.get_unchecked(index)) }
+        // SAFETY: the caller's promise; the geometry has a magazine for each such class.
+        unsafe { Magazine::new(newest.get_unchecked(index), limits.get_unchecked(index), self.words(index)) }
     }
 
-    /// All magazines, by class; none if the geometry has none.
-    pub fn magazines(&self) -> impl Iterator<Item = Magazine<'_, G>> {
-        let pointers = self.newest.pointers.as_ref().iter().zip(self.limits.pointers.as_ref());
-        pointers.zip(self.slots.as_ref()).map(|((newest, limit), slots)| Magazine::new(newest, limit, slots))
+    /// The words of the magazine with this index, which there is.
+    #[inline(always)]
+    fn words(&self, index: usize) -> &[AtomicUsize] {
+        match index.checked_sub(G::CLASS_COUNT) {
+            None => self.slots.as_ref()[index].words(),
+            Some(index) => self.run_slots.as_ref()[index].words(),
+        }
+    }
+
+    /// All magazines, by class, those of large blocks behind the others; none if the geometry has none.
+    pub fn magazines(&self) -> impl Iterator<Item = (SizeClass, Magazine<'_>)> {
+        let pointers = self.newest.pointers.as_ref().iter().zip(self.limits.pointers.as_ref()).enumerate();
+        pointers.map(|(index, (newest, limit))| (SizeClass::from_index(index), Magazine::new(newest, limit, self.words(index))))
     }
 
     /// The page that blocks of this class are taken from.
@@ -162,10 +171,10 @@ impl CoreSlot {
         self.heap.load(Ordering::Acquire)
     }
 
-    /// Makes a core heap and publishes it, unless there is one already; says whether it did.
+    /// Makes a core heap and publishes it, unless there is one already; says whether it did. If not, the memory is the caller's again, and no longer zero.
     ///
     /// # Safety
-    /// `heap` is zeroed memory that stays a core heap (C1), and nobody else uses it.
+    /// `heap` is zeroed memory that stays a core heap (C1), if it becomes one, and nobody else uses it.
     pub unsafe fn install<G: Geometry>(&self, heap: *mut CoreHeap<G>) -> bool {
         // SAFETY: the caller's promise.
         unsafe { CoreHeap::make(heap) };

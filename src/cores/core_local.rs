@@ -42,8 +42,8 @@ pub unsafe trait CoreLocal: Sync {
     /// The slot of core `core`, which is below [`core_count`](Self::core_count).
     fn slot(&self, core: usize) -> &CoreSlot;
 
-    /// Makes core `core`'s heap, unless it has one; says whether it did. From then on pops and pushes there may use it. Who needs to know of a new
-    /// core heap does more than put it into the slot.
+    /// Makes core `core`'s heap, unless it has one; says whether it did. From then on pops and pushes there may use it. Whoever hands on
+    /// [`slot`](Self::slot) to another `CoreLocal` hands on this as well: that one may do more than put it into the slot.
     ///
     /// # Safety
     /// `G` is the geometry of the heap that owns this value; for the memory as for [`CoreSlot::install`].

@@ -11,10 +11,10 @@
 //!
 //! *Invariants*
 //! - M1: `newest` and `limit` point at words of the magazine's [`Slots`], which begin with one that is always 0. The words behind that, up to `newest`, hold
-//!   blocks that the magazine owns; where there are none, `newest` points at the 0. No word behind `limit` is filled.
+//!   blocks that the magazine owns; where there are none, `newest` points at the 0. Words behind `newest` mean nothing. `newest` is never moved beyond `limit`.
 //! - M2: the store to `newest` commits: a pop or push that is cut off before it never happened.
 //! - M3: until the magazine's first use `limit` points at the 0 too: there is no room.
-//! - M4: where contexts share the magazine, M1 and M2 do not hold. A slot holds a block that the magazine owns, or 0: a block goes in and
+//! - M4: where contexts share the magazine, of M1 and M2 only this holds: the pointers point at words of the slots, and the first is 0. A slot holds a block that the magazine owns, or 0: a block goes in and
 //!   out by one atomic operation on its slot. `newest` is a hint, about how many slots hold blocks; these are the first if nobody raced.
 //!
 //! Why pointers: a block that is freed and allocated again goes through `newest` twice. Processors pass a word on from a store to the next load the faster, the
@@ -29,53 +29,64 @@ use core::num::NonZeroUsize;
 use crate::base::block::{Block, Blocks};
 use crate::base::sync::Ordering::{Acquire, Relaxed, Release};
 use crate::base::sync::{AtomicPtr, AtomicUsize, StoreAlone};
-use crate::pages::geometry::Geometry;
 
 /// A pointer at a word of a magazine's slots.
 pub type SlotPtr = AtomicPtr<AtomicUsize>;
 
-/// Where a magazine's blocks are.
+/// Where a magazine's blocks are: `W` is an array of words.
 #[repr(C)]
-pub struct Slots<G: Geometry> {
+pub struct Slots<W> {
     zero: AtomicUsize,
-    slots: G::MagazineSlots,
+    slots: W,
 }
 
-impl<G: Geometry> Slots<G> {
+impl<W: AsRef<[AtomicUsize]>> Slots<W> {
     #[cfg(all(test, any(loom, miri)))]
     crate::base::sync::const_but_in_models! {
         /// These slots, for models that cannot start from zeroed memory.
-        pub fn of(slots: G::MagazineSlots) -> Self {
+        pub fn of(slots: W) -> Self {
             Slots { zero: AtomicUsize::new(0), slots }
         }
     }
 
-    /// The word at this place: 0 is the zero's, then come the slots'.
+    /// The 0 and the slots.
     #[inline(always)]
-    pub fn word(&self, place: usize) -> *mut AtomicUsize {
-        assert!(place <= G::MAGAZINE_SLOTS);
-        core::ptr::from_ref(self).cast::<AtomicUsize>().cast_mut().wrapping_add(place)
+    pub fn words(&self) -> &[AtomicUsize] {
+        let len = size_of::<Self>() / size_of::<AtomicUsize>();
+        // SAFETY: nothing but words, one after the other.
+        unsafe { core::slice::from_raw_parts(core::ptr::from_ref(self).cast(), len) }
     }
 }
 
 /// A stack of blocks of one size class.
-pub struct Magazine<'a, G: Geometry> {
+pub struct Magazine<'a> {
     newest: &'a SlotPtr,
     limit: &'a SlotPtr,
-    slots: &'a Slots<G>,
+    /// The 0 and the slots.
+    words: &'a [AtomicUsize],
 }
 
-impl<'a, G: Geometry> Magazine<'a, G> {
+impl<'a> Magazine<'a> {
     /// The magazine of these parts.
     #[inline(always)]
-    pub fn new(newest: &'a SlotPtr, limit: &'a SlotPtr, slots: &'a Slots<G>) -> Self {
-        Magazine { newest, limit, slots }
+    pub fn new(newest: &'a SlotPtr, limit: &'a SlotPtr, words: &'a [AtomicUsize]) -> Self {
+        Magazine { newest, limit, words }
     }
 
     /// Makes it an empty magazine without room (M3).
     pub fn prepare(&self) {
-        self.newest.store(self.slots.word(0), Relaxed);
-        self.limit.store(self.slots.word(0), Relaxed);
+        self.newest.store(self.word(0), Relaxed);
+        self.limit.store(self.word(0), Relaxed);
+    }
+
+    /// A pointer at this word: 0 is the 0's place, then come the slots'.
+    fn word(&self, place: usize) -> *mut AtomicUsize {
+        assert!(place < self.words.len());
+        self.words.as_ptr().wrapping_add(place).cast_mut()
+    }
+
+    fn slots(&self) -> &'a [AtomicUsize] {
+        &self.words[1..]
     }
 
     /// Takes the newest block out.
@@ -151,25 +162,25 @@ impl<'a, G: Geometry> Magazine<'a, G> {
     }
 
     fn place_of(&self, pointer: &SlotPtr) -> usize {
-        (pointer.load(Relaxed).addr() - self.slots.word(0).addr()) / size_of::<AtomicUsize>()
+        (pointer.load(Relaxed).addr() - self.word(0).addr()) / size_of::<AtomicUsize>()
     }
 
     /// Sets the most blocks that may be inside, at most the number of slots.
     pub fn set_limit(&self, limit: usize) {
-        self.limit.store(self.slots.word(limit), Relaxed);
+        self.limit.store(self.word(limit), Relaxed);
     }
 
     /// The addresses of the blocks inside; a snapshot like [`count`](Self::count).
-    pub fn addresses(&self, is_shared: bool) -> impl Iterator<Item = usize> + use<'a, G> {
-        let slots = self.slots.slots.as_ref();
+    pub fn addresses(&self, is_shared: bool) -> impl Iterator<Item = usize> + use<'a> {
+        let slots = self.slots();
         let filled = slots.iter().take(if is_shared { slots.len() } else { self.count() });
         filled.map(|slot| slot.load(Relaxed)).filter(|address| *address != 0)
     }
 
     /// Checks M1, as far as it is about this magazine alone.
     pub fn assert_valid(&self) {
-        assert!(self.count() <= self.limit() && self.limit() <= G::MAGAZINE_SLOTS, "M1");
-        assert_eq!(self.slots.zero.load(Relaxed), 0, "M1: the word in front of the slots");
+        assert!(self.count() <= self.limit() && self.limit() < self.words.len(), "M1");
+        assert_eq!(self.words[0].load(Relaxed), 0, "M1: the word in front of the slots");
     }
 }
 
@@ -177,14 +188,14 @@ impl<'a, G: Geometry> Magazine<'a, G> {
 const SLACK: usize = 2;
 
 // For contexts that share the magazine (M4).
-impl<G: Geometry> Magazine<'_, G> {
+impl Magazine<'_> {
     /// [`pop`](Self::pop) beside other contexts; calls `raced` when one of them was faster.
     ///
     /// # Safety
     /// The magazine is shared: only this and [`push_beside`](Self::push_beside) are called.
     #[inline(always)]
     pub unsafe fn pop_beside(&self, raced: impl Fn()) -> Option<Block> {
-        let (slots, hint) = (self.slots.slots.as_ref(), self.count());
+        let (slots, hint) = (self.slots(), self.count());
         let top = slots.len().min(hint + SLACK);
         // Behind the top there are blocks only after a race.
         for index in (0..top).rev().chain(top..slots.len()) {
@@ -211,7 +222,7 @@ impl<G: Geometry> Magazine<'_, G> {
     /// As for [`pop_beside`](Self::pop_beside), and the block is of the magazine's class.
     #[inline(always)]
     pub unsafe fn push_beside(&self, block: Block, raced: impl Fn()) -> Result<(), Block> {
-        let (slots, hint, limit) = (self.slots.slots.as_ref(), self.count(), self.limit());
+        let (slots, hint, limit) = (self.slots(), self.count(), self.limit());
         let from = limit.min(hint.saturating_sub(SLACK));
         for index in (from..limit).chain(0..from) {
             if slots[index].load(Relaxed) != 0 {
@@ -231,7 +242,7 @@ impl<G: Geometry> Magazine<'_, G> {
     }
 
     fn set_hint(&self, count: usize) {
-        self.newest.store(self.slots.word(count), Relaxed);
+        self.newest.store(self.word(count), Relaxed);
     }
 }
 

@@ -48,11 +48,17 @@ pub unsafe trait Mark: Send + Sync + 'static {
     /// `G` is the geometry of the heap that owns the slot, which always has this mark.
     unsafe fn take<'a, G: Geometry>(&'a self, slot: &'a CoreSlot) -> Option<&'a CoreHeap<G>>;
 
-    /// Gives it back; or says that it is there, when it was made.
+    /// Gives it back.
     ///
     /// # Safety
-    /// [`take`](Self::take) of this slot gave it to the caller, who does not use it any more; or the caller has made it.
+    /// [`take`](Self::take) of this slot gave it to the caller, who does not use it any more.
     unsafe fn give_back<G: Geometry>(&self, heap: &CoreHeap<G>);
+
+    /// Lets the core heap of a slot be taken, which was just put there. Others may have found it there by themselves.
+    ///
+    /// # Safety
+    /// Called once for each slot.
+    unsafe fn open<G: Geometry>(&self, heap: &CoreHeap<G>);
 }
 
 #[cfg(not(loom))]
@@ -94,6 +100,10 @@ unsafe impl<const TRIES_ON_OWN_CORE: usize> Mark for Swap<TRIES_ON_OWN_CORE> {
 
     #[inline(always)]
     unsafe fn give_back<G: Geometry>(&self, heap: &CoreHeap<G>) {
+        publish(&self.open, core::ptr::from_ref(heap).cast_mut().cast());
+    }
+
+    unsafe fn open<G: Geometry>(&self, heap: &CoreHeap<G>) {
         publish(&self.open, core::ptr::from_ref(heap).cast_mut().cast());
     }
 }
@@ -170,8 +180,14 @@ unsafe impl<N: CoreNumber, const CORES: usize, M: Mark> CoreLocal for TryFlag<N,
 
     unsafe fn install<G: Geometry>(&self, core: usize, heap: *mut CoreHeap<G>) -> bool {
         let CachePadded((slot, mark)) = &self.cores[core];
-        // SAFETY: the caller's promise; made by this context, and nobody has it yet.
-        unsafe { slot.install::<G>(heap) && (mark.give_back::<G>(&*heap), true).1 }
+        // SAFETY: the caller's promise; a slot gets a core heap once.
+        unsafe {
+            let is_made = slot.install::<G>(heap);
+            if is_made {
+                mark.open::<G>(&*heap);
+            }
+            is_made
+        }
     }
 
     #[inline(always)]

@@ -23,14 +23,25 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     }
 
     fn find_large(&self, layout: Layout, zeroed: bool) -> Option<NonNull<u8>> {
-        let (slice_count, align, before) = (Self::slices_for(layout), layout.align(), self.knows());
-        let claim = || self.claim_large(slice_count, align);
-        let found = claim().or_else(|| self.search_everywhere(slice_count, before, claim));
-        let Some((start, is_zero)) = found else {
-            event!("refused: {=usize} slices", slice_count);
-            return None;
+        let (least, wished) = Self::slices_for(layout);
+        let (align, before) = (layout.align(), self.knows());
+        let ready = || Self::run_class(wished).filter(|_| align <= G::SLICE_SIZE).and_then(|class| self.take_ready_run(class));
+        let (start, is_zero) = match ready() {
+            Some(start) => (start, false),
+            None => {
+                let claim = |slice_count| {
+                    let claimed = self.claim_large(slice_count, align)?;
+                    self.note_used(slice_count as isize);
+                    Some(claimed)
+                };
+                let claim = || claim(wished).or_else(|| if wished > least { claim(least) } else { None });
+                let found = claim().or_else(|| self.search_everywhere(least, before, claim));
+                found.or_else(|| {
+                    event!("refused: {=usize} slices", least);
+                    None
+                })?
+            }
         };
-        self.note_used(slice_count as isize);
         let pointer = self.pointer_at(start);
         if zeroed && !is_zero {
             // SAFETY: the block is this context's, and at least so long.
@@ -103,12 +114,15 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         let found = self.arenas.of(address).and_then(|arena| Some((arena, arena.page_of(address)?)));
         let Some((arena, page)) = found else { return self.deallocate_region(address) };
         let slice_count = page.slice_count();
-        if !arena.return_large(&self.source, page, address) {
+        if !page.claim_large(address) {
             let misuse = if page.class().is_some() { Misuse::WrongLayout } else { Misuse::Foreign };
             return self.misuses.report(misuse, address);
         }
-        self.note_used(-(slice_count as isize));
-        self.purge_if_due();
+        if !self.keep_ready_run(page) {
+            arena.return_large(&self.source, page);
+            self.note_used(-(slice_count as isize));
+            self.purge_if_due();
+        }
     }
 
     fn deallocate_region(&self, address: usize) {
@@ -129,13 +143,15 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
 
     fn resize_or_move_large(&self, address: usize, layout: Layout, new_layout: Layout) -> Option<Option<NonNull<u8>>> {
         let old = self.large_size(address)? / G::SLICE_SIZE;
-        let new = Self::slices_for(new_layout);
-        if new == old || self.resize_large(address, new) {
+        let (least, wished) = Self::slices_for(new_layout);
+        let becomes = |new: &usize| self.resize_large(address, *new);
+        let new = if (least..=wished).contains(&old) { Some(old) } else { [wished, least].into_iter().find(becomes) };
+        if let Some(new) = new {
             self.note_used(new as isize - old as isize);
             return Some(Some(self.pointer_at(address)));
         }
         let Some(target) = self.allocate_large(new_layout, false) else { return Some(None) };
-        let (block, bytes, room) = (self.pointer_at(address), old.min(new) * G::SLICE_SIZE, new * G::SLICE_SIZE);
+        let (block, bytes, room) = (self.pointer_at(address), old.min(least) * G::SLICE_SIZE, least * G::SLICE_SIZE);
         // SAFETY: two blocks of this heap that this context owns, whole OS pages; or bytes that both have.
         unsafe {
             if bytes < S::REMAPS_FROM || !self.source.remap(block, target, bytes, room) {
@@ -163,9 +179,11 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         if S::RELEASES { self.region_blocks.find(address).map(RegionBlock::size) } else { None }
     }
 
-    /// How many slices a large block of this layout has. A small one that is aligned beyond every class is large as well.
-    fn slices_for(layout: Layout) -> usize {
-        run_for::<S, G>(layout.size().max(1))
+    /// How many slices a large block of this layout has at least, and where there is room: some that [wait](Self::keep_ready_run) for the next request are a
+    /// little longer. A small one that is aligned beyond every class is large as well.
+    fn slices_for(layout: Layout) -> (usize, usize) {
+        let least = run_for::<S, G>(layout.size().max(1));
+        (least, Self::run_class(least).map_or(least, |class| class.block_size() / G::SLICE_SIZE))
     }
 }
 

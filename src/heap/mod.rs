@@ -11,6 +11,7 @@
 //! | `refill.rs` | between magazines and pages |
 //! | `shortage.rs` | the last search before null |
 //! | `large.rs` | large blocks |
+//! | `ready_runs.rs` | those that wait in magazines |
 //! | `reclaim.rs` | giving memory back |
 //! | `stats.rs` | the heap report |
 //! | `runs.rs` | what lies where |
@@ -23,6 +24,7 @@
 //! another call on the same core is interrupted: nothing is held that it could wait for.
 
 pub mod large;
+pub mod ready_runs;
 pub mod reclaim;
 pub mod refill;
 pub mod runs;
@@ -212,8 +214,8 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         self.give(class, unsafe { Block::from_address(address) });
     }
 
-    /// Gives a block back whose layout is not known, if this core has room ready for it; else it does nothing, and says so. Where arenas lie at
-    /// multiples of their size it is what [`deallocate_unsized`](Self::deallocate_unsized) mostly comes down to, for callers who leave the rest
+    /// Gives a block back whose layout is not known, if this core has room ready for it; else it does nothing, and says so. Where arenas
+    /// are found by a map it is what [`deallocate_unsized`](Self::deallocate_unsized) mostly comes down to, for callers who leave the rest
     /// to a function of theirs; in a debug build that is everything.
     ///
     /// # Safety

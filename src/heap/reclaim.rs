@@ -11,6 +11,8 @@ use crate::base::size_class::SizeClass;
 use crate::base::sync::{Ordering, WORD_BITS};
 use crate::cores::core_heap::CoreHeap;
 use crate::cores::core_local::CoreLocal;
+use crate::cores::in_hand::Hand;
+use crate::cores::magazine::Magazine;
 use crate::heap::Heap;
 use crate::pages::geometry::{Geometry, MOST_PAGE_BLOCKS};
 use crate::pages::page::Page;
@@ -38,6 +40,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     /// Gives the memory of those slices back that were free at the previous call already; returns how many bytes. Called by itself
     /// every now and then if the source has a clock; else call it at regular intervals.
     pub fn purge_aged(&self) -> usize {
+        self.return_ready_runs();
         self.purge_slices(true)
     }
 
@@ -99,20 +102,29 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     /// Gives every block in a core heap's magazines, on which this context is alone unless they are shared, to its page.
     fn drain(&self, core_heap: &CoreHeap<G>) {
         let mut hand = self.hand();
-        for (class, magazine) in Self::classes().zip(core_heap.magazines()) {
-            let mut blocks = Blocks::new();
-            // SAFETY: alone on the magazine, unless it is shared (M4).
-            let pop = |_| unsafe { if C::SHARED { magazine.pop_beside(|| ()) } else { magazine.pop() } };
-            // No more than fit into it: others may go on filling what is shared.
-            for block in (0..G::MAGAZINE_SLOTS).map_while(pop) {
-                blocks.add(block);
-                hand.moves();
-                if blocks.addresses().len() == Blocks::CAPACITY {
-                    self.give_to_pages(class, &mut blocks);
-                }
-            }
-            self.give_to_pages(class, &mut blocks);
+        for (class, magazine) in core_heap.magazines() {
+            self.drain_magazine(class, &magazine, &mut hand);
         }
+    }
+
+    /// The same of one magazine.
+    pub(crate) fn drain_magazine(&self, class: SizeClass, magazine: &Magazine<'_>, hand: &mut Hand<'_>) {
+        let mut blocks = Blocks::new();
+        // SAFETY: alone on the magazine, unless it is shared (M4).
+        let pop = |_| unsafe { if C::SHARED { magazine.pop_beside(|| ()) } else { magazine.pop() } };
+        // No more than fit into it: others may go on filling what is shared.
+        for block in (0..G::MAGAZINE_SLOTS).map_while(pop) {
+            hand.moves();
+            if class.index() >= G::CLASS_COUNT {
+                self.return_ready_run(block);
+                continue;
+            }
+            blocks.add(block);
+            if blocks.addresses().len() == Blocks::CAPACITY {
+                self.give_to_pages(class, &mut blocks);
+            }
+        }
+        self.give_to_pages(class, &mut blocks);
     }
 
     /// Calls [`purge_aged`](Self::purge_aged) if the source's clock says that it is time.
@@ -149,7 +161,8 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     pub(crate) fn classes_in_magazines(&self) -> impl Iterator<Item = SizeClass> {
         // SAFETY: `G` is this heap's geometry.
         let core_heaps = (0..self.cores.core_count()).filter_map(|core| unsafe { self.cores.slot(core).heap::<G>() });
-        let addresses = core_heaps.flat_map(|core_heap| core_heap.magazines().flat_map(|magazine| magazine.addresses(C::SHARED)));
+        let addresses =
+            core_heaps.flat_map(|core_heap| core_heap.magazines().flat_map(|(_, magazine)| magazine.addresses(C::SHARED)));
         addresses.filter_map(|address| self.arenas.class_of(address))
     }
 
@@ -200,14 +213,23 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     /// When one does not hold.
     pub fn assert_valid(&self) {
         self.arenas.iter().for_each(|arena| arena.assert_valid());
+        assert_eq!(
+            self.ready_runs().count(),
+            self.pages().filter(|page| page.is_waiting()).count(),
+            "M1: large blocks that wait"
+        );
         self.region_blocks.blocks().for_each(RegionBlock::assert_valid);
         for core in 0..self.cores.core_count() {
             // SAFETY: `G` is this heap's geometry.
             let Some(core_heap) = (unsafe { self.cores.slot(core).heap::<G>() }) else { continue };
-            for (class, magazine) in Self::classes().zip(core_heap.magazines()) {
+            for (class, magazine) in core_heap.magazines() {
                 magazine.assert_valid();
                 magazine.addresses(C::SHARED).for_each(|address| {
                     let page = self.page_of(address).expect("M1: a block in a magazine has a page");
+                    if class.index() >= G::CLASS_COUNT {
+                        assert!(page.is_waiting() && page.start() == address, "M1: a large block that waits");
+                        return assert_eq!(Self::run_class(page.slice_count()), Some(class));
+                    }
                     let own = page.class().expect("M1: it is no large block");
                     assert!(own.stands_in_for(class), "H1: a block of {own:?} in a magazine of {class:?}");
                     let (word, bit) = page.locate(address).expect("M1: a block starts here");

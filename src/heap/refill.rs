@@ -256,7 +256,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
 
     /// This core's heap; made if need be, `None` if there is no memory for it, or too little for all of them. The source is only asked for some if
     /// `may_grow`, and nothing is reclaimed for it: a core without one is slower, but served.
-    fn core_heap<'a>(&'a self, may_grow: bool) -> Option<&'a CoreHeap<G>> {
+    pub(crate) fn core_heap<'a>(&'a self, may_grow: bool) -> Option<&'a CoreHeap<G>> {
         // Nothing at all where there is too little: then no more is asked for either.
         let claim = || {
             let claim_in = |arena: &'a Arena<G>| Some((arena, arena.claim_metadata::<S, CoreHeap<G>>(&self.source)?));
@@ -294,12 +294,19 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
 
     /// Makes sure that the magazine of this class takes blocks; returns how many.
     fn open_magazine(&self, core_heap: &CoreHeap<G>, class: SizeClass) -> usize {
+        self.is_magazine_new(core_heap, class);
+        G::magazine_limit(class)
+    }
+
+    /// Whether the magazine of this class took no blocks until now (M3).
+    pub(crate) fn is_magazine_new(&self, core_heap: &CoreHeap<G>, class: SizeClass) -> bool {
         // SAFETY: a class of this heap's geometry, which has magazines, or its callers do not come here.
         let magazine = unsafe { core_heap.magazine(class) };
-        if magazine.limit() == 0 {
+        let is_new = magazine.limit() == 0;
+        if is_new {
             magazine.set_limit(G::magazine_limit(class));
         }
-        magazine.limit()
+        is_new
     }
 }
 

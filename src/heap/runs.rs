@@ -103,6 +103,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         Some(match page.and_then(|page| Some((page, page.class()?))) {
             Some((page, class)) => (self.page_content(page, class), end_of(page)),
             None if page.is_some_and(Page::is_large) => (Content::Large, page.map_or(count, end_of)),
+            None if page.is_some_and(Page::is_waiting) => (Content::Free { committed: true }, page.map_or(count, end_of)),
             None => (Content::Metadata, self.end_of_metadata(arena, slice)),
         })
     }

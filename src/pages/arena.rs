@@ -193,13 +193,10 @@ impl<G: Geometry> Arena<G> {
         Some((start, claimed.zeroed))
     }
 
-    /// Takes a large block back; false if none starts at `start`.
-    pub fn return_large<S: PageSource>(&self, source: &S, page: &Page<G>, start: usize) -> bool {
-        page.claim_large(start) && {
-            let run = self.close(page, 1);
-            self.slices.release_to(source, run);
-            true
-        }
+    /// Returns the slices of a large block that the caller has claimed.
+    pub fn return_large<S: PageSource>(&self, source: &S, page: &Page<G>) {
+        let run = self.close(page, 1);
+        self.slices.release_to(source, run);
     }
 
     /// Makes the caller's large block `slice_count` slices long without moving it, if what follows it is free, or can be added to the region.
@@ -323,14 +320,15 @@ impl<G: Geometry> Arena<G> {
         for (number, group) in self.table.groups() {
             for page in group.pages() {
                 page.assert_valid();
-                if page.class().is_none() && !page.is_large() {
+                let is_run = page.is_large() || page.is_waiting();
+                if page.class().is_none() && !is_run {
                     continue;
                 }
                 used += page.slice_count();
                 let first = self.slices.index_of(page.start()).expect("a page starts at a slice");
                 let run = first..first + page.slice_count();
                 assert!(free.is_clear(run.clone()), "R2: page {} lies on free slices", page.id(number));
-                let entered = if page.is_large() { first..first + 1 } else { run };
+                let entered = if is_run { first..first + 1 } else { run };
                 for slice in entered {
                     assert!(self.table.page_at(slice).is_some_and(|found| core::ptr::eq(found, page)), "T1: slice {slice}");
                     assert_eq!(self.table.class_at(slice), page.class(), "T1: slice {slice}");

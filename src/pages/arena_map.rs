@@ -1,6 +1,6 @@
 //! From an address to its arena, in a bounded number of steps, however many arenas there are and wherever they lie.
 //!
-//! *Role*: [`arenas`](crate::pages::arenas) enters an arena here before anybody else sees it. A heap whose [`Geometry::ArenaMap`] has one entry keeps
+//! *Role*: [`arenas`](crate::pages::arenas) enters an arena here before anybody else sees it. A heap whose [`Geometry::PerHome`] has one entry keeps
 //! a list instead.
 //!
 //! An arena is entered once for each granule that it touches. Granules have [`Geometry::ARENA_SIZE`], or for smaller arenas that do not start at a

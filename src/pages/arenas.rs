@@ -62,7 +62,7 @@ impl<G: Geometry> Arenas<G> {
     /// The class of the page that this address lies in; `None` for a large block, and for what is no arena's.
     #[inline]
     pub fn class_of(&self, address: usize) -> Option<SizeClass> {
-        self.class_at_home(address).flatten().or_else(|| self.of(address)?.class_of(address))
+        self.class_at_home(address).unwrap_or_else(|| self.of(address)?.class_of(address))
     }
 
     /// [`class_of`](Self::class_of), if one look at the map leads to the arena; else `None`, which says nothing.

@@ -259,6 +259,21 @@ impl<G: Geometry> Page<G> {
         state.phase() == Phase::Large && self.start() == start && self.state.change(state, state.with(Phase::Claimed))
     }
 
+    /// Has a large block wait, or wait no more; the caller claimed it, or has it from the magazine in which it waited.
+    pub fn set_waiting(&self, waits: bool) {
+        self.state.publish(self.state.load().with(if waits { Phase::Ready } else { Phase::Claimed }));
+    }
+
+    /// Whether the header describes a large block that waits.
+    pub fn is_waiting(&self) -> bool {
+        self.state.load().phase() == Phase::Ready
+    }
+
+    /// Describes a large block that waited once more as one of the program's; the caller has it from its magazine.
+    pub fn reopen_large(&self) {
+        self.state.publish(self.state.load().next_claim().without_class(Phase::Large));
+    }
+
     /// Notes that a large block grew or shrank in place; the caller owns it.
     pub fn set_slice_count(&self, slice_count: usize) {
         self.slice_count.store(slice_count as u32, Ordering::Relaxed);

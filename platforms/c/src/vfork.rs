@@ -21,14 +21,14 @@ use core::mem::MaybeUninit;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicI32, Ordering};
 
+use coreheap_os::HostCores;
 use libc::{ENOMEM, c_int, c_long, pid_t};
 
 use crate::HEAP;
 use crate::c::refused;
 use crate::request::{allocate, free};
 
-/// In the place of a core's number: what the kernel writes for a thread that has no area.
-const NO_CORE: i32 = -1;
+const NO_CORE: i32 = HostCores::NO_CORE;
 
 /// What the parent prepares, and its child finds.
 struct Lent {

@@ -51,7 +51,7 @@ const UNDECIDED: u8 = 0;
 /// Core heaps on a hosted system.
 ///
 /// Restartable sequences are used on x86-64 and AArch64 Linux, with glibc 2.35 or later which registers threads for them
-/// (`__rseq_size` is not 0), a kernel that has `membarrier` for them (5.10 or later) and at most 510 possible cores; not under
+/// (`__rseq_size` is not 0), a kernel that has `membarrier` for them (5.10 or later) and at most 512 possible cores; not under
 /// Valgrind and Miri. On other Linux systems, and on Windows, core heaps are leased to threads; where the kernel forbids that, under Wine,
 /// whose barrier does nothing, or when the environment variable `COREHEAP_CORES` is `marks`, a mark on each core heap is used.
 /// `COREHEAP_CORES=portable` is the best without sequences.
@@ -87,8 +87,12 @@ impl HostCores {
         self.settle(best_portable()) != CoresKind::Rseq
     }
 
+    /// What the kernel writes in the place of a core's number for a thread that has no area. Pops and pushes fail by it.
+    #[doc(hidden)]
+    pub const NO_CORE: i32 = -1;
+
     /// Where the kernel keeps the number that a pop or push of this thread goes by, if they are restartable sequences. For who puts itself in
-    /// front of `vfork`: a number that no core has makes them fail.
+    /// front of `vfork`. Nothing but such a number, and [`NO_CORE`](Self::NO_CORE), may be written there.
     #[doc(hidden)]
     pub fn number_of_this_thread(&self) -> Option<NonNull<AtomicI32>> {
         match self.kind() {

@@ -22,7 +22,7 @@ pub struct Holder(AtomicU32);
 pub struct Held<'a> {
     holder: &'a Holder,
     /// Whether it was left over from before a `fork`: what it stood for may be half done.
-    #[allow(dead_code, reason = "only rseq takes core heaps out of their slots")]
+    #[allow(dead_code, reason = "only sequences have a core heap out")]
     pub was_left: bool,
 }
 
@@ -41,6 +41,12 @@ impl Holder {
             Ok(_) => Some(Held { holder: self, was_left: false }),
             Err(found) => self.take_left(found, generation),
         }
+    }
+
+    /// As if a thread of a parent process had it.
+    #[cfg(all(test, target_os = "linux"))]
+    pub fn leave(&self) {
+        self.0.store(generation().wrapping_add(7), Ordering::Relaxed);
     }
 
     #[cold]
@@ -71,6 +77,9 @@ unsafe impl Mark for Holder {
     unsafe fn give_back<G: Geometry>(&self, _: &CoreHeap<G>) {
         drop(Held { holder: self, was_left: false });
     }
+
+    /// Who looks into the slot has found it already.
+    unsafe fn open<G: Geometry>(&self, _: &CoreHeap<G>) {}
 }
 
 impl Drop for Held<'_> {

@@ -11,8 +11,8 @@
 //! makes it go on at the abort address. The kernel also keeps the number of the core in the area up to date.
 //!
 //! *Invariants*
-//! - Q1: a sequence ends with one store, to `count`, which commits it. A sequence that is cut off before that has changed
-//!   nothing that counts: a push has at most written a slot above `count`. It restarts from the very beginning.
+//! - Q1: a sequence ends with one store, to the magazine's `newest`, which commits it. A sequence that is cut off before that has changed
+//!   nothing that matters: a push has at most written the slot behind `newest`. It restarts from the very beginning.
 //! - Q2: the core's number is read inside the sequence. Two threads never run with one number at the same time, so two sequences on
 //!   one core heap overlap only if one of them is preempted, which restarts it. The number is `mm_cid` where the kernel has
 //!   it (compact: below the number of threads as well as of cores), else `cpu_id`; all threads use the same kind. It is from 0 on and below
@@ -33,7 +33,8 @@
 //!   `open` pointer that it read, so it sees what was written before that was stored.
 //!
 //! *Limits*: a thread without a registered area of its own must not use the heap: one made by the raw `clone` system call, and the
-//! child of a `vfork` before `exec`, which shares its parent's, unless C's `malloc` is this heap. Single-stepping a debugger through a sequence restarts it for ever.
+//! child of a `vfork` before `exec`, which shares its parent's, unless C's `malloc` is this heap. The cores that there can be when a heap is first used are all that
+//! there will be. Single-stepping a debugger through a sequence restarts it for ever.
 
 use core::num::NonZeroIsize;
 use core::ptr::NonNull;
@@ -69,8 +70,9 @@ pub const CORES: usize = 512;
 /// Numbers begin with this one below 0.
 const BELOW_ZERO: usize = 2;
 
-/// What is found where there is no core heap: pointers at [`NOTHING`], by which a magazine has neither a block nor room.
-static NOBODY: [AtomicPtr<usize>; 512] = [const { AtomicPtr::new(core::ptr::null_mut()) }; 512];
+/// What is found where there is no core heap: for each number of a class a `newest`, and then for each a limit. All point at [`NOTHING`], so there is neither a
+/// block nor room.
+static NOBODY: [AtomicPtr<usize>; 2 * 256] = [const { AtomicPtr::new(core::ptr::null_mut()) }; 2 * 256];
 static NOTHING: usize = 0;
 
 /// For how many core heaps there is one barrier, where all are asked for.
@@ -140,10 +142,8 @@ impl RseqCores {
     #[cold]
     fn look_through(&self, generation: u32) {
         for (core, holder) in self.holders.iter().enumerate() {
-            if let Some(held) = holder.take()
-                && held.was_left
-            {
-                self.reopen(core);
+            if let Some(held) = holder.take() {
+                self.reopen(core, held.was_left);
             }
         }
         self.looked_through.store(generation.wrapping_sub(1), Ordering::Relaxed);
@@ -198,10 +198,13 @@ impl RseqCores {
         &self.open[BELOW_ZERO + core]
     }
 
-    /// Puts back what whoever had it out has left, who is gone, with what was in hand there. The caller has the mark.
-    fn reopen(&self, core: usize) {
+    /// Leads a core's sequences to its core heap again, if there is one; the caller has the mark. Who had it out, or was about to lead them there for the first
+    /// time, is gone; if the mark `was_left`, so is what was in hand there.
+    fn reopen(&self, core: usize, was_left: bool) {
         let slot = &self.slots[core];
-        slot.forget_in_hand();
+        if was_left {
+            slot.forget_in_hand();
+        }
         if !slot.address().is_null() {
             self.open_of(core).store(slot.address(), Ordering::Release);
         }
@@ -267,7 +270,7 @@ impl RseqCores {
         let heap = unsafe { self.slots[core].heap::<G>() }?;
         let held = self.holders[core].take()?;
         if held.was_left {
-            self.reopen(core);
+            self.reopen(core, true);
         }
         let open = self.open_of(core);
         // While it is being made it is not there yet. `Out` puts it back, before `held` ends.

@@ -238,7 +238,7 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "there is no critical section")]
     fn a_store_beside_a_change_is_not_lost() {
-        // So a core heap goes back into its slot while another core looks whether it is there, and a flag is put down.
+        // So a core heap is given back while another core tries to take it, and a flag is put down.
         let word = AtomicUsize::new(1);
         let is_coming = atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {

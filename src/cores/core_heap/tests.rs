@@ -73,7 +73,7 @@ fn each_class_has_a_magazine_and_a_current_page_of_its_own() {
         let magazine = unsafe { heap.magazine(class) };
         assert_eq!((magazine.limit(), magazine.count()), (0, 0), "of no other class");
         magazine.set_limit(1 + index % Four::MAGAZINE_SLOTS);
-        assert_eq!(heap.magazines().nth(index).map(|same| same.limit()), Some(magazine.limit()));
+        assert_eq!(heap.magazines().nth(index).map(|(same, magazine)| (same, magazine.limit())), Some((class, magazine.limit())));
         assert!(heap.current(class).is_none() && heap.replace_current(class, Some(page)).is_none());
         assert!(heap.current(class).is_some_and(|current| core::ptr::eq(current, page)));
     }

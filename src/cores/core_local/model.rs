@@ -33,13 +33,24 @@ pub struct World<C> {
 
 impl<C: CoreLocal> World<C> {
     pub fn new(cores: C) -> Arc<Self> {
-        let heaps: Vec<_> = (0..cores.core_count()).map(|_| new_core_heap()).collect();
-        for (core, heap) in heaps.iter().enumerate() {
-            // SAFETY: the world has the core heaps, and does not end before the model's threads.
-            assert!(unsafe { cores.install::<Model>(core, core::ptr::from_ref(heap).cast_mut()) });
-            heap.magazines().for_each(|magazine| magazine.set_limit(Model::MAGAZINE_SLOTS));
-        }
+        let world = Self::without_core_heaps(cores);
+        world.make();
+        world
+    }
+
+    /// The same, but core heaps are still to be made.
+    pub fn without_core_heaps(cores: C) -> Arc<Self> {
+        let heaps = (0..cores.core_count()).map(|_| new_core_heap()).collect();
         Arc::new(World { cores, heaps, blocks: core::array::from_fn(|_| UnsafeCell::new(0)) })
+    }
+
+    /// Makes all core heaps.
+    pub fn make(&self) {
+        for (core, heap) in self.heaps.iter().enumerate() {
+            // SAFETY: the world has the core heaps, and does not end before the model's threads.
+            assert!(unsafe { self.cores.install::<Model>(core, core::ptr::from_ref(heap).cast_mut()) });
+            heap.magazines().for_each(|(_, magazine)| magazine.set_limit(Model::MAGAZINE_SLOTS));
+        }
     }
 
     /// Writes into a block that this context has; returns its address.
@@ -62,7 +73,7 @@ impl<C: CoreLocal> World<C> {
 pub fn new_core_heap() -> CoreHeap<Model> {
     let pointers = || array_of!(AtomicPtr::new(null_mut()));
     let slots = array_of!(Slots::of(array_of!(AtomicUsize::new(0))));
-    CoreHeap::from_parts([pointers(), pointers()], slots, array_of!(AtomicPtr::new(null_mut())))
+    CoreHeap::from_parts([pointers(), pointers()], slots, [], array_of!(AtomicPtr::new(null_mut())))
 }
 
 fn made_up(address: usize) -> Block {

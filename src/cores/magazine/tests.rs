@@ -5,19 +5,11 @@ use std::vec::Vec;
 
 use super::*;
 
-crate::geometry! {
-    /// Eight slots to a magazine.
-    struct Eight {
-        slice_size: 256, max_block: 512, page_size: 1024, arena_size: 65536, magazine_slots: 8,
-        magazine_bytes: 4096, page_words: 2, pages_per_group: 5, listed_words: 3, grow_size: 4096, fit_candidates: 4,
-    }
-}
-
 /// A magazine's parts, between two slots that are nobody's.
 struct Parts {
     newest: SlotPtr,
     limit: SlotPtr,
-    slots: [Slots<Eight>; 3],
+    slots: [Slots<[AtomicUsize; 8]>; 3],
 }
 
 impl Parts {
@@ -30,8 +22,8 @@ impl Parts {
     }
 
     /// The magazine, empty and with its limit when it is asked for first.
-    fn magazine(&self) -> Magazine<'_, Eight> {
-        let magazine = Magazine::new(&self.newest, &self.limit, &self.slots[1]);
+    fn magazine(&self) -> Magazine<'_> {
+        let magazine = Magazine::new(&self.newest, &self.limit, self.slots[1].words());
         if self.newest.load(Relaxed).is_null() {
             let limit = self.limit.load(Relaxed).addr();
             magazine.prepare();
@@ -46,23 +38,23 @@ fn block(address: usize) -> Block {
     unsafe { Block::from_address(NonZeroUsize::new(address).unwrap()) }
 }
 
-fn push(magazine: &Magazine<'_, Eight>, address: usize) -> bool {
+fn push(magazine: &Magazine<'_>, address: usize) -> bool {
     // SAFETY: this test is alone on it.
     unsafe { magazine.push(block(address)) }.map_err(|back| assert_eq!(back.address(), address)).is_ok()
 }
 
-fn pop(magazine: &Magazine<'_, Eight>) -> Option<usize> {
+fn pop(magazine: &Magazine<'_>) -> Option<usize> {
     // SAFETY: this test is alone on it.
     unsafe { magazine.pop() }.map(|block| block.address())
 }
 
-fn push_beside(magazine: &Magazine<'_, Eight>, address: usize) -> bool {
+fn push_beside(magazine: &Magazine<'_>, address: usize) -> bool {
     let raced = || panic!("nobody else is there");
     // SAFETY: this test calls nothing else.
     unsafe { magazine.push_beside(block(address), raced) }.map_err(|back| assert_eq!(back.address(), address)).is_ok()
 }
 
-fn pop_beside(magazine: &Magazine<'_, Eight>) -> Option<usize> {
+fn pop_beside(magazine: &Magazine<'_>) -> Option<usize> {
     // SAFETY: this test calls nothing else.
     unsafe { magazine.pop_beside(|| panic!("nobody else is there")) }.map(|block| block.address())
 }
@@ -87,8 +79,7 @@ fn a_full_magazine_leaves_its_neighbours_alone() {
     assert_eq!(pop(&magazine), None);
     magazine.assert_valid();
     for neighbour in [&parts.slots[0], &parts.slots[2]] {
-        // SAFETY: its words, which nobody changes.
-        assert!((0..=8).all(|place| unsafe { (*neighbour.word(place)).load(Relaxed) } == 0));
+        assert!(neighbour.words().iter().all(|word| word.load(Relaxed) == 0));
     }
 }
 
@@ -110,10 +101,10 @@ fn the_newest_block_comes_out_first() {
 
 #[test]
 fn a_limit_is_at_most_the_number_of_slots() {
-    let parts = Parts::with_limit(Eight::MAGAZINE_SLOTS);
+    let parts = Parts::with_limit(8);
     let magazine = parts.magazine();
     assert_eq!((1..=9).filter(|block| push(&magazine, 64 * block)).count(), 8);
-    assert!(catch_unwind(AssertUnwindSafe(|| magazine.set_limit(Eight::MAGAZINE_SLOTS + 1))).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(|| magazine.set_limit(8 + 1))).is_err());
 }
 
 #[test]
@@ -178,14 +169,14 @@ fn blocks_and_room_are_found_wherever_the_hint_leads() {
         for hint in 0..=8 {
             let parts = Parts::with_limit(8);
             let magazine = parts.magazine();
-            magazine.slots.slots.as_ref()[slot].store(64, Relaxed);
+            magazine.slots()[slot].store(64, Relaxed);
             magazine.set_hint(hint);
             assert_eq!((pop_beside(&magazine), pop_beside(&magazine)), (Some(64), None), "in slot {slot}, the hint is {hint}");
             let others = |index: &usize| *index != slot;
-            (0..8).filter(others).for_each(|index| magazine.slots.slots.as_ref()[index].store(64 * (index + 2), Relaxed));
+            (0..8).filter(others).for_each(|index| magazine.slots()[index].store(64 * (index + 2), Relaxed));
             magazine.set_hint(hint);
             assert!(push_beside(&magazine, 64) && !push_beside(&magazine, 1024), "slot {slot} is free, the hint is {hint}");
-            assert_eq!(magazine.slots.slots.as_ref()[slot].load(Relaxed), 64);
+            assert_eq!(magazine.slots()[slot].load(Relaxed), 64);
         }
     }
 }

@@ -46,6 +46,14 @@ unsafe impl PageSource for Growing {
     }
 }
 
+/// Frees the large block that starts there; false if none does.
+fn free_large<G: Geometry>(arena: &Arena<G>, source: &impl PageSource, page: &Page<G>, start: usize) -> bool {
+    page.claim_large(start) && {
+        arena.return_large(source, page);
+        true
+    }
+}
+
 fn arena_of(memory: &mut [u64]) -> (Growing, &Arena<Tiny>) {
     arena_of_size(memory, FIRST)
 }
@@ -133,7 +141,7 @@ fn what_is_retired_is_no_page_any_more() {
     assert_eq!(block, start);
     assert!(arena.page_of(start).is_some_and(Page::is_large) && arena.page_of(start + 128).is_none());
     let page = arena.page_of(start).expect("its header");
-    assert!(!arena.return_large(&source, page, start + 128) && arena.return_large(&source, page, start));
+    assert!(!free_large(arena, &source, page, start + 128) && free_large(arena, &source, page, start));
     assert!(arena.page_of(start).is_none());
     arena.assert_valid();
 }
@@ -173,7 +181,7 @@ fn all_but_large_blocks_could_be_free() {
     let (large, _) = arena.claim_large(&source, 3, 1).expect("room");
     assert!(most(count - 3));
     assert!(arena.retire(page) && most(count - 3));
-    assert!(arena.return_large(&source, arena.page_of(large).expect("its header"), large) && most(count));
+    assert!(free_large(arena, &source, arena.page_of(large).expect("its header"), large) && most(count));
 }
 
 /// In place: up to the next slice that somebody has, at the end of the region up to where that can grow.
@@ -199,7 +207,7 @@ fn a_large_block_is_resized_where_it_lies() {
     assert!(!resize(low, 5) && free() == before);
     assert!(resize(low, 2) && free() == before + 2);
     assert!(!resize(low, 5) && resize(low, 4) && free() == before && !resize(low, 5));
-    assert!(arena.return_large(&source, high, high_start) && free() == before + 4);
+    assert!(free_large(arena, &source, high, high_start) && free() == before + 4);
     assert!(resize(low, 8) && free() == before && resize(low, 7) && resize(low, 1) && resize(low, 8));
     // The free slices behind it, and what the region can grow by, but no more.
     let calls = || source.calls.load(Ordering::Relaxed);
@@ -213,7 +221,7 @@ fn a_large_block_is_resized_where_it_lies() {
         let last = calls();
         assert!(!resize(low, capacity - first + 1) && calls() == last, "the tables are full");
     }
-    assert!(arena.return_large(&source, low, low_start));
+    assert!(free_large(arena, &source, low, low_start));
     arena.assert_valid();
 }
 
@@ -230,7 +238,7 @@ fn no_memory_is_asked_for_behind_another_block() {
     assert!(!arena.resize_large(&source, page(low), arena.slices().count() - first + 1));
     assert_eq!(source.calls.load(Ordering::Relaxed), 0);
     // One that goes leads to its neighbour as little as before.
-    assert!(arena.return_large(&source, page(single), single));
+    assert!(free_large(arena, &source, page(single), single));
     assert!(arena.page_of(single).is_none() && page(next).is_large());
     arena.assert_valid();
 }
@@ -292,7 +300,7 @@ fn headers_run_out() {
     assert!(arena.claim_large(&source, 1, 1).is_none() && arena.slices().undone().count() >= undone + 2);
     assert_eq!(state(), before);
     let (last, _) = blocks[blocks.len() - 1];
-    assert!(arena.return_large(&source, arena.page_of(last).expect("its header"), last));
+    assert!(free_large(arena, &source, arena.page_of(last).expect("its header"), last));
     assert!(arena.claim_large(&source, 1, 1).is_some());
     assert_eq!(state(), before);
     arena.assert_valid();

@@ -33,6 +33,8 @@ pub enum Phase {
     Full,
     /// A large block.
     Large,
+    /// A large block that waits in a magazine. Whoever has its address there has the header alone.
+    Ready,
 }
 
 /// The value of a state word: a phase, the size class of a page, and an epoch, which counts how often the header was claimed. By the epoch a
@@ -48,7 +50,7 @@ impl State {
     #[inline]
     pub fn phase(self) -> Phase {
         const PHASES: [Phase; 1 << PHASE_BITS] =
-            [Phase::Unused, Phase::Claimed, Phase::Held, Phase::Listed, Phase::Full, Phase::Large, Phase::Unused, Phase::Unused];
+            [Phase::Unused, Phase::Claimed, Phase::Held, Phase::Listed, Phase::Full, Phase::Large, Phase::Ready, Phase::Unused];
         PHASES[((self.0 & PHASE_MASK) >> CLASS_BITS) as usize]
     }
 

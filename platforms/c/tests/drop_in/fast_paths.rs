@@ -87,11 +87,11 @@ fn leases() {
 #[test]
 #[ignore = "not a test by itself"]
 fn pairs() {
+    black_box(fast_path_of_alloc_of_any_layout as fn(Layout) -> *mut u8);
     let pairs: usize = std::env::var("PAIRS").expect("how many").parse().expect("a number");
     for _ in 0..pairs {
         // SAFETY: allocated with the same layout.
         unsafe { fast_path_of_dealloc(black_box(fast_path_of_alloc())) };
-        black_box(fast_path_of_alloc_of_any_layout as fn(Layout) -> *mut u8);
     }
 }
 

@@ -14,8 +14,8 @@ pub const SIGNATURE: u32 = 0xd428_bc00;
 
 /// A sequence, given the steps after `{magazine}` was set to where the magazine's `newest` lies.
 ///
-/// Labels: 2 begin, 3 start of what the kernel watches, 4 end, where steps that give up jump to; 5 abort; 6 the descriptor. Inputs
-/// are never written, since everything from 2 on may run more than once.
+/// Labels: 2 begin, 3 start of what the kernel watches, 4 end, where steps that give up jump to; 5 abort; 6 the descriptor; 7 and 8 are the steps' own.
+/// Inputs are never written, since everything from 2 on may run more than once. No conditional branch leaves the section: it does not reach far.
 macro_rules! sequence {
     ($place:expr, [$($step:literal),* $(,)?], $($operands:tt)*) => {
         asm!(
@@ -89,23 +89,37 @@ pub unsafe fn push<G: Geometry>(place: Place, address: usize) -> bool {
                 "ldr {newest}, [{magazine}]",
                 "ldr {limit}, [{magazine}, {limits}]",
                 "cmp {newest}, {limit}",
-                "b.hs 7f",
+                "b.hs {full}",
                 "str {address}, [{newest}, #8]!",
                 "str {newest}, [{magazine}]",
-                ".pushsection .text.coreheap_rseq, \"ax\", @progbits",
-                "7:",
-                "str xzr, [{thread}, {rseq_cs}]",
-                "b {full}",
-                ".popsection",
             ],
             address = in(reg) address,
             newest = out(reg) _,
             limit = out(reg) _,
             limits = const CoreHeap::<G>::LIMITS,
-            full = label { return false },
+            full = label {
+                // SAFETY: the field that the sequence has set.
+                unsafe { clear(place) };
+                return false;
+            },
         );
     }
     true
+}
+
+/// Clears `rseq_cs` behind a sequence that was left on its way (Q7).
+#[inline(always)]
+unsafe fn clear(place: Place) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "mrs {thread}, tpidr_el0",
+            "str xzr, [{thread}, {rseq_cs}]",
+            thread = out(reg) _,
+            rseq_cs = in(reg) place.area + RSEQ_CS,
+            options(nostack, preserves_flags),
+        );
+    }
 }
 
 pub unsafe fn pop_many(place: Place, to: *mut usize, wanted: usize) -> usize {

@@ -9,8 +9,9 @@ use coreheap::Server;
 use coreheap::port::CoreHeap;
 
 use super::super::probe::{AT_RSEQ_FEATURE_SIZE, Area, probe};
+use super::super::{CORES, nobody};
 use super::*;
-use crate::system::this_thread;
+use crate::system::{generation, this_thread};
 
 const CLASS: SizeClass = SizeClass::from_index(5);
 const OTHER_CLASS: SizeClass = SizeClass::from_index(6);
@@ -150,9 +151,65 @@ fn a_thread_that_the_kernel_does_not_serve_finds_nobody() {
             assert!(!cores.dawdle::<Server>(area, CLASS, 1, &AtomicUsize::new(0)));
             assert!(cores.pop::<Server>(area, CLASS).is_none());
             assert!(cores.push::<Server>(area, Some(CLASS), Block::from_address(NonZeroUsize::MIN)).is_err());
+            pops_and_pushes_nothing(cores);
         }
         assert!(cores.core() < cores.core_count());
     }
+}
+
+/// Many at a time.
+fn pops_and_pushes_nothing(cores: &RseqCores) {
+    let mut blocks = Blocks::new();
+    // SAFETY: the geometry that `opened` used; a block that nobody takes for memory.
+    unsafe {
+        cores.pop_many::<Server>(CLASS, &mut blocks, 3);
+        assert!(blocks.addresses().is_empty());
+        blocks.add(Block::from_address(NonZeroUsize::MIN));
+        cores.push_many::<Server>(CLASS, &mut blocks);
+    }
+    assert_eq!(blocks.addresses(), [1]);
+}
+
+#[test]
+fn a_core_without_a_core_heap_and_one_whose_core_heap_is_out_find_nobody() {
+    let Some(cores) = opened() else { return };
+    let area = cores.area().expect("open");
+    let number = std::boxed::Box::new(0);
+    pretend(cores, &number);
+    // SAFETY: the geometry that `opened` used; blocks that nobody takes for memory.
+    unsafe {
+        let push = |class| cores.push::<Server>(area, class, Block::from_address(NonZeroUsize::MIN));
+        assert!(push(Some(CLASS)).is_ok() && push(None).is_err(), "a block of no class");
+        let out = cores.take_out::<Server>(0).expect("it is there");
+        assert!(cores.pop::<Server>(area, CLASS).is_none() && push(Some(CLASS)).is_err());
+        pops_and_pushes_nothing(cores);
+        drop(out);
+        assert!(cores.pop::<Server>(area, CLASS).is_some());
+    }
+    for number in [cores.core_count(), CORES - 1].into_iter().filter(|number| *number < CORES) {
+        // The last slots are of cores that there cannot be here.
+        let number = std::boxed::Box::new(number as u32);
+        pretend(cores, &number);
+        // SAFETY: as above.
+        unsafe { assert!(cores.pop::<Server>(area, CLASS).is_none()) };
+        pops_and_pushes_nothing(cores);
+    }
+}
+
+/// In the child of a `fork`: one thread had a core heap out, and another one was about to lead sequences to a new one (Q5).
+#[test]
+fn what_a_fork_left_is_put_back() {
+    let Some(cores) = opened() else { return };
+    let before = [0, 1].map(|core| cores.open_of(core).load(Ordering::Relaxed));
+    for core in [0, 1] {
+        cores.open_of(core).store(nobody(), Ordering::Relaxed);
+    }
+    cores.holders[0].leave();
+    cores.looked_through.store(generation(), Ordering::Relaxed);
+    assert!(cores.core() < cores.core_count());
+    assert_eq!([0, 1].map(|core| cores.open_of(core).load(Ordering::Relaxed)), before);
+    // SAFETY: the geometry that `opened` used.
+    unsafe { assert!([0, 1].iter().all(|core| cores.alone_on::<Server, _>(*core, |_| ()).is_some())) };
 }
 
 #[test]

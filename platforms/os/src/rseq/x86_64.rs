@@ -14,8 +14,8 @@ pub const SIGNATURE: u32 = 0x5305_3053;
 
 /// A sequence, given the steps after `{magazine}` was set to where the magazine's `newest` lies.
 ///
-/// Labels: 2 begin, 3 start of what the kernel watches, 4 end, where steps that give up jump to; 5 abort; 6 the descriptor. Inputs
-/// are never written, since everything from 2 on may run more than once.
+/// Labels: 2 begin, 3 start of what the kernel watches, 4 end, where steps that give up jump to; 5 abort; 6 the descriptor; 7 and 8 are the steps' own.
+/// Inputs are never written, since everything from 2 on may run more than once.
 macro_rules! sequence {
     ($place:expr, [$($step:literal),* $(,)?], $($operands:tt)*) => {
         asm!(
@@ -87,23 +87,29 @@ pub unsafe fn push<G: Geometry>(place: Place, address: usize) -> bool {
             [
                 "mov {newest}, qword ptr [{magazine}]",
                 "cmp {newest}, qword ptr [{magazine} + {limits}]",
-                "jae 7f",
+                "jae {full}",
                 "add {newest}, 8",
                 "mov qword ptr [{newest}], {address}",
                 "mov qword ptr [{magazine}], {newest}",
-                ".pushsection .text.coreheap_rseq, \"ax\", @progbits",
-                "7:",
-                "mov qword ptr fs:[{area} + {rseq_cs}], 0",
-                "jmp {full}",
-                ".popsection",
             ],
             address = in(reg) address,
             newest = out(reg) _,
             limits = const CoreHeap::<G>::LIMITS,
-            full = label { return false },
+            full = label {
+                // SAFETY: the field that the sequence has set.
+                unsafe { clear(place) };
+                return false;
+            },
         );
     }
     true
+}
+
+/// Clears `rseq_cs` behind a sequence that was left on its way (Q7).
+#[inline(always)]
+unsafe fn clear(place: Place) {
+    // SAFETY: the caller's promise.
+    unsafe { asm!("mov qword ptr fs:[{} + {}], 0", in(reg) place.area, const RSEQ_CS, options(nostack, preserves_flags)) };
 }
 
 pub unsafe fn pop_many(place: Place, to: *mut usize, wanted: usize) -> usize {

@@ -49,7 +49,7 @@ fn work_in_child(seed: u64) -> bool {
     true
 }
 
-/// Whether every core heap is in its slot again: it can be had.
+/// Whether every core heap can be had.
 fn no_core_heap_is_lost() -> bool {
     let cores = HEAP.cores();
     (0..cores.core_count()).all(|core| {

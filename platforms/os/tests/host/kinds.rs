@@ -87,7 +87,7 @@ cases! {
             unsafe {
                 heap.cores().alone_on::<HostGeometry, _>(core, |core_heap| {
                     // As a signal handler would: the magazines are out of reach, the heap works.
-                    let blocks = || core_heap.magazines().flat_map(|magazine| magazine.addresses(HostCores::SHARED)).collect::<Vec<_>>();
+                    let blocks = || core_heap.magazines().flat_map(|(_, magazine)| magazine.addresses(HostCores::SHARED)).collect::<Vec<_>>();
                     let before = blocks();
                     let more: Vec<_> = (0..1000).map(|_| heap.allocate(layout).expect("memory")).collect();
                     assert!(heap.cores().alone_on::<HostGeometry, _>(core, |_| ()).is_none(), "two alone on one core heap");
