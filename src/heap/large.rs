@@ -15,6 +15,9 @@ use crate::pages::region_blocks::{Group, RegionBlock, region_for};
 use crate::pages::slices::run_for;
 use crate::source::page_source::PageSource;
 
+/// So many times a large block is handed out and freed again, and waits, before the clock is looked at: that takes as long as all the rest.
+const CLOCK_EVERY: usize = 16;
+
 impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     #[cold]
     #[inline(never)]
@@ -118,11 +121,14 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             let misuse = if page.class().is_some() { Misuse::WrongLayout } else { Misuse::Foreign };
             return self.misuses.report(misuse, address);
         }
+        let is_time = page.claims().is_multiple_of(CLOCK_EVERY);
         if !self.keep_ready_run(page) {
             arena.return_large(&self.source, page);
             self.note_used(-(slice_count as isize));
-            self.purge_if_due();
+        } else if !is_time {
+            return;
         }
+        self.purge_if_due();
     }
 
     fn deallocate_region(&self, address: usize) {

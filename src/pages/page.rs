@@ -18,6 +18,9 @@
 //! | Listed, Full | the last block has come back: [`hold`](Page::hold) | Held | the same |
 //! | Held | [`claim_all`](Page::claim_all): every block is free, and claimed | Claimed | the holder |
 //! | Large | [`claim_large`](Page::claim_large) | Claimed | who frees the block |
+//! | Claimed | [`set_waiting`](Page::set_waiting): then its address goes into a magazine | Waiting | the same |
+//! | Waiting | [`reopen_large`](Page::reopen_large) | Large, next epoch | who has it out of the magazine |
+//! | Waiting | [`set_waiting`](Page::set_waiting): it is returned | Claimed | the same, or who could not put it in |
 //!
 //! *Invariants*
 //! - P1: a bit of `words` is set if and only if its block is free; bits beyond `block_count` are never set.
@@ -261,12 +264,17 @@ impl<G: Geometry> Page<G> {
 
     /// Has a large block wait, or wait no more; the caller claimed it, or has it from the magazine in which it waited.
     pub fn set_waiting(&self, waits: bool) {
-        self.state.publish(self.state.load().with(if waits { Phase::Ready } else { Phase::Claimed }));
+        self.state.publish(self.state.load().with(if waits { Phase::Waiting } else { Phase::Claimed }));
     }
 
     /// Whether the header describes a large block that waits.
     pub fn is_waiting(&self) -> bool {
-        self.state.load().phase() == Phase::Ready
+        self.state.load().phase() == Phase::Waiting
+    }
+
+    /// How often the header was claimed, or its large block handed out anew, modulo some million.
+    pub fn claims(&self) -> usize {
+        self.state.load().epoch()
     }
 
     /// Describes a large block that waited once more as one of the program's; the caller has it from its magazine.

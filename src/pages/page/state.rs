@@ -33,8 +33,8 @@ pub enum Phase {
     Full,
     /// A large block.
     Large,
-    /// A large block that waits in a magazine. Whoever has its address there has the header alone.
-    Ready,
+    /// A large block that waits in a magazine. Whoever has it out of there has the header alone.
+    Waiting,
 }
 
 /// The value of a state word: a phase, the size class of a page, and an epoch, which counts how often the header was claimed. By the epoch a
@@ -50,7 +50,7 @@ impl State {
     #[inline]
     pub fn phase(self) -> Phase {
         const PHASES: [Phase; 1 << PHASE_BITS] =
-            [Phase::Unused, Phase::Claimed, Phase::Held, Phase::Listed, Phase::Full, Phase::Large, Phase::Ready, Phase::Unused];
+            [Phase::Unused, Phase::Claimed, Phase::Held, Phase::Listed, Phase::Full, Phase::Large, Phase::Waiting, Phase::Unused];
         PHASES[((self.0 & PHASE_MASK) >> CLASS_BITS) as usize]
     }
 
@@ -61,10 +61,16 @@ impl State {
         (class != NO_CLASS).then(|| SizeClass::from_index(class as usize))
     }
 
+    /// How often the header was claimed, modulo some million.
+    #[inline]
+    pub fn epoch(self) -> usize {
+        (self.0 >> EPOCH_SHIFT) as usize
+    }
+
     /// Whether both are of the same claim: the same page, or the same large block.
     #[inline]
     pub fn is_same_claim(self, other: State) -> bool {
-        self.0 >> EPOCH_SHIFT == other.0 >> EPOCH_SHIFT
+        self.epoch() == other.epoch()
     }
 
     /// The header claimed once more.
