@@ -61,8 +61,10 @@ pub struct Workload {
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     LastInFirstOut,
+    LastInFirstOutOfOneSize,
     FirstInFirstOut(usize),
     Random(usize),
+    RandomOfOneSize(usize),
     AllocTest,
     Larson,
     Xmalloc,
@@ -88,6 +90,7 @@ const fn row(name: &'static str, threads: &'static [usize], kind: Kind, shows: &
 /// All workloads, in the order of the results.
 pub const WORKLOADS: &[Workload] = &[
     row("lifo", &[1, 2, 16], Kind::LastInFirstOut, "allocate one, free it at once; 16 to 1024 B"),
+    row("lifo-48", &[1], Kind::LastInFirstOutOfOneSize, "the same with 48 B"),
     row("fifo-1k", &[1, 2, 16], Kind::FirstInFirstOut(1_000), "1,000 live, the oldest is replaced"),
     row("fifo-10k", &[1], Kind::FirstInFirstOut(10_000), "10,000 live, the oldest is replaced"),
     row("fifo-60k", &[1], Kind::FirstInFirstOut(60_000), "60,000 live, the oldest is replaced"),
@@ -111,6 +114,8 @@ pub const WORKLOADS: &[Workload] = &[
     row("actions-20k", &[1, 2], Kind::Actions { most: 20_000, write: false }, "the same up to 20,000 B"),
     row("actions-write-1k", &[1, 2], Kind::Actions { most: 1_000, write: true }, "the same up to 1,000 B, all written"),
     row("actions-write-20k", &[1, 2], Kind::Actions { most: 20_000, write: true }, "the same up to 20,000 B, all written"),
+    row("big-40k", &[1, 2], Kind::RandomOfOneSize(40_000), "40,000 B, 100 live a thread, any of them is replaced"),
+    row("big-256k", &[1, 2], Kind::RandomOfOneSize(256 << 10), "256 KiB, 100 live a thread, any of them is replaced"),
     row("large", &[1, 2], Kind::Large, "5 to 25 MiB, 16 live, replaced and written"),
     row("churn", &[1, 2, 16], Kind::Churn, "threads that live for 100 blocks"),
 ];
@@ -130,8 +135,10 @@ impl Visit for Run {
         let job = &self.job;
         match self.workload.kind {
             Kind::LastInFirstOut => pairs::last_in_first_out(allocator, job),
+            Kind::LastInFirstOutOfOneSize => pairs::last_in_first_out_of_one_size(allocator, job),
             Kind::FirstInFirstOut(live) => pairs::first_in_first_out(allocator, job, live),
             Kind::Random(live) => pairs::random(allocator, job, live),
+            Kind::RandomOfOneSize(size) => pairs::random_of_one_size(allocator, job, size),
             Kind::AllocTest => alloc_test::run(allocator, job),
             Kind::Larson => larson::run(allocator, job),
             Kind::Xmalloc => xmalloc::run(allocator, job),
