@@ -69,7 +69,8 @@
 //! **The first allocation** of a heap with magazines, file by file. Most later ones end at step 3; where the magazine is empty, they go on to 4 and 7.
 //!
 //! 1. `global.rs`: `GlobalAlloc::alloc` calls [`Heap::allocate`] in `heap/mod.rs`.
-//! 2. `pages/geometry.rs` and `base/size_class.rs`: size and alignment become a size class. (None: a large block, `heap/large.rs`.)
+//! 2. `pages/geometry.rs` and `base/size_class.rs`: size and alignment become a size class. (None: a large block, `heap/large.rs`; there may be one
+//!    that waits for such a request, `heap/ready_runs.rs`.)
 //! 3. `cores/core_local.rs`: pop from this core's magazine (`cores/magazine.rs`). There is no core heap yet, so there is nothing to pop:
 //! 4. `heap/refill.rs` needs memory for a core heap (`cores/core_heap.rs`), and then a page of the class: the current one, a listed one, a fresh one.
 //! 5. `pages/arenas.rs` has no arena, so it asks the [`PageSource`] for a region, with nothing held (`source/asking.rs`); `pages/arena.rs` lays its
@@ -83,7 +84,8 @@
 //! If the magazine is full, `heap/refill.rs` gives the block and the newest of the magazine, at most half of them, back to their pages: `pages/arena_map.rs` and
 //! `pages/page_table.rs` find the page of an address, and `Page::give` in `pages/page.rs` sets the bits of a word by one atomic operation. A page that is empty then is retired at once, unless a core takes
 //! its blocks from it: its slices are free for any class. Slices that stay free for a while are decommitted (`heap/reclaim.rs`);
-//! a long run is decommitted at once (`pages/slices.rs`).
+//! a long run is decommitted at once (`pages/slices.rs`). In some geometries a large block waits in a magazine before it becomes free slices
+//! (`heap/ready_runs.rs`).
 //!
 //! **Who waits for whom**: there is no lock in this crate, and no wait without a bound. A magazine that is busy (an interrupt, a signal
 //! handler, another thread on the same core) is passed by, and the page bitmaps serve. Who takes a lease away ([`Leased`]) looks a bounded
@@ -125,7 +127,7 @@
 //!
 //! A page header takes 128 bytes on a 64-bit host, for up to 768 blocks: 0.2 % of a page of 64 KiB, 1 % of one of 16-byte blocks (12 KiB).
 //! Each slice of 4 KiB takes 4 bytes in the page table and 3 bits in bitmaps. A core heap takes 1.5 KiB for each class, all claimed at once, and touched when the core uses the class.
-//! Magazines hold back at most 183 blocks and 128 KiB for each class and core.
+//! Magazines hold back at most 183 blocks and 128 KiB for each class and core, and of each length of large blocks up to 1 MiB as much, or one.
 
 #![no_std]
 #![cfg_attr(feature = "allocator_api", feature(allocator_api))]

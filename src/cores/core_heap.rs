@@ -78,19 +78,28 @@ impl<G: Geometry> CoreHeap<G> {
         unsafe { Magazine::new(newest.get_unchecked(index), limits.get_unchecked(index), self.words(index)) }
     }
 
-    /// The words of the magazine with this index, which there is.
+    /// The words of the magazine with this index.
+    ///
+    /// # Safety
+    /// There is that magazine.
     #[inline(always)]
-    fn words(&self, index: usize) -> &[AtomicUsize] {
-        match index.checked_sub(G::CLASS_COUNT) {
-            None => self.slots.as_ref()[index].words(),
-            Some(index) => self.run_slots.as_ref()[index].words(),
+    unsafe fn words(&self, index: usize) -> &[AtomicUsize] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if G::HAS_READY_RUNS && index >= G::CLASS_COUNT {
+                self.run_slots.as_ref().get_unchecked(index - G::CLASS_COUNT).words()
+            } else {
+                self.slots.as_ref().get_unchecked(index).words()
+            }
         }
     }
 
     /// All magazines, by class, those of large blocks behind the others; none if the geometry has none.
     pub fn magazines(&self) -> impl Iterator<Item = (SizeClass, Magazine<'_>)> {
         let pointers = self.newest.pointers.as_ref().iter().zip(self.limits.pointers.as_ref()).enumerate();
-        pointers.map(|(index, (newest, limit))| (SizeClass::from_index(index), Magazine::new(newest, limit, self.words(index))))
+        // SAFETY: as many as there are pointers.
+        let words = |index| unsafe { self.words(index) };
+        pointers.map(move |(index, (newest, limit))| (SizeClass::from_index(index), Magazine::new(newest, limit, words(index))))
     }
 
     /// The page that blocks of this class are taken from.

@@ -65,7 +65,8 @@ pub unsafe trait CoreLocal: Sync {
     /// Pops a block from this core's magazine of `class`; `None` if it is empty, busy, or not there.
     ///
     /// # Safety
-    /// `G` is the geometry of the heap that owns this value, with magazines, and `class` a class of it.
+    /// `G` is the geometry of the heap that owns this value, with magazines, and `class` a class of it, or of large blocks that wait in magazines
+    /// ([`Geometry::READY_RUNS_TO`]).
     #[inline(always)]
     unsafe fn pop<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
         // SAFETY: the caller names the geometry; this context is alone.

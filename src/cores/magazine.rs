@@ -14,7 +14,7 @@
 //!   blocks that the magazine owns; where there are none, `newest` points at the 0. Words behind `newest` mean nothing. `newest` is never moved beyond `limit`.
 //! - M2: the store to `newest` commits: a pop or push that is cut off before it never happened.
 //! - M3: until the magazine's first use `limit` points at the 0 too: there is no room.
-//! - M4: where contexts share the magazine, of M1 and M2 only this holds: the pointers point at words of the slots, and the first is 0. A slot holds a block that the magazine owns, or 0: a block goes in and
+//! - M4: where contexts share the magazine, M2 does not hold, and of M1 no more than that the pointers point at words of the slots, which begin with a 0. A slot holds a block that the magazine owns, or 0: a block goes in and
 //!   out by one atomic operation on its slot. `newest` is a hint, about how many slots hold blocks; these are the first if nobody raced.
 //!
 //! Why pointers: a block that is freed and allocated again goes through `newest` twice. Processors pass a word on from a store to the next load the faster, the
@@ -163,6 +163,11 @@ impl<'a> Magazine<'a> {
 
     fn place_of(&self, pointer: &SlotPtr) -> usize {
         (pointer.load(Relaxed).addr() - self.word(0).addr()) / size_of::<AtomicUsize>()
+    }
+
+    /// Most blocks that could be inside, whatever the limit.
+    pub fn slot_count(&self) -> usize {
+        self.slots().len()
     }
 
     /// Sets the most blocks that may be inside, at most the number of slots.

@@ -15,7 +15,7 @@ use crate::pages::region_blocks::{Group, RegionBlock, region_for};
 use crate::pages::slices::run_for;
 use crate::source::page_source::PageSource;
 
-/// So many times a large block is handed out and freed again, and waits, before the clock is looked at: that takes as long as all the rest.
+/// The clock is looked at each so manieth time that a large block waits when it is freed. To look takes half as long as a free.
 const CLOCK_EVERY: usize = 16;
 
 impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
@@ -32,17 +32,12 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         let (start, is_zero) = match ready() {
             Some(start) => (start, false),
             None => {
-                let claim = |slice_count| {
-                    let claimed = self.claim_large(slice_count, align)?;
-                    self.note_used(slice_count as isize);
-                    Some(claimed)
-                };
-                let claim = || claim(wished).or_else(|| if wished > least { claim(least) } else { None });
-                let found = claim().or_else(|| self.search_everywhere(least, before, claim));
-                found.or_else(|| {
+                let claim = || self.claim_large(least, wished, align);
+                let Some(found) = claim().or_else(|| self.search_everywhere(least, before, claim)) else {
                     event!("refused: {=usize} slices", least);
-                    None
-                })?
+                    return None;
+                };
+                found
             }
         };
         let pointer = self.pointer_at(start);
@@ -53,17 +48,25 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         Some(pointer)
     }
 
-    /// A run of slices, or a region of its own; with whether its memory is known to be zero.
-    fn claim_large(&self, slice_count: usize, align: usize) -> Option<(usize, bool)> {
-        let in_arenas = || {
+    /// A run of slices, `wished` or at least `least`, or a region of its own; with whether its memory is known to be zero.
+    fn claim_large(&self, least: usize, wished: usize, align: usize) -> Option<(usize, bool)> {
+        let in_arenas = |slice_count| {
             let _hand = self.hand();
-            self.arenas.iter().find_map(|arena| arena.claim_large(&self.source, slice_count, align))
+            let claimed = self.arenas.iter().find_map(|arena| arena.claim_large(&self.source, slice_count, align))?;
+            self.note_used(slice_count as isize);
+            Some(claimed)
         };
-        let needed = (slice_count * G::SLICE_SIZE).saturating_add(align);
+        let in_arenas = || in_arenas(wished).or_else(|| if wished > least { in_arenas(least) } else { None });
+        let needed = (least * G::SLICE_SIZE).saturating_add(align);
         if S::RELEASES && needed > G::OWN_REGION_ABOVE {
-            return in_arenas().or_else(|| self.claim_region(slice_count * G::SLICE_SIZE, align).or_else(in_arenas));
+            let in_region = || {
+                let claimed = self.claim_region(least * G::SLICE_SIZE, align)?;
+                self.note_used(least as isize);
+                Some(claimed)
+            };
+            return in_arenas().or_else(|| in_region().or_else(in_arenas));
         }
-        self.until_refused(slice_count, align, in_arenas)
+        self.until_refused(least, align, in_arenas)
     }
 
     /// A block of a region of its own. `None` as well if an arena was made of the region, because the source gave more than was asked for.
@@ -118,7 +121,11 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         let Some((arena, page)) = found else { return self.deallocate_region(address) };
         let slice_count = page.slice_count();
         if !page.claim_large(address) {
-            let misuse = if page.class().is_some() { Misuse::WrongLayout } else { Misuse::Foreign };
+            let misuse = match page.class() {
+                Some(_) => Misuse::WrongLayout,
+                None if page.is_waiting() && page.start() == address => Misuse::DoubleFree,
+                None => Misuse::Foreign,
+            };
             return self.misuses.report(misuse, address);
         }
         let is_time = page.claims().is_multiple_of(CLOCK_EVERY);

@@ -4,7 +4,7 @@
 //! that it waits; its address goes into a magazine. So whoever pops it has all of them, and a second free of it is noticed.
 //!
 //! Such blocks are as long as a size class would be: eight lengths to each doubling. They go back to their slices when memory is short, with each
-//! [`purge`](Heap::purge), and with each [`purge_aged`](Heap::purge_aged), which a heap with a clock calls by itself.
+//! [`purge`](Heap::purge) and each [`purge_aged`](Heap::purge_aged). A heap with a clock returns those of the core that looks at it, every half second.
 
 use core::num::NonZeroUsize;
 
@@ -12,7 +12,7 @@ use crate::base::block::Block;
 use crate::base::size_class::SizeClass;
 use crate::cores::core_local::CoreLocal;
 use crate::heap::Heap;
-use crate::pages::geometry::Geometry;
+use crate::pages::geometry::{Geometry, RUN_SLOTS};
 use crate::pages::page::Page;
 use crate::source::page_source::PageSource;
 
@@ -28,17 +28,21 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         (class.index() >= G::CLASS_COUNT && is_whole).then_some(class)
     }
 
-    /// Takes a large block of this class out of this core's magazine; returns where it starts.
+    /// Hands out a large block of this class that waits in this core's magazine; returns where it starts.
     pub(crate) fn take_ready_run(&self, class: SizeClass) -> Option<usize> {
+        let block = self.pop_ready_run(class)?;
+        self.page_of(block.address()).map(Page::reopen_large)?;
+        Some(block.address())
+    }
+
+    fn pop_ready_run(&self, class: SizeClass) -> Option<Block> {
         // SAFETY: `G` is this heap's geometry, and has a magazine for this class; alone on it.
-        let block = unsafe {
+        unsafe {
             self.cores.pop::<G>(class).or_else(|| {
                 let alone = || self.cores.alone::<G, _, _>((), |heap, ()| heap.magazine(class).pop());
                 if C::QUICK_FIRST { alone().ok().flatten() } else { None }
             })
-        }?;
-        self.page_of(block.address()).map(Page::reopen_large)?;
-        Some(block.address())
+        }
     }
 
     /// Puts the large block of this header, which the caller has claimed, into this core's magazine; false if there is no room, and it is the caller's still.
@@ -50,13 +54,15 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         // SAFETY: the program gave the block up, and this context has claimed the header.
         let block = unsafe { Block::from_address(start) };
         // Before others can have it.
-        page.set_waiting(true);
+        page.begin_waiting();
         let Err(block) = self.push_ready_run(class, block) else { return true };
-        // The magazine is full, or was never used.
-        let is_opened = self.core_heap(false).is_some_and(|core_heap| self.is_magazine_new(core_heap, class));
+        // The magazine is full, or was never used. A core heap is not made for this.
+        // SAFETY: `G` is this heap's geometry.
+        let core_heap = unsafe { self.cores.slot(self.cores.core()).heap::<G>() };
+        let is_opened = core_heap.is_some_and(|core_heap| self.opens_magazine(core_heap, class));
         let is_kept = is_opened && self.push_ready_run(class, block).is_ok();
         if !is_kept {
-            page.set_waiting(false);
+            page.end_waiting();
         }
         is_kept
     }
@@ -76,13 +82,28 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         let address = block.address();
         if let Some((arena, page)) = self.arenas.of(address).and_then(|arena| Some((arena, arena.page_of(address)?))) {
             let slice_count = page.slice_count();
-            page.set_waiting(false);
+            page.end_waiting();
             arena.return_large(&self.source, page);
             self.note_used(-(slice_count as isize));
         }
     }
 
-    /// Gives all large blocks that wait in magazines back to the slices.
+    /// Gives the large blocks that wait in this core's magazines back to the slices.
+    pub(crate) fn return_own_ready_runs(&self) {
+        if !G::HAS_READY_RUNS {
+            return;
+        }
+        let mut hand = self.hand();
+        for class in (G::CLASS_COUNT..SizeClass::count(G::READY_RUNS_TO)).map(SizeClass::from_index) {
+            // No more than fit into one magazine: others may go on filling it.
+            for block in (0..RUN_SLOTS).map_while(|_| self.pop_ready_run(class)) {
+                hand.moves();
+                self.return_ready_run(block);
+            }
+        }
+    }
+
+    /// Gives the large blocks that wait in all magazines back to the slices.
     pub(crate) fn return_ready_runs(&self) {
         if !G::HAS_READY_RUNS || self.ready_runs().next().is_none() {
             return;

@@ -37,7 +37,8 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         self.purge_slices(false)
     }
 
-    /// Gives the memory of those slices back that were free at the previous call already; returns how many bytes. Called by itself
+    /// Gives the memory of those slices back that were free at the previous call already; returns how many bytes. Large blocks that wait in magazines become
+    /// free slices first. Called by itself
     /// every now and then if the source has a clock; else call it at regular intervals.
     pub fn purge_aged(&self) -> usize {
         self.return_ready_runs();
@@ -113,7 +114,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         // SAFETY: alone on the magazine, unless it is shared (M4).
         let pop = |_| unsafe { if C::SHARED { magazine.pop_beside(|| ()) } else { magazine.pop() } };
         // No more than fit into it: others may go on filling what is shared.
-        for block in (0..G::MAGAZINE_SLOTS).map_while(pop) {
+        for block in (0..magazine.slot_count()).map_while(pop) {
             hand.moves();
             if class.index() >= G::CLASS_COUNT {
                 self.return_ready_run(block);
@@ -127,7 +128,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         self.give_to_pages(class, &mut blocks);
     }
 
-    /// Calls [`purge_aged`](Self::purge_aged) if the source's clock says that it is time.
+    /// Does what [`purge_aged`](Self::purge_aged) does, but for other cores' magazines, if the source's clock says that it is time.
     pub(crate) fn purge_if_due(&self) {
         if !S::DECOMMITS {
             return;
@@ -140,7 +141,9 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         }
         let next = now.wrapping_add(PURGE_DELAY_MS);
         if self.next_purge_ms.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            self.purge_aged();
+            // This core's only: to be alone on others' takes long, and this may be an interrupt.
+            self.return_own_ready_runs();
+            self.purge_slices(true);
         }
     }
 
@@ -228,7 +231,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
                     let page = self.page_of(address).expect("M1: a block in a magazine has a page");
                     if class.index() >= G::CLASS_COUNT {
                         assert!(page.is_waiting() && page.start() == address, "M1: a large block that waits");
-                        return assert_eq!(Self::run_class(page.slice_count()), Some(class));
+                        return assert_eq!(page.slice_count() * G::SLICE_SIZE, class.block_size(), "H1: its length");
                     }
                     let own = page.class().expect("M1: it is no large block");
                     assert!(own.stands_in_for(class), "H1: a block of {own:?} in a magazine of {class:?}");

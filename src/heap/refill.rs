@@ -294,12 +294,12 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
 
     /// Makes sure that the magazine of this class takes blocks; returns how many.
     fn open_magazine(&self, core_heap: &CoreHeap<G>, class: SizeClass) -> usize {
-        self.is_magazine_new(core_heap, class);
+        self.opens_magazine(core_heap, class);
         G::magazine_limit(class)
     }
 
-    /// Whether the magazine of this class took no blocks until now (M3).
-    pub(crate) fn is_magazine_new(&self, core_heap: &CoreHeap<G>, class: SizeClass) -> bool {
+    /// Lets the magazine of this class take blocks (M3); whether it took none until now.
+    pub(crate) fn opens_magazine(&self, core_heap: &CoreHeap<G>, class: SizeClass) -> bool {
         // SAFETY: a class of this heap's geometry, which has magazines, or its callers do not come here.
         let magazine = unsafe { core_heap.magazine(class) };
         let is_new = magazine.limit() == 0;

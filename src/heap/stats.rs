@@ -26,7 +26,7 @@ pub struct Stats<G: Geometry> {
     pub reserved: usize,
     /// Headers, tables and core heaps.
     pub metadata: usize,
-    /// The longest run of free slices: the biggest block that fits without asking the source.
+    /// The longest run of free slices: the biggest block that fits without asking the source, unless one waits in a magazine.
     pub largest_free_run: usize,
     /// Mistakes of the program that were seen and ignored (release builds only; a debug build panics).
     pub misuses: usize,

@@ -18,7 +18,7 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
     const MAX_BLOCK: usize;
     /// Bytes that a page should have, if its bitmap can describe so many blocks.
     const PAGE_SIZE: usize;
-    /// Most bytes that one magazine may hold back.
+    /// Most bytes that one magazine may hold back; one block always may.
     const MAGAZINE_BYTES: usize;
     /// Large blocks of up to so many bytes wait in magazines when they are freed, and are as long as a size class would be. [`MAX_BLOCK`](Self::MAX_BLOCK)
     /// if none do.
@@ -136,8 +136,8 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
 
 /// From so many bytes on a block is big, at least.
 const BIG: usize = if usize::BITS == 64 { 1 << 30 } else { 64 << 20 };
-/// How many slots a magazine of large blocks has.
-pub const RUN_SLOTS: usize = 7;
+/// Most large blocks that wait in one magazine.
+pub const RUN_SLOTS: usize = 3;
 /// No page has more blocks, in any geometry.
 pub(crate) const MOST_PAGE_BLOCKS: usize = 1 << 12;
 
@@ -161,7 +161,7 @@ pub(crate) const MOST_PAGE_BLOCKS: usize = 1 << 12;
 /// | `page_size` | a page, as far as its bitmap has bits for its blocks | |
 /// | `arena_size` | what the page source is asked for when an arena is needed: a power of two | |
 /// | `magazine_slots` | most blocks in a magazine; 0 for a heap without magazines | |
-/// | `magazine_bytes` | most bytes in a magazine | 4 of the biggest blocks |
+/// | `magazine_bytes` | most bytes in a magazine, but for one block | 4 of the biggest blocks |
 /// | `ready_runs_to` | large blocks of up to so many bytes, a size of a size class, wait in magazines as well | `max_block`: none do |
 /// | `page_words` | words of bits in a page's header | `page_size` / 64 bits |
 /// | `pages_per_group` | page headers that are made at a time | 2 fewer than a word has bits |
@@ -281,6 +281,7 @@ impl Parameters {
 
     /// How many magazines there are of large blocks.
     pub const fn run_magazines(&self) -> usize {
+        assert!(self.ready_runs_to >= self.max_block, "large blocks are longer than the biggest block of a size class");
         if self.magazine_slots == 0 { 0 } else { SizeClass::count(self.ready_runs_to) - self.classes() }
     }
 }

@@ -18,9 +18,9 @@
 //! | Listed, Full | the last block has come back: [`hold`](Page::hold) | Held | the same |
 //! | Held | [`claim_all`](Page::claim_all): every block is free, and claimed | Claimed | the holder |
 //! | Large | [`claim_large`](Page::claim_large) | Claimed | who frees the block |
-//! | Claimed | [`set_waiting`](Page::set_waiting): then its address goes into a magazine | Waiting | the same |
+//! | Claimed | [`begin_waiting`](Page::begin_waiting): then its address goes into a magazine | Waiting | the same |
 //! | Waiting | [`reopen_large`](Page::reopen_large) | Large, next epoch | who has it out of the magazine |
-//! | Waiting | [`set_waiting`](Page::set_waiting): it is returned | Claimed | the same, or who could not put it in |
+//! | Waiting | [`end_waiting`](Page::end_waiting) | Claimed | the same, or who could not put it in |
 //!
 //! *Invariants*
 //! - P1: a bit of `words` is set if and only if its block is free; bits beyond `block_count` are never set.
@@ -262,9 +262,14 @@ impl<G: Geometry> Page<G> {
         state.phase() == Phase::Large && self.start() == start && self.state.change(state, state.with(Phase::Claimed))
     }
 
-    /// Has a large block wait, or wait no more; the caller claimed it, or has it from the magazine in which it waited.
-    pub fn set_waiting(&self, waits: bool) {
-        self.state.publish(self.state.load().with(if waits { Phase::Waiting } else { Phase::Claimed }));
+    /// Has a large block wait that the caller claimed.
+    pub fn begin_waiting(&self) {
+        self.state.publish(self.state.load().with(Phase::Waiting));
+    }
+
+    /// Claims a large block that waited; the caller has it from its magazine, or could not put it there.
+    pub fn end_waiting(&self) {
+        self.state.publish(self.state.load().with(Phase::Claimed));
     }
 
     /// Whether the header describes a large block that waits.

@@ -24,7 +24,7 @@
 //! - Q4: a signal handler may allocate and free: if it interrupts a sequence, that was cut off before the handler starts, and
 //!   restarts after it. If it interrupts `alone_on`, `open` leads to `NOBODY` and the page bitmaps serve.
 //! - Q5: the child of a `fork` has the area registered as its parent had, and no sequence under way: those of other threads are gone
-//!   without a trace. A core heap that was out for `alone_on` is put back by [`core`](RseqCores::core) in the child.
+//!   without a trace. A core heap that was out for `alone_on`, or was just made, is there in the child once it has called [`core`](RseqCores::core).
 //! - Q6: no field of the area is ever written but `rseq_cs`, the one that the kernel gives to programs; and, where this is C's `malloc`, the number
 //!   while a child of `vfork` borrows the thread. It has no area of its own, and finds -1, so its calls fail.
 //! - Q7: after a sequence `rseq_cs` is cleared, so a library with a copy of this code may be unloaded when no thread is inside.
@@ -72,7 +72,7 @@ const BELOW_ZERO: usize = 2;
 
 /// What is found where there is no core heap: for each number of a class a `newest`, and then for each a limit. All point at [`NOTHING`], so there is neither a
 /// block nor room.
-static NOBODY: [AtomicPtr<usize>; 2 * 256] = [const { AtomicPtr::new(core::ptr::null_mut()) }; 2 * 256];
+static NOBODY: [AtomicPtr<usize>; 2 * 256 + 1] = [const { AtomicPtr::new(core::ptr::null_mut()) }; 2 * 256 + 1];
 static NOTHING: usize = 0;
 
 /// For how many core heaps there is one barrier, where all are asked for.
@@ -152,7 +152,12 @@ impl RseqCores {
 
 /// Where a number leads that has no core heap.
 fn nobody() -> *mut () {
-    core::ptr::from_ref(&NOBODY).cast_mut().cast()
+    core::ptr::from_ref(&NOBODY[0]).cast_mut().cast()
+}
+
+/// Where it leads while somebody has the core heap out. The same to a sequence, but not to who makes a core heap.
+fn nobody_now() -> *mut () {
+    core::ptr::from_ref(&NOBODY[1]).cast_mut().cast()
 }
 
 /// A core heap that is out. Puts it back when dropped, also if the work panics, and gives the mark up after that.
@@ -188,7 +193,7 @@ impl RseqCores {
         // SAFETY: the caller's promise.
         let is_made = unsafe { self.slots[core].install::<G>(heap) };
         if is_made {
-            self.open_of(core).store(heap.cast(), Ordering::Release);
+            self.lead(core, heap.cast());
         }
         is_made
     }
@@ -198,15 +203,23 @@ impl RseqCores {
         &self.open[BELOW_ZERO + core]
     }
 
-    /// Leads a core's sequences to its core heap again, if there is one; the caller has the mark. Who had it out, or was about to lead them there for the first
-    /// time, is gone; if the mark `was_left`, so is what was in hand there.
+    /// Leads a core's sequences to its core heap for the first time. Others may have done it by now, and have it out.
+    fn lead(&self, core: usize, heap: *mut ()) {
+        let _ = self.open_of(core).compare_exchange(nobody(), heap, Ordering::Release, Ordering::Relaxed);
+    }
+
+    /// Leads a core's sequences to its core heap, if there is one; the caller has the mark. Who was about to lead them there for the first time may be gone. If the
+    /// mark `was_left`, so is who had it out, with what was in hand there.
     fn reopen(&self, core: usize, was_left: bool) {
-        let slot = &self.slots[core];
+        let (slot, heap) = (&self.slots[core], self.slots[core].address());
+        if heap.is_null() {
+            return;
+        }
         if was_left {
             slot.forget_in_hand();
-        }
-        if !slot.address().is_null() {
-            self.open_of(core).store(slot.address(), Ordering::Release);
+            self.open_of(core).store(heap, Ordering::Release);
+        } else {
+            self.lead(core, heap);
         }
     }
 
@@ -273,8 +286,9 @@ impl RseqCores {
             self.reopen(core, true);
         }
         let open = self.open_of(core);
-        // While it is being made it is not there yet. `Out` puts it back, before `held` ends.
-        let is_there = core::ptr::eq(open.swap(nobody(), Ordering::Acquire), core::ptr::from_ref(heap).cast());
+        let address = core::ptr::from_ref(heap).cast_mut().cast();
+        // Not yet, while it is being made. `Out` puts it back, before `held` ends.
+        let is_there = open.compare_exchange(address, nobody_now(), Ordering::Acquire, Ordering::Relaxed).is_ok();
         is_there.then_some(Out { open, heap, _held: held })
     }
 }

@@ -1,6 +1,7 @@
 use core::alloc::Layout;
 use core::ptr::NonNull;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::string::String;
 use std::vec::Vec;
 
 use super::*;
@@ -22,10 +23,20 @@ const SLICE: usize = Waiting::SLICE_SIZE;
 
 type TestHeap = Heap<Regions<1>, SingleCore, Waiting>;
 
+/// A heap whose core has a core heap: none is made for blocks that wait.
 fn heap() -> TestHeap {
+    heap_of::<Waiting>()
+}
+
+fn heap_of<G: Geometry>() -> Heap<Regions<1>, SingleCore, G> {
     let region = Region { start: memory_that_stays(64 << 10, 4096), size: 64 << 10 };
     // SAFETY: the region is the heap's alone, and stays; one thread uses it.
-    unsafe { Heap::new(Regions::new([region]), SingleCore::new()) }
+    let heap = unsafe { Heap::new(Regions::new([region]), SingleCore::new()) };
+    let block = heap.allocate(layout(8, 8)).expect("memory");
+    // SAFETY: a live block.
+    unsafe { heap.deallocate(block, layout(8, 8)) };
+    heap.purge();
+    heap
 }
 
 fn layout(size: usize, align: usize) -> Layout {
@@ -70,8 +81,10 @@ fn a_second_free_is_noticed_while_a_block_waits() {
     for _ in 0..2 {
         let before = heap.misuses.count();
         // SAFETY: misuse on purpose, which is seen.
-        let _ = catch_unwind(AssertUnwindSafe(|| unsafe { heap.deallocate_unsized(block.as_ptr()) }));
+        let told = catch_unwind(AssertUnwindSafe(|| unsafe { heap.deallocate_unsized(block.as_ptr()) }));
         assert_eq!(heap.misuses.count(), before + 1);
+        let message = told.err().map(|told| told.downcast::<String>().map_or(String::new(), |message| *message));
+        assert!(message.is_none_or(|message| message.contains("double free")), "a debug build says what it is");
     }
     assert_eq!(ready_slices(&heap), [5]);
     assert_eq!(allocate(&heap, 5), block);
@@ -104,6 +117,31 @@ fn no_more_wait_than_a_magazine_has_room_for() {
     let block = allocate(&heap, 32);
     free(&heap, block, 32);
     assert_eq!(ready_slices(&heap).len(), 4, "one of those that are longer");
+}
+
+crate::geometry! {
+    /// More large blocks wait in one magazine than blocks of a size class.
+    struct Single {
+        slice_size: 128, max_block: 512, page_size: 1024, arena_size: 64 * 1024, magazine_slots: 1,
+        magazine_bytes: 4096, page_words: 128 / usize::BITS as usize, pages_per_group: 8, grow_size: 4096, ready_runs_to: 4096,
+    }
+}
+
+#[test]
+fn magazines_of_large_blocks_are_emptied_whatever_the_others_hold() {
+    let heap = heap_of::<Single>();
+    let block = || heap.allocate(layout(5 * SLICE, 8)).expect("memory");
+    let ways: [fn(&Heap<Regions<1>, SingleCore, Single>); 3] =
+        [|heap| _ = heap.purge_aged(), |heap| _ = heap.purge(), |heap| heap.return_own_ready_runs()];
+    for give_back in ways {
+        let blocks = [block(), block(), block(), block()];
+        // SAFETY: live blocks.
+        blocks.into_iter().for_each(|block| unsafe { heap.deallocate(block, layout(5 * SLICE, 8)) });
+        assert_eq!(heap.ready_runs().count(), RUN_SLOTS);
+        give_back(&heap);
+        assert_eq!(heap.ready_runs().count(), 0);
+        heap.assert_valid();
+    }
 }
 
 #[test]
@@ -163,9 +201,6 @@ fn who_asks_for_more_alignment_gets_it() {
 #[test]
 fn a_block_is_no_longer_than_it_must_be_where_memory_is_short() {
     let heap = heap();
-    // With a core heap, while there is room for one.
-    free(&heap, allocate(&heap, 5), 5);
-    heap.purge();
     let block = allocate(&heap, 17);
     // SAFETY: a live block.
     let resized = |slices: usize, from: usize| unsafe { heap.reallocate(block, layout(from * SLICE, 8), slices * SLICE) };

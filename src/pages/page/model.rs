@@ -387,6 +387,41 @@ fn close_against_claim() {
     });
 }
 
+/// A large block is freed, by mistake twice, and waits; meanwhile another context looks whether it waits, and hands it out again. Each time one has it.
+#[test]
+fn a_large_block_that_waits_is_one_contexts() {
+    explore(|| {
+        let world = World::new();
+        // What stands for the magazine: whether the block is inside.
+        let waits = Arc::new(AtomicUsize::new(0));
+        world.page().open_large(START, 3);
+        let frees = [0, 1].map(|_| {
+            let (world, waits) = (world.clone(), waits.clone());
+            thread::spawn(move || {
+                let is_freed = world.page().claim_large(START);
+                if is_freed {
+                    // SAFETY: the model checks that this context has the header alone.
+                    world.header.with_mut(|header| unsafe { header.write(0) });
+                    world.page().begin_waiting();
+                    // loom lets a plain store slip in between the two halves of another context's swap.
+                    waits.swap(1, Ordering::Release);
+                }
+                usize::from(is_freed)
+            })
+        });
+        let taken = waits.swap(0, Ordering::Acquire);
+        if taken == 1 {
+            // SAFETY: as above.
+            world.header.with_mut(|header| unsafe { header.write(1) });
+            world.page().reopen_large();
+        }
+        let freed: usize = frees.into_iter().map(|free| free.join().unwrap()).sum();
+        let waiting = waits.load(Ordering::Acquire);
+        assert_eq!(freed, taken + waiting);
+        assert_eq!((world.page().is_waiting(), world.page().is_large()), (waiting == 1, waiting == 0));
+    });
+}
+
 /// A large block that is freed twice is freed once.
 #[test]
 fn a_large_block_is_claimed_once() {

@@ -37,7 +37,8 @@ pub enum Phase {
     Waiting,
 }
 
-/// The value of a state word: a phase, the size class of a page, and an epoch, which counts how often the header was claimed. By the epoch a
+/// The value of a state word: a phase, the size class of a page, and an epoch, which counts how often the header was claimed, or its
+/// large block handed out again. By the epoch a
 /// late look knows whether it still sees the same page.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct State(u32);
@@ -61,7 +62,7 @@ impl State {
         (class != NO_CLASS).then(|| SizeClass::from_index(class as usize))
     }
 
-    /// How often the header was claimed, modulo some million.
+    /// How often the header was claimed, or its large block handed out again, modulo some million.
     #[inline]
     pub fn epoch(self) -> usize {
         (self.0 >> EPOCH_SHIFT) as usize

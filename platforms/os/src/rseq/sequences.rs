@@ -33,7 +33,7 @@ pub const RSEQ_CS: isize = 8;
 impl RseqCores {
     #[inline(always)]
     fn place<G: Geometry>(&self, area: NonZeroIsize, class: Option<SizeClass>) -> Place {
-        const { assert!(2 * CoreHeap::<G>::LIMITS <= size_of_val(&NOBODY)) };
+        const { assert!(2 * CoreHeap::<G>::LIMITS < size_of_val(&NOBODY)) };
         Place {
             area: area.get(),
             number: self.number.load(Ordering::Relaxed),

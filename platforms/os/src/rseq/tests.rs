@@ -9,7 +9,7 @@ use coreheap::Server;
 use coreheap::port::CoreHeap;
 
 use super::super::probe::{AT_RSEQ_FEATURE_SIZE, Area, probe};
-use super::super::{CORES, nobody};
+use super::super::{CORES, nobody, nobody_now};
 use super::*;
 use crate::system::{generation, this_thread};
 
@@ -210,6 +210,32 @@ fn what_a_fork_left_is_put_back() {
     assert_eq!([0, 1].map(|core| cores.open_of(core).load(Ordering::Relaxed)), before);
     // SAFETY: the geometry that `opened` used.
     unsafe { assert!([0, 1].iter().all(|core| cores.alone_on::<Server, _>(*core, |_| ()).is_some())) };
+}
+
+/// A context is about to lead sequences to a new core heap; another one, after a `fork`, does it first, and a third one has the core heap out by then.
+#[test]
+fn a_core_heap_that_is_out_stays_out_while_it_is_installed() {
+    let Some(area) = probe() else { return };
+    let cores = RseqCores::new();
+    cores.open(area);
+    // SAFETY: zeroed memory that nobody else uses, which stays.
+    let heap = unsafe {
+        let heap = alloc_zeroed(Layout::new::<CoreHeap<Server>>()).cast::<CoreHeap<Server>>();
+        assert!(cores.slots[0].install(heap));
+        heap.cast::<()>()
+    };
+    let leads_to = || cores.open_of(0).load(Ordering::Relaxed);
+    // SAFETY: the geometry of the core heap.
+    let take_out = || unsafe { cores.take_out::<Server>(0) };
+    assert!(take_out().is_none() && leads_to() == nobody(), "it is not there yet");
+    cores.looked_through.store(generation(), Ordering::Relaxed);
+    assert!(cores.core() < cores.core_count() && leads_to() == heap);
+    let out = take_out().expect("it is there");
+    cores.lead(0, heap);
+    assert_eq!(leads_to(), nobody_now());
+    assert!(take_out().is_none());
+    drop(out);
+    assert_eq!(leads_to(), heap);
 }
 
 #[test]
