@@ -287,8 +287,9 @@ impl RseqCores {
         }
         let open = self.open_of(core);
         let address = core::ptr::from_ref(heap).cast_mut().cast();
-        // Not yet, while it is being made. `Out` puts it back, before `held` ends.
-        let is_there = open.compare_exchange(address, nobody_now(), Ordering::Acquire, Ordering::Relaxed).is_ok();
-        is_there.then_some(Out { open, heap, _held: held })
+        // Not yet, while it is being made.
+        open.compare_exchange(address, nobody_now(), Ordering::Acquire, Ordering::Relaxed).ok()?;
+        // Puts it back, before `held` ends.
+        Some(Out { open, heap, _held: held })
     }
 }
