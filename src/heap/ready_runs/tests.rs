@@ -131,8 +131,8 @@ crate::geometry! {
 fn magazines_of_large_blocks_are_emptied_whatever_the_others_hold() {
     let heap = heap_of::<Single>();
     let block = || heap.allocate(layout(5 * SLICE, 8)).expect("memory");
-    let ways: [fn(&Heap<Regions<1>, SingleCore, Single>); 3] =
-        [|heap| _ = heap.purge_aged(), |heap| _ = heap.purge(), |heap| heap.return_own_ready_runs()];
+    type Way = fn(&Heap<Regions<1>, SingleCore, Single>);
+    let ways: [Way; 3] = [|heap| _ = heap.purge_aged(), |heap| _ = heap.purge(), |heap| heap.return_own_ready_runs()];
     for give_back in ways {
         let blocks = [block(), block(), block(), block()];
         // SAFETY: live blocks.
