@@ -70,7 +70,7 @@
 //!
 //! 1. `global.rs`: `GlobalAlloc::alloc` calls [`Heap::allocate`] in `heap/mod.rs`.
 //! 2. `pages/geometry.rs` and `base/size_class.rs`: size and alignment become a size class. (None: a large block, `heap/large.rs`; there may be one
-//!    that waits for such a request, `heap/ready_runs.rs`.)
+//!    that waits for such a request, `heap/waiting.rs`.)
 //! 3. `cores/core_local.rs`: pop from this core's magazine (`cores/magazine.rs`). There is no core heap yet, so there is nothing to pop:
 //! 4. `heap/refill.rs` needs memory for a core heap (`cores/core_heap.rs`), and then a page of the class: the current one, a listed one, a fresh one.
 //! 5. `pages/arenas.rs` has no arena, so it asks the [`PageSource`] for a region, with nothing held (`source/asking.rs`); `pages/arena.rs` lays its
@@ -85,7 +85,7 @@
 //! `pages/page_table.rs` find the page of an address, and `Page::give` in `pages/page.rs` sets the bits of a word by one atomic operation. A page that is empty then is retired at once, unless a core takes
 //! its blocks from it: its slices are free for any class. Slices that stay free for a while are decommitted (`heap/reclaim.rs`);
 //! a long run is decommitted at once (`pages/slices.rs`). In some geometries a large block waits in a magazine before it becomes free slices
-//! (`heap/ready_runs.rs`).
+//! (`heap/waiting.rs`).
 //!
 //! **Who waits for whom**: there is no lock in this crate, and no wait without a bound. A magazine that is busy (an interrupt, a signal
 //! handler, another thread on the same core) is passed by, and the page bitmaps serve. Who takes a lease away ([`Leased`]) looks a bounded

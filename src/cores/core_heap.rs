@@ -14,7 +14,7 @@ use crate::base::size_class::SizeClass;
 use crate::base::sync::{AtomicBool, AtomicPtr, AtomicUsize, CachePadded, Ordering, array_of, const_but_in_models};
 use crate::cores::in_hand::InHand;
 use crate::cores::magazine::{Magazine, SlotPtr, Slots};
-use crate::pages::geometry::{Geometry, RUN_SLOTS};
+use crate::pages::geometry::{Geometry, LARGE_SLOTS};
 use crate::pages::page::Page;
 
 /// The magazines and current pages of one core. The layout is fixed where ports pop and push in assembly: what a magazine has in each of the first arrays
@@ -24,7 +24,7 @@ pub struct CoreHeap<G: Geometry> {
     newest: Numbered<G>,
     limits: Numbered<G>,
     slots: G::PerBlockMagazine<Slots<G::MagazineSlots>>,
-    run_slots: G::PerRunMagazine<Slots<[AtomicUsize; RUN_SLOTS]>>,
+    large_slots: G::PerLargeMagazine<Slots<[AtomicUsize; LARGE_SLOTS]>>,
     current: G::PerClass<AtomicPtr<Page<G>>>,
 }
 
@@ -45,11 +45,11 @@ impl<G: Geometry> CoreHeap<G> {
     pub fn from_parts(
         [newest, limits]: [G::PerMagazine<SlotPtr>; 2],
         slots: G::PerBlockMagazine<Slots<G::MagazineSlots>>,
-        run_slots: G::PerRunMagazine<Slots<[AtomicUsize; RUN_SLOTS]>>,
+        large_slots: G::PerLargeMagazine<Slots<[AtomicUsize; LARGE_SLOTS]>>,
         current: G::PerClass<AtomicPtr<Page<G>>>,
     ) -> Self {
         let numbered = |pointers| Numbered { none: SlotPtr::new(null_mut()), pointers };
-        CoreHeap { newest: numbered(newest), limits: numbered(limits), slots, run_slots, current }
+        CoreHeap { newest: numbered(newest), limits: numbered(limits), slots, large_slots, current }
     }
 
     /// Makes a core heap (C1).
@@ -86,8 +86,8 @@ impl<G: Geometry> CoreHeap<G> {
     unsafe fn words(&self, index: usize) -> &[AtomicUsize] {
         // SAFETY: the caller's promise.
         unsafe {
-            if G::HAS_READY_RUNS && index >= G::CLASS_COUNT {
-                self.run_slots.as_ref().get_unchecked(index - G::CLASS_COUNT).words()
+            if G::HAS_WAITING && index >= G::CLASS_COUNT {
+                self.large_slots.as_ref().get_unchecked(index - G::CLASS_COUNT).words()
             } else {
                 self.slots.as_ref().get_unchecked(index).words()
             }

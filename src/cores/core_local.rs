@@ -66,7 +66,7 @@ pub unsafe trait CoreLocal: Sync {
     ///
     /// # Safety
     /// `G` is the geometry of the heap that owns this value, with magazines, and `class` a class of it, or of large blocks that wait in magazines
-    /// ([`Geometry::READY_RUNS_TO`]).
+    /// ([`Geometry::WAITS_UP_TO`]).
     #[inline(always)]
     unsafe fn pop<G: Geometry>(&self, class: SizeClass) -> Option<Block> {
         // SAFETY: the caller names the geometry; this context is alone.

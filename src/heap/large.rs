@@ -28,7 +28,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     fn find_large(&self, layout: Layout, zeroed: bool) -> Option<NonNull<u8>> {
         let (least, wished) = Self::slices_for(layout);
         let (align, before) = (layout.align(), self.knows());
-        let ready = || Self::run_class(wished).filter(|_| align <= G::SLICE_SIZE).and_then(|class| self.take_ready_run(class));
+        let ready = || Self::waiting_class(wished).filter(|_| align <= G::SLICE_SIZE).and_then(|class| self.take_waiting(class));
         let (start, is_zero) = match ready() {
             Some(start) => (start, false),
             None => {
@@ -129,7 +129,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             return self.misuses.report(misuse, address);
         }
         let is_time = page.claims().is_multiple_of(CLOCK_EVERY);
-        if !self.keep_ready_run(page) {
+        if !self.keep_waiting(page) {
             arena.return_large(&self.source, page);
             self.note_used(-(slice_count as isize));
         } else if !is_time {
@@ -192,11 +192,11 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         if S::RELEASES { self.region_blocks.find(address).map(RegionBlock::size) } else { None }
     }
 
-    /// How many slices a large block of this layout has at least, and where there is room: some that [wait](Self::keep_ready_run) for the next request are a
+    /// How many slices a large block of this layout has at least, and where there is room: some that [wait](Self::keep_waiting) for the next request are a
     /// little longer. A small one that is aligned beyond every class is large as well.
     fn slices_for(layout: Layout) -> (usize, usize) {
         let least = run_for::<S, G>(layout.size().max(1));
-        (least, Self::run_class(least).map_or(least, |class| class.block_size() / G::SLICE_SIZE))
+        (least, Self::waiting_class(least).map_or(least, |class| class.block_size() / G::SLICE_SIZE))
     }
 }
 

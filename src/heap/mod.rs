@@ -11,7 +11,7 @@
 //! | `refill.rs` | between magazines and pages |
 //! | `shortage.rs` | the last search before null |
 //! | `large.rs` | large blocks |
-//! | `ready_runs.rs` | those that wait in magazines |
+//! | `waiting.rs` | those that wait in magazines |
 //! | `reclaim.rs` | giving memory back |
 //! | `stats.rs` | the heap report |
 //! | `runs.rs` | what lies where |
@@ -24,12 +24,12 @@
 //! another call on the same core is interrupted: nothing is held that it could wait for.
 
 pub mod large;
-pub mod ready_runs;
 pub mod reclaim;
 pub mod refill;
 pub mod runs;
 pub mod shortage;
 pub mod stats;
+pub mod waiting;
 
 use core::alloc::Layout;
 use core::num::NonZeroUsize;

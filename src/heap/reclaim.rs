@@ -41,7 +41,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     /// free slices first. Called by itself
     /// every now and then if the source has a clock; else call it at regular intervals.
     pub fn purge_aged(&self) -> usize {
-        self.return_ready_runs();
+        self.return_all_waiting();
         self.purge_slices(true)
     }
 
@@ -117,7 +117,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         for block in (0..magazine.slot_count()).map_while(pop) {
             hand.moves();
             if class.index() >= G::CLASS_COUNT {
-                self.return_ready_run(block);
+                self.return_waiting(block);
                 continue;
             }
             blocks.add(block);
@@ -142,7 +142,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         let next = now.wrapping_add(PURGE_DELAY_MS);
         if self.next_purge_ms.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             // This core's only: to be alone on others' takes long, and this may be an interrupt.
-            self.return_own_ready_runs();
+            self.return_own_waiting();
             self.purge_slices(true);
         }
     }
@@ -217,7 +217,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     pub fn assert_valid(&self) {
         self.arenas.iter().for_each(|arena| arena.assert_valid());
         assert_eq!(
-            self.ready_runs().count(),
+            self.waiting_pages().count(),
             self.pages().filter(|page| page.is_waiting()).count(),
             "M1: large blocks that wait"
         );

@@ -22,7 +22,7 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
     const MAGAZINE_BYTES: usize;
     /// Large blocks of up to so many bytes wait in magazines when they are freed, and are as long as a size class would be. [`MAX_BLOCK`](Self::MAX_BLOCK)
     /// if none do.
-    const READY_RUNS_TO: usize;
+    const WAITS_UP_TO: usize;
     /// Best fit among so many free runs of slices. 1 is fast, and for memory that is mapped where it is
     /// used; some dozens fill a region of fixed size best.
     const FIT_CANDIDATES: usize;
@@ -38,12 +38,12 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
 
     /// One `T` for each size class.
     type PerClass<T: Send + Sync>: AsRef<[T]> + AsMut<[T]> + Send + Sync;
-    /// One `T` for each magazine: of the size classes, and of those [beyond](Self::READY_RUNS_TO); none at all for a heap without magazines.
+    /// One `T` for each magazine: of the size classes, and of those [beyond](Self::WAITS_UP_TO); none at all for a heap without magazines.
     type PerMagazine<T: Send + Sync>: AsRef<[T]> + Send + Sync;
     /// One `T` for each magazine of a size class.
     type PerBlockMagazine<T: Send + Sync>: AsRef<[T]> + Send + Sync;
     /// One `T` for each magazine of large blocks.
-    type PerRunMagazine<T: Send + Sync>: AsRef<[T]> + Send + Sync;
+    type PerLargeMagazine<T: Send + Sync>: AsRef<[T]> + Send + Sync;
     /// The words of a page's bitmap.
     type PageWords: AsRef<[AtomicUsize]> + Send + Sync;
     /// The slots of a magazine; none for a heap without magazines.
@@ -66,7 +66,7 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
     /// How many slots a magazine has.
     const MAGAZINE_SLOTS: usize = size_of::<Self::MagazineSlots>() / size_of::<AtomicUsize>();
     /// Whether large blocks wait in magazines.
-    const HAS_READY_RUNS: bool = size_of::<Self::PerRunMagazine<u8>>() > 0;
+    const HAS_WAITING: bool = size_of::<Self::PerLargeMagazine<u8>>() > 0;
     /// Whether there are magazines.
     const HAS_MAGAZINES: bool = Self::MAGAZINE_SLOTS > 0;
     /// Most blocks in a page.
@@ -81,9 +81,9 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
             "the biggest block must be a size class"
         );
         assert!(
-            SizeClass::from_index(SizeClass::count(Self::READY_RUNS_TO) - 1).block_size() == Self::READY_RUNS_TO
-                && Self::READY_RUNS_TO >= Self::MAX_BLOCK,
-            "the longest ready run must be as long as a size class would be"
+            SizeClass::from_index(SizeClass::count(Self::WAITS_UP_TO) - 1).block_size() == Self::WAITS_UP_TO
+                && Self::WAITS_UP_TO >= Self::MAX_BLOCK,
+            "the longest large block that waits must be as long as a size class would be"
         );
         assert!(
             Self::MIN_ALIGN.is_power_of_two() && Self::MIN_ALIGN <= 16,
@@ -112,7 +112,7 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
 
     /// Most blocks of this class that a magazine holds.
     fn magazine_limit(class: SizeClass) -> usize {
-        let slots = if class.index() < Self::CLASS_COUNT { Self::MAGAZINE_SLOTS } else { RUN_SLOTS };
+        let slots = if class.index() < Self::CLASS_COUNT { Self::MAGAZINE_SLOTS } else { LARGE_SLOTS };
         (Self::MAGAZINE_BYTES / class.block_size()).clamp(1, slots.max(1)).min(slots)
     }
 
@@ -137,7 +137,7 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
 /// From so many bytes on a block is big, at least.
 const BIG: usize = if usize::BITS == 64 { 1 << 30 } else { 64 << 20 };
 /// Most large blocks that wait in one magazine.
-pub const RUN_SLOTS: usize = 3;
+pub const LARGE_SLOTS: usize = 3;
 /// No page has more blocks, in any geometry.
 pub(crate) const MOST_PAGE_BLOCKS: usize = 1 << 12;
 
@@ -162,7 +162,7 @@ pub(crate) const MOST_PAGE_BLOCKS: usize = 1 << 12;
 /// | `arena_size` | what the page source is asked for when an arena is needed: a power of two | |
 /// | `magazine_slots` | most blocks in a magazine; 0 for a heap without magazines | |
 /// | `magazine_bytes` | most bytes in a magazine, but for one block | 4 of the biggest blocks |
-/// | `ready_runs_to` | large blocks of up to so many bytes, a size of a size class, wait in magazines as well | `max_block`: none do |
+/// | `waits_up_to` | large blocks of up to so many bytes, a size of a size class, wait in magazines as well | `max_block`: none do |
 /// | `page_words` | words of bits in a page's header | `page_size` / 64 bits |
 /// | `pages_per_group` | page headers that are made at a time | 2 fewer than a word has bits |
 /// | `listed_words` | words for each of these groups that say which pages are listed | one for each class; 8 without magazines |
@@ -191,15 +191,15 @@ macro_rules! geometry {
                 const MAX_BLOCK: usize = __PARAMETERS.max_block;
                 const PAGE_SIZE: usize = __PARAMETERS.page_size;
                 const MAGAZINE_BYTES: usize = __PARAMETERS.magazine_bytes;
-                const READY_RUNS_TO: usize = __PARAMETERS.ready_runs_to;
+                const WAITS_UP_TO: usize = __PARAMETERS.waits_up_to;
                 const ARENA_SIZE: usize = __PARAMETERS.arena_size;
                 const GROW_SIZE: usize = __PARAMETERS.grow_size;
                 const MIN_ALIGN: usize = __PARAMETERS.min_align;
                 const OWN_REGION_ABOVE: usize = __PARAMETERS.own_region_above;
                 type PerClass<T: Send + Sync> = [T; __PARAMETERS.classes()];
-                type PerMagazine<T: Send + Sync> = [T; __PARAMETERS.block_magazines() + __PARAMETERS.run_magazines()];
+                type PerMagazine<T: Send + Sync> = [T; __PARAMETERS.block_magazines() + __PARAMETERS.large_magazines()];
                 type PerBlockMagazine<T: Send + Sync> = [T; __PARAMETERS.block_magazines()];
-                type PerRunMagazine<T: Send + Sync> = [T; __PARAMETERS.run_magazines()];
+                type PerLargeMagazine<T: Send + Sync> = [T; __PARAMETERS.large_magazines()];
                 type PageWords = [$crate::port::sync::AtomicUsize; __PARAMETERS.page_words];
                 type MagazineSlots = [$crate::port::sync::AtomicUsize; __PARAMETERS.magazine_slots];
                 type ListedWords = [$crate::port::sync::AtomicUsize; __PARAMETERS.listed_words];
@@ -224,7 +224,7 @@ pub struct Parameters {
     pub arena_size: usize,
     pub magazine_slots: usize,
     pub magazine_bytes: usize,
-    pub ready_runs_to: usize,
+    pub waits_up_to: usize,
     pub page_words: usize,
     pub pages_per_group: usize,
     pub listed_words: usize,
@@ -250,7 +250,7 @@ impl Parameters {
             arena_size,
             magazine_slots,
             magazine_bytes: if has_magazines { 4 * max_block } else { 0 },
-            ready_runs_to: max_block,
+            waits_up_to: max_block,
             page_words: if blocks < MOST_PAGE_BLOCKS { blocks.div_ceil(WORD_BITS) } else { MOST_PAGE_BLOCKS / WORD_BITS },
             pages_per_group: WORD_BITS - 2,
             listed_words: if has_magazines { SizeClass::count(max_block) } else { 8 },
@@ -280,9 +280,9 @@ impl Parameters {
     }
 
     /// How many magazines there are of large blocks.
-    pub const fn run_magazines(&self) -> usize {
-        assert!(self.ready_runs_to >= self.max_block, "large blocks are longer than the biggest block of a size class");
-        if self.magazine_slots == 0 { 0 } else { SizeClass::count(self.ready_runs_to) - self.classes() }
+    pub const fn large_magazines(&self) -> usize {
+        assert!(self.waits_up_to >= self.max_block, "large blocks are longer than the biggest block of a size class");
+        if self.magazine_slots == 0 { 0 } else { SizeClass::count(self.waits_up_to) - self.classes() }
     }
 }
 
@@ -296,7 +296,7 @@ macro_rules! server {
                 // An odd number of cache lines for each magazine: their first slots lie in different sets of a core's cache.
                 magazine_slots: 183,
                 page_words: 12, pages_per_group: if usize::BITS == 64 { 58 } else { 30 }, grow_size: 1 << 20, min_align: $min_align,
-                ready_runs_to: 1 << 20,
+                waits_up_to: 1 << 20,
             }
         }
     };

@@ -15,7 +15,7 @@ crate::geometry! {
     /// Large blocks of 5 to 32 slices wait.
     struct Waiting {
         slice_size: 128, max_block: 512, page_size: 1024, arena_size: 64 * 1024, magazine_slots: 6,
-        magazine_bytes: 2048, page_words: 128 / usize::BITS as usize, pages_per_group: 8, grow_size: 4096, ready_runs_to: 4096,
+        magazine_bytes: 2048, page_words: 128 / usize::BITS as usize, pages_per_group: 8, grow_size: 4096, waits_up_to: 4096,
     }
 }
 
@@ -53,8 +53,8 @@ fn free(heap: &TestHeap, block: NonNull<u8>, slices: usize) {
     heap.assert_valid();
 }
 
-fn ready_slices(heap: &TestHeap) -> Vec<usize> {
-    heap.ready_runs().map(Page::slice_count).collect()
+fn waiting_slices(heap: &TestHeap) -> Vec<usize> {
+    heap.waiting_pages().map(Page::slice_count).collect()
 }
 
 #[test]
@@ -62,14 +62,14 @@ fn a_freed_block_serves_the_next_request_of_its_length() {
     let heap = heap();
     let (block, other) = (allocate(&heap, 5), allocate(&heap, 6));
     free(&heap, block, 5);
-    assert_eq!((ready_slices(&heap), heap.usable_size(block.as_ptr())), ([5].to_vec(), None));
+    assert_eq!((waiting_slices(&heap), heap.usable_size(block.as_ptr())), ([5].to_vec(), None));
     assert_eq!(heap.stats().used, 6 * SLICE, "what waits is not in use");
     let is_its = |run: &crate::heap::runs::Run| run.start == block.addr().get();
     assert!(heap.runs().find(is_its).is_some_and(|run| run.content == Content::Free { committed: true }));
     free(&heap, other, 6);
     assert_eq!([allocate(&heap, 6), allocate(&heap, 5)], [other, block]);
     assert_eq!(heap.usable_size(block.as_ptr()), Some(5 * SLICE));
-    assert!(ready_slices(&heap).is_empty());
+    assert!(waiting_slices(&heap).is_empty());
     heap.assert_valid();
 }
 
@@ -86,7 +86,7 @@ fn a_second_free_is_noticed_while_a_block_waits() {
         let message = told.err().map(|told| told.downcast::<String>().map_or(String::new(), |message| *message));
         assert!(message.is_none_or(|message| message.contains("double free")), "a debug build says what it is");
     }
-    assert_eq!(ready_slices(&heap), [5]);
+    assert_eq!(waiting_slices(&heap), [5]);
     assert_eq!(allocate(&heap, 5), block);
     assert_ne!(allocate(&heap, 5), block);
 }
@@ -105,7 +105,7 @@ fn lengths_are_those_of_size_classes_where_there_is_room() {
         assert_eq!(heap.usable_size(block.as_ptr()), Some(slices * SLICE));
         free(&heap, block, slices);
     }
-    assert_eq!(ready_slices(&heap), [18]);
+    assert_eq!(waiting_slices(&heap), [18]);
 }
 
 #[test]
@@ -113,17 +113,17 @@ fn no_more_wait_than_a_magazine_has_room_for() {
     let heap = heap();
     let blocks: Vec<_> = (0..5).map(|_| allocate(&heap, 5)).collect();
     blocks.into_iter().for_each(|block| free(&heap, block, 5));
-    assert_eq!(ready_slices(&heap), [5; 2048 / (5 * SLICE)]);
+    assert_eq!(waiting_slices(&heap), [5; 2048 / (5 * SLICE)]);
     let block = allocate(&heap, 32);
     free(&heap, block, 32);
-    assert_eq!(ready_slices(&heap).len(), 4, "one of those that are longer");
+    assert_eq!(waiting_slices(&heap).len(), 4, "one of those that are longer");
 }
 
 crate::geometry! {
     /// More large blocks wait in one magazine than blocks of a size class.
     struct Single {
         slice_size: 128, max_block: 512, page_size: 1024, arena_size: 64 * 1024, magazine_slots: 1,
-        magazine_bytes: 4096, page_words: 128 / usize::BITS as usize, pages_per_group: 8, grow_size: 4096, ready_runs_to: 4096,
+        magazine_bytes: 4096, page_words: 128 / usize::BITS as usize, pages_per_group: 8, grow_size: 4096, waits_up_to: 4096,
     }
 }
 
@@ -132,14 +132,14 @@ fn magazines_of_large_blocks_are_emptied_whatever_the_others_hold() {
     let heap = heap_of::<Single>();
     let block = || heap.allocate(layout(5 * SLICE, 8)).expect("memory");
     type Way = fn(&Heap<Regions<1>, SingleCore, Single>);
-    let ways: [Way; 3] = [|heap| _ = heap.purge_aged(), |heap| _ = heap.purge(), |heap| heap.return_own_ready_runs()];
+    let ways: [Way; 3] = [|heap| _ = heap.purge_aged(), |heap| _ = heap.purge(), |heap| heap.return_own_waiting()];
     for give_back in ways {
         let blocks = [block(), block(), block(), block()];
         // SAFETY: live blocks.
         blocks.into_iter().for_each(|block| unsafe { heap.deallocate(block, layout(5 * SLICE, 8)) });
-        assert_eq!(heap.ready_runs().count(), RUN_SLOTS);
+        assert_eq!(heap.waiting_pages().count(), LARGE_SLOTS);
         give_back(&heap);
-        assert_eq!(heap.ready_runs().count(), 0);
+        assert_eq!(heap.waiting_pages().count(), 0);
         heap.assert_valid();
     }
 }
@@ -161,10 +161,10 @@ fn what_waits_goes_back_by_itself_by_purge_and_when_memory_is_short() {
         let heap = heap();
         let blocks = [5, 8, 18].map(|slices| (allocate(&heap, slices), slices));
         blocks.into_iter().for_each(|(block, slices)| free(&heap, block, slices));
-        assert_eq!(ready_slices(&heap), [5, 8, 18]);
+        assert_eq!(waiting_slices(&heap), [5, 8, 18]);
         give_back(&heap);
         heap.assert_valid();
-        assert!(ready_slices(&heap).is_empty());
+        assert!(waiting_slices(&heap).is_empty());
     }
 }
 
@@ -193,7 +193,7 @@ fn who_asks_for_more_alignment_gets_it() {
     }
     // SAFETY: live blocks.
     blocks.into_iter().for_each(|block| unsafe { heap.deallocate(block, layout(5 * SLICE, 1024)) });
-    assert_eq!(ready_slices(&heap).len(), 3, "they serve whoever asks for less");
+    assert_eq!(waiting_slices(&heap).len(), 3, "they serve whoever asks for less");
     heap.assert_valid();
 }
 
@@ -221,7 +221,7 @@ fn a_block_is_no_longer_than_it_must_be_where_memory_is_short() {
     // SAFETY: a live block.
     assert_eq!(unsafe { heap.reallocate(exact, layout(17 * SLICE, 8), 17 * SLICE - 1) }, Some(exact));
     free(&heap, exact, 17);
-    assert!(ready_slices(&heap).is_empty(), "it is of no class's length");
+    assert!(waiting_slices(&heap).is_empty(), "it is of no class's length");
     free(&heap, long, 16);
-    assert_eq!(ready_slices(&heap), [16]);
+    assert_eq!(waiting_slices(&heap), [16]);
 }

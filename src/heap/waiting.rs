@@ -12,30 +12,30 @@ use crate::base::block::Block;
 use crate::base::size_class::SizeClass;
 use crate::cores::core_local::CoreLocal;
 use crate::heap::Heap;
-use crate::pages::geometry::{Geometry, RUN_SLOTS};
+use crate::pages::geometry::{Geometry, LARGE_SLOTS};
 use crate::pages::page::Page;
 use crate::source::page_source::PageSource;
 
 impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     /// The class of large blocks that have at least so many slices; `None` if they do not wait in magazines.
-    pub(crate) fn run_class(slice_count: usize) -> Option<SizeClass> {
-        if !G::HAS_READY_RUNS {
+    pub(crate) fn waiting_class(slice_count: usize) -> Option<SizeClass> {
+        if !G::HAS_WAITING {
             return None;
         }
-        let class = SizeClass::of(slice_count * G::SLICE_SIZE, 1, G::READY_RUNS_TO)?;
+        let class = SizeClass::of(slice_count * G::SLICE_SIZE, 1, G::WAITS_UP_TO)?;
         // Whole slices and OS pages: each is one owner's.
         let is_whole = class.block_size().is_multiple_of(G::SLICE_SIZE) && class.block_size().is_multiple_of(S::OS_PAGE_SIZE);
         (class.index() >= G::CLASS_COUNT && is_whole).then_some(class)
     }
 
     /// Hands out a large block of this class that waits in this core's magazine; returns where it starts.
-    pub(crate) fn take_ready_run(&self, class: SizeClass) -> Option<usize> {
-        let block = self.pop_ready_run(class)?;
+    pub(crate) fn take_waiting(&self, class: SizeClass) -> Option<usize> {
+        let block = self.pop_waiting(class)?;
         self.page_of(block.address()).map(Page::reopen_large)?;
         Some(block.address())
     }
 
-    fn pop_ready_run(&self, class: SizeClass) -> Option<Block> {
+    fn pop_waiting(&self, class: SizeClass) -> Option<Block> {
         // SAFETY: `G` is this heap's geometry, and has a magazine for this class; alone on it.
         unsafe {
             self.cores.pop::<G>(class).or_else(|| {
@@ -46,28 +46,29 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     }
 
     /// Puts the large block of this header, which the caller has claimed, into this core's magazine; false if there is no room, and it is the caller's still.
-    pub(crate) fn keep_ready_run(&self, page: &Page<G>) -> bool {
+    pub(crate) fn keep_waiting(&self, page: &Page<G>) -> bool {
         let is_of = |class: &SizeClass| class.block_size() == page.slice_count() * G::SLICE_SIZE;
-        let Some((class, start)) = Self::run_class(page.slice_count()).filter(is_of).zip(NonZeroUsize::new(page.start())) else {
+        let Some((class, start)) = Self::waiting_class(page.slice_count()).filter(is_of).zip(NonZeroUsize::new(page.start()))
+        else {
             return false;
         };
         // SAFETY: the program gave the block up, and this context has claimed the header.
         let block = unsafe { Block::from_address(start) };
         // Before others can have it.
         page.begin_waiting();
-        let Err(block) = self.push_ready_run(class, block) else { return true };
+        let Err(block) = self.push_waiting(class, block) else { return true };
         // The magazine is full, or was never used. A core heap is not made for this.
         // SAFETY: `G` is this heap's geometry.
         let core_heap = unsafe { self.cores.slot(self.cores.core()).heap::<G>() };
         let is_opened = core_heap.is_some_and(|core_heap| self.opens_magazine(core_heap, class));
-        let is_kept = is_opened && self.push_ready_run(class, block).is_ok();
+        let is_kept = is_opened && self.push_waiting(class, block).is_ok();
         if !is_kept {
             page.end_waiting();
         }
         is_kept
     }
 
-    fn push_ready_run(&self, class: SizeClass, block: Block) -> Result<(), Block> {
+    fn push_waiting(&self, class: SizeClass, block: Block) -> Result<(), Block> {
         // SAFETY: `G` is this heap's geometry, and has a magazine for this class; alone on it.
         unsafe {
             self.cores.push::<G>(class, block).or_else(|block| {
@@ -78,7 +79,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     }
 
     /// Gives a large block that waited in a magazine back to the slices.
-    pub(crate) fn return_ready_run(&self, block: Block) {
+    pub(crate) fn return_waiting(&self, block: Block) {
         let address = block.address();
         if let Some((arena, page)) = self.arenas.of(address).and_then(|arena| Some((arena, arena.page_of(address)?))) {
             let slice_count = page.slice_count();
@@ -89,23 +90,23 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     }
 
     /// Gives the large blocks that wait in this core's magazines back to the slices.
-    pub(crate) fn return_own_ready_runs(&self) {
-        if !G::HAS_READY_RUNS {
+    pub(crate) fn return_own_waiting(&self) {
+        if !G::HAS_WAITING {
             return;
         }
         let mut hand = self.hand();
-        for class in (G::CLASS_COUNT..SizeClass::count(G::READY_RUNS_TO)).map(SizeClass::from_index) {
+        for class in (G::CLASS_COUNT..SizeClass::count(G::WAITS_UP_TO)).map(SizeClass::from_index) {
             // No more than fit into one magazine: others may go on filling it.
-            for block in (0..RUN_SLOTS).map_while(|_| self.pop_ready_run(class)) {
+            for block in (0..LARGE_SLOTS).map_while(|_| self.pop_waiting(class)) {
                 hand.moves();
-                self.return_ready_run(block);
+                self.return_waiting(block);
             }
         }
     }
 
     /// Gives the large blocks that wait in all magazines back to the slices.
-    pub(crate) fn return_ready_runs(&self) {
-        if !G::HAS_READY_RUNS || self.ready_runs().next().is_none() {
+    pub(crate) fn return_all_waiting(&self) {
+        if !G::HAS_WAITING || self.waiting_pages().next().is_none() {
             return;
         }
         let mut hand = self.hand();
@@ -120,7 +121,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     }
 
     /// The headers of all large blocks that wait in magazines: a snapshot.
-    pub(crate) fn ready_runs(&self) -> impl Iterator<Item = &Page<G>> {
+    pub(crate) fn waiting_pages(&self) -> impl Iterator<Item = &Page<G>> {
         // SAFETY: `G` is this heap's geometry.
         let core_heaps = (0..self.cores.core_count()).filter_map(|core| unsafe { self.cores.slot(core).heap::<G>() });
         let magazines = core_heaps.flat_map(|core_heap| core_heap.magazines().skip(G::CLASS_COUNT));
