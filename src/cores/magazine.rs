@@ -14,8 +14,8 @@
 //!   blocks that the magazine owns; where there are none, `newest` points at the 0. Words behind `newest` mean nothing. `newest` is never moved beyond `limit`.
 //! - M2: the store to `newest` commits: a pop or push that is cut off before it never happened.
 //! - M3: until the magazine's first use `limit` points at the 0 too: there is no room.
-//! - M4: where contexts share the magazine, M2 does not hold, and of M1 no more than that the pointers point at words of the slots, which begin with a 0. A slot holds a block that the magazine owns, or 0: a block goes in and
-//!   out by one atomic operation on its slot. `newest` is a hint, about how many slots hold blocks; these are the first if nobody raced.
+//! - M4: where contexts share the magazine, M2 does not hold, and of M1 no more than that the pointers point at words of the slots, which
+//!   begin with a 0. A slot holds a block that the magazine owns, or 0: a block goes in and out by one atomic operation on its slot. `newest` is a hint, about how many slots hold blocks; these are the first if nobody raced.
 //!
 //! Why pointers: a block that is freed and allocated again goes through `newest` twice. Processors pass a word on from a store to the next load the faster, the
 //! simpler its address is.
@@ -33,7 +33,7 @@ use crate::base::sync::{AtomicPtr, AtomicUsize, StoreAlone};
 /// A pointer at a word of a magazine's slots.
 pub type SlotPtr = AtomicPtr<AtomicUsize>;
 
-/// Where a magazine's blocks are: `W` is an array of words.
+/// Where a magazine's blocks are. `W` is an array of words: a geometry's, or that for large blocks.
 #[repr(C)]
 pub struct Slots<W> {
     zero: AtomicUsize,
@@ -53,7 +53,7 @@ impl<W: AsRef<[AtomicUsize]>> Slots<W> {
     #[inline(always)]
     pub fn words(&self) -> &[AtomicUsize] {
         let len = size_of::<Self>() / size_of::<AtomicUsize>();
-        // SAFETY: nothing but words, one after the other.
+        // SAFETY: nothing but words, one after the other, as the type's description says.
         unsafe { core::slice::from_raw_parts(core::ptr::from_ref(self).cast(), len) }
     }
 }

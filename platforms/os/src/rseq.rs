@@ -17,12 +17,12 @@
 //!   one core heap overlap only if one of them is preempted, which restarts it. The number is `mm_cid` where the kernel has
 //!   it (compact: below the number of threads as well as of cores), else `cpu_id`; all threads use the same kind. It is from 0 on and below
 //!   [`Area::core_count`], or -1 or -2 for a thread that the kernel does not serve.
-//! - Q3: a number's pointer in `open` leads to the core heap, or to [`NOBODY`] while there is none, while somebody has it out, and for -1 and -2. It is read
+//! - Q3: a number's pointer in `leads` leads to the core heap, or to [`NOBODY`] while there is none, while somebody has it out, and for -1 and -2. It is read
 //!   inside the sequence too. So after it was set to `NOBODY` *and* a `membarrier` has restarted all sequences that are running on any core, nobody is inside one that
 //!   saw the core heap: those that ran were restarted and see `NOBODY`; those that were preempted will be restarted when they run again. Then
 //!   [`alone_on`](RseqCores::alone_on) has the core heap to itself. Its [`Holder`] keeps two of its kind apart.
 //! - Q4: a signal handler may allocate and free: if it interrupts a sequence, that was cut off before the handler starts, and
-//!   restarts after it. If it interrupts `alone_on`, `open` leads to `NOBODY` and the page bitmaps serve.
+//!   restarts after it. If it interrupts `alone_on`, its number leads to `NOBODY` and the page bitmaps serve.
 //! - Q5: the child of a `fork` has the area registered as its parent had, and no sequence under way: those of other threads are gone
 //!   without a trace. A core heap that was out for `alone_on`, or was just made, is there in the child once it has called [`core`](RseqCores::core).
 //! - Q6: no field of the area is ever written but `rseq_cs`, the one that the kernel gives to programs; and, where this is C's `malloc`, the number
@@ -30,7 +30,7 @@
 //! - Q7: after a sequence `rseq_cs` is cleared, so a library with a copy of this code may be unloaded when no thread is inside.
 //! - Q8: plain loads and stores do, also where the processor reorders them. Between two threads that have one number after each other, and
 //!   on every core that `membarrier` reaches, the kernel has a full barrier; and what a sequence reads of a core heap depends on the
-//!   `open` pointer that it read, so it sees what was written before that was stored.
+//!   pointer in `leads` that it read, so it sees what was written before that was stored.
 //!
 //! *Limits*: a thread without a registered area of its own must not use the heap: one made by the raw `clone` system call, and the
 //! child of a `vfork` before `exec`, which shares its parent's, unless C's `malloc` is this heap. The cores that there can be when a heap is first used are all that
@@ -80,7 +80,7 @@ const OUT_AT_ONCE: usize = 64;
 
 /// A slot for each core.
 ///
-/// The fast path reads `area`, `number` and `open`, which hardly ever change, so that they are in every core's cache.
+/// The fast path reads `area`, `number` and `leads`, which hardly ever change, so that they are in every core's cache.
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub struct RseqCores {
@@ -93,7 +93,7 @@ pub struct RseqCores {
     /// The generation in which the slots were last looked through for what a `fork` left, less the first one: 1.
     looked_through: AtomicU32,
     /// What a number leads to (Q3), from -2 on. Null until [`open`](Self::open).
-    open: [AtomicPtr<()>; BELOW_ZERO + CORES],
+    leads: [AtomicPtr<()>; BELOW_ZERO + CORES],
     slots: [CoreSlot; CORES],
     holders: [Holder; CORES],
 }
@@ -106,8 +106,8 @@ impl RseqCores {
     pub const fn new() -> Self {
         let (area, number, unused_slots) = (AtomicIsize::new(0), AtomicIsize::new(0), AtomicUsize::new(0));
         let (slots, holders) = ([const { CoreSlot::new() }; CORES], [const { Holder::new() }; CORES]);
-        let open = [const { AtomicPtr::new(core::ptr::null_mut()) }; BELOW_ZERO + CORES];
-        RseqCores { area, number, unused_slots, looked_through: AtomicU32::new(0), open, slots, holders }
+        let leads = [const { AtomicPtr::new(core::ptr::null_mut()) }; BELOW_ZERO + CORES];
+        RseqCores { area, number, unused_slots, looked_through: AtomicU32::new(0), leads, slots, holders }
     }
 
     /// Starts to serve pops and pushes. Always called with the same `area`.
@@ -116,9 +116,9 @@ impl RseqCores {
         self.number.store(area.number, Ordering::Relaxed);
         // All write the same: other heaps, and other contexts that are as far as this one.
         NOBODY.iter().for_each(|pointer| pointer.store(core::ptr::from_ref(&NOTHING).cast_mut(), Ordering::Relaxed));
-        for open in &self.open {
+        for lead in &self.leads {
             // Unless another context has made a core heap already.
-            let _ = open.compare_exchange(core::ptr::null_mut(), nobody(), Ordering::Relaxed, Ordering::Relaxed);
+            let _ = lead.compare_exchange(core::ptr::null_mut(), nobody(), Ordering::Relaxed, Ordering::Relaxed);
         }
         // Release pairs with the Acquire in `area`.
         self.area.store(area.start, Ordering::Release);
@@ -162,14 +162,14 @@ fn nobody_now() -> *mut () {
 
 /// A core heap that is out. Puts it back when dropped, also if the work panics, and gives the mark up after that.
 struct Out<'a, G: Geometry> {
-    open: &'a AtomicPtr<()>,
+    lead: &'a AtomicPtr<()>,
     heap: &'a CoreHeap<G>,
     _held: Held<'a>,
 }
 
 impl<G: Geometry> Drop for Out<'_, G> {
     fn drop(&mut self) {
-        self.open.store(core::ptr::from_ref(self.heap).cast_mut().cast(), Ordering::Release);
+        self.lead.store(core::ptr::from_ref(self.heap).cast_mut().cast(), Ordering::Release);
     }
 }
 
@@ -193,19 +193,19 @@ impl RseqCores {
         // SAFETY: the caller's promise.
         let is_made = unsafe { self.slots[core].install::<G>(heap) };
         if is_made {
-            self.lead(core, heap.cast());
+            self.lead_there(core, heap.cast());
         }
         is_made
     }
 
     /// Where a core's number leads.
-    fn open_of(&self, core: usize) -> &AtomicPtr<()> {
-        &self.open[BELOW_ZERO + core]
+    fn lead_of(&self, core: usize) -> &AtomicPtr<()> {
+        &self.leads[BELOW_ZERO + core]
     }
 
     /// Leads a core's sequences to its core heap for the first time. Others may have done it by now, and have it out.
-    fn lead(&self, core: usize, heap: *mut ()) {
-        let _ = self.open_of(core).compare_exchange(nobody(), heap, Ordering::Release, Ordering::Relaxed);
+    fn lead_there(&self, core: usize, heap: *mut ()) {
+        let _ = self.lead_of(core).compare_exchange(nobody(), heap, Ordering::Release, Ordering::Relaxed);
     }
 
     /// Leads a core's sequences to its core heap, if there is one; the caller has the mark. Who was about to lead them there for the first time may be gone. If the
@@ -217,9 +217,9 @@ impl RseqCores {
         }
         if was_left {
             slot.forget_in_hand();
-            self.open_of(core).store(heap, Ordering::Release);
+            self.lead_of(core).store(heap, Ordering::Release);
         } else {
-            self.lead(core, heap);
+            self.lead_there(core, heap);
         }
     }
 
@@ -285,11 +285,11 @@ impl RseqCores {
         if held.was_left {
             self.reopen(core, true);
         }
-        let open = self.open_of(core);
+        let lead = self.lead_of(core);
         let address = core::ptr::from_ref(heap).cast_mut().cast();
         // Not yet, while it is being made.
-        open.compare_exchange(address, nobody_now(), Ordering::Acquire, Ordering::Relaxed).ok()?;
+        lead.compare_exchange(address, nobody_now(), Ordering::Acquire, Ordering::Relaxed).ok()?;
         // Puts it back, before `held` ends.
-        Some(Out { open, heap, _held: held })
+        Some(Out { lead, heap, _held: held })
     }
 }

@@ -40,14 +40,14 @@ macro_rules! sequence {
             // Nothing may come between: a thread cut off there would go on unwatched.
             "3:",
             "ldrsw {magazine}, [{thread}, {number}]",
-            "ldr {magazine}, [{open}, {magazine}, lsl #3]",
+            "ldr {magazine}, [{leads}, {magazine}, lsl #3]",
             "add {magazine}, {magazine}, {class}, lsl #3",
             $($step,)*
             "4:",
             "str xzr, [{thread}, {rseq_cs}]",
             rseq_cs = in(reg) $place.area + RSEQ_CS,
             number = in(reg) $place.number,
-            open = in(reg) $place.open,
+            leads = in(reg) $place.leads,
             class = in(reg) $place.class,
             thread = out(reg) _,
             magazine = out(reg) _,

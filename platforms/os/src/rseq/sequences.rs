@@ -21,8 +21,8 @@ pub struct Place {
     pub area: isize,
     /// Where the core's number lies, from the thread pointer.
     pub number: isize,
-    /// What the number 0 leads to.
-    pub open: *const AtomicPtr<()>,
+    /// The pointer of the number 0.
+    pub leads: *const AtomicPtr<()>,
     /// The number of the class; 0 for none. There lie the magazine's pointers.
     pub class: usize,
 }
@@ -37,7 +37,7 @@ impl RseqCores {
         Place {
             area: area.get(),
             number: self.number.load(Ordering::Relaxed),
-            open: self.open_of(0),
+            leads: self.lead_of(0),
             class: class.map_or(0, SizeClass::number),
         }
     }
@@ -51,7 +51,7 @@ impl RseqCores {
         if !G::HAS_MAGAZINES {
             return None;
         }
-        // SAFETY: the caller names the geometry, so `open` leads to a `CoreHeap<G>` with pointers for each class, or to `NOBODY`; Q1 to Q3 keep
+        // SAFETY: the caller names the geometry, so the number leads to a `CoreHeap<G>` with pointers for each class, or to `NOBODY`; Q1 to Q3 keep
         // everybody else off; M1: `newest` points at a block, which is this context's once it was popped, or at a 0.
         unsafe {
             let address = instructions::pop(self.place::<G>(area, Some(class)));

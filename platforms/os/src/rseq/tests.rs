@@ -200,14 +200,14 @@ fn a_core_without_a_core_heap_and_one_whose_core_heap_is_out_find_nobody() {
 #[test]
 fn what_a_fork_left_is_put_back() {
     let Some(cores) = opened() else { return };
-    let before = [0, 1].map(|core| cores.open_of(core).load(Ordering::Relaxed));
+    let before = [0, 1].map(|core| cores.lead_of(core).load(Ordering::Relaxed));
     for core in [0, 1] {
-        cores.open_of(core).store(nobody(), Ordering::Relaxed);
+        cores.lead_of(core).store(nobody(), Ordering::Relaxed);
     }
     cores.holders[0].leave();
     cores.looked_through.store(generation(), Ordering::Relaxed);
     assert!(cores.core() < cores.core_count());
-    assert_eq!([0, 1].map(|core| cores.open_of(core).load(Ordering::Relaxed)), before);
+    assert_eq!([0, 1].map(|core| cores.lead_of(core).load(Ordering::Relaxed)), before);
     // SAFETY: the geometry that `opened` used.
     unsafe { assert!([0, 1].iter().all(|core| cores.alone_on::<Server, _>(*core, |_| ()).is_some())) };
 }
@@ -224,14 +224,14 @@ fn a_core_heap_that_is_out_stays_out_while_it_is_installed() {
         assert!(cores.slots[0].install(heap));
         heap.cast::<()>()
     };
-    let leads_to = || cores.open_of(0).load(Ordering::Relaxed);
+    let leads_to = || cores.lead_of(0).load(Ordering::Relaxed);
     // SAFETY: the geometry of the core heap.
     let take_out = || unsafe { cores.take_out::<Server>(0) };
     assert!(take_out().is_none() && leads_to() == nobody(), "it is not there yet");
     cores.looked_through.store(generation(), Ordering::Relaxed);
     assert!(cores.core() < cores.core_count() && leads_to() == heap);
     let out = take_out().expect("it is there");
-    cores.lead(0, heap);
+    cores.lead_there(0, heap);
     assert_eq!(leads_to(), nobody_now());
     assert!(take_out().is_none());
     drop(out);

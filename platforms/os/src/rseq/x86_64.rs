@@ -38,14 +38,14 @@ macro_rules! sequence {
             // Nothing may come between: a thread cut off there would go on unwatched.
             "3:",
             "movsxd {magazine}, dword ptr fs:[{number}]",
-            "mov {magazine}, qword ptr [{open} + {magazine} * 8]",
+            "mov {magazine}, qword ptr [{leads} + {magazine} * 8]",
             "lea {magazine}, [{magazine} + {class} * 8]",
             $($step,)*
             "4:",
             "mov qword ptr fs:[{area} + {rseq_cs}], 0",
             area = in(reg) $place.area,
             number = in(reg) $place.number,
-            open = in(reg) $place.open,
+            leads = in(reg) $place.leads,
             class = in(reg) $place.class,
             magazine = out(reg) _,
             rseq_cs = const RSEQ_CS,
