@@ -37,7 +37,7 @@ static HEAP: Heap<FixedRegion, TryFlag<ThreadNumber, 4>, Server> =
 /// What the child does wrong.
 const MISUSES: [(&str, fn(), &str); 4] = [
     ("double free", double_free, "double free"),
-    ("double free of a large block", double_free_of_a_large_block, "freed before"),
+    ("double free of a large block", double_free_of_a_large_block, "double free"),
     ("foreign pointer", foreign_pointer, "not a block of this heap"),
     ("wrong layout", wrong_layout, "not allocated with this layout"),
 ];
