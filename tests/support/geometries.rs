@@ -5,7 +5,7 @@ coreheap::geometry! {
     pub struct Small {
         slice_size: 512, max_block: 1024, page_size: 2048, arena_size: 64 * 1024, magazine_slots: 7,
         magazine_bytes: 1024, page_words: 2, pages_per_group: 8, listed_words: 4, arena_map: 4, grow_size: 4096, fit_candidates: 4,
-        waits_up_to: 8 * 1024,
+        waits_up_to: 2048,
     }
 }
 
