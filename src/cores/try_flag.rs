@@ -104,7 +104,8 @@ unsafe impl<const TRIES_ON_OWN_CORE: usize> Mark for Swap<TRIES_ON_OWN_CORE> {
     }
 
     unsafe fn open<G: Geometry>(&self, heap: &CoreHeap<G>) {
-        publish(&self.open, core::ptr::from_ref(heap).cast_mut().cast());
+        // SAFETY: nobody can have taken it before.
+        unsafe { self.give_back(heap) };
     }
 }
 

@@ -59,9 +59,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     pub(crate) fn reclaim(&self) -> Option<usize> {
         // SAFETY: `G` is this heap's geometry.
         let busy = unsafe { self.cores.alone_on_each::<G>(|core_heap| self.drain(core_heap)) };
-        for core in 0..self.cores.core_count() {
-            // SAFETY: as above.
-            let Some(core_heap) = (unsafe { self.cores.slot(core).heap::<G>() }) else { continue };
+        for core_heap in self.core_heaps() {
             let mut hand = self.hand();
             for class in Self::classes() {
                 if let Some(page) = core_heap.replace_current(class, None) {
@@ -160,12 +158,16 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         self.slices_peak.load(Ordering::Relaxed) * G::SLICE_SIZE
     }
 
+    /// All core heaps.
+    pub(crate) fn core_heaps(&self) -> impl Iterator<Item = &CoreHeap<G>> {
+        // SAFETY: `G` is this heap's geometry.
+        (0..self.cores.core_count()).filter_map(|core| unsafe { self.cores.slot(core).heap::<G>() })
+    }
+
     /// The class of each block in a magazine: its own, also where it stands in for another.
     pub(crate) fn classes_in_magazines(&self) -> impl Iterator<Item = SizeClass> {
-        // SAFETY: `G` is this heap's geometry.
-        let core_heaps = (0..self.cores.core_count()).filter_map(|core| unsafe { self.cores.slot(core).heap::<G>() });
         let addresses =
-            core_heaps.flat_map(|core_heap| core_heap.magazines().flat_map(|(_, magazine)| magazine.addresses(C::SHARED)));
+            self.core_heaps().flat_map(|core_heap| core_heap.magazines().flat_map(|(_, magazine)| magazine.addresses(C::SHARED)));
         addresses.filter_map(|address| self.arenas.class_of(address))
     }
 
@@ -222,9 +224,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             "M1: large blocks that wait"
         );
         self.region_blocks.blocks().for_each(RegionBlock::assert_valid);
-        for core in 0..self.cores.core_count() {
-            // SAFETY: `G` is this heap's geometry.
-            let Some(core_heap) = (unsafe { self.cores.slot(core).heap::<G>() }) else { continue };
+        for core_heap in self.core_heaps() {
             for (class, magazine) in core_heap.magazines() {
                 magazine.assert_valid();
                 magazine.addresses(C::SHARED).for_each(|address| {

@@ -122,9 +122,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
 
     /// The headers of all large blocks that wait in magazines: a snapshot.
     pub(crate) fn waiting_pages(&self) -> impl Iterator<Item = &Page<G>> {
-        // SAFETY: `G` is this heap's geometry.
-        let core_heaps = (0..self.cores.core_count()).filter_map(|core| unsafe { self.cores.slot(core).heap::<G>() });
-        let magazines = core_heaps.flat_map(|core_heap| core_heap.magazines().skip(G::CLASS_COUNT));
+        let magazines = self.core_heaps().flat_map(|core_heap| core_heap.magazines().skip(G::CLASS_COUNT));
         magazines.flat_map(|(_, magazine)| magazine.addresses(C::SHARED)).filter_map(|address| self.page_of(address))
     }
 }
