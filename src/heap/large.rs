@@ -15,7 +15,7 @@ use crate::pages::region_blocks::{Group, RegionBlock, region_for};
 use crate::pages::slices::run_for;
 use crate::source::page_source::PageSource;
 
-/// The clock is looked at each so manieth time that a large block waits when it is freed. To look takes half as long as a free.
+/// A large block that waits when it is freed has the clock looked at once in so many times: to look takes half as long as such a free.
 const CLOCK_EVERY: usize = 16;
 
 impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {

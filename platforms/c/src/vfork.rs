@@ -28,6 +28,7 @@ use crate::HEAP;
 use crate::c::refused;
 use crate::request::{allocate, free};
 
+/// In the place of a core's number: what the kernel writes for a thread that has no area.
 const NO_CORE: i32 = HostCores::NO_CORE;
 
 /// What the parent prepares, and its child finds.

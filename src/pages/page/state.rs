@@ -37,9 +37,8 @@ pub enum Phase {
     Waiting,
 }
 
-/// The value of a state word: a phase, the size class of a page, and an epoch, which counts how often the header was claimed, or its
-/// large block handed out again. By the epoch a
-/// late look knows whether it still sees the same page.
+/// The value of a state word: a phase, the size class of a page, and an epoch. The epoch counts how often the header was claimed, or its large block
+/// handed out again; by it a late look knows whether it still sees the same page.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct State(u32);
 
