@@ -208,20 +208,21 @@ fn a_block_is_no_longer_than_it_must_be_where_memory_is_short() {
     assert_eq!(heap.usable_size(block.as_ptr()), Some(18 * SLICE));
     // Shorter, and the slice behind it is another's.
     assert_eq!((resized(5, 17), heap.usable_size(block.as_ptr())), (Some(block), Some(5 * SLICE)));
-    let rest: Vec<_> = core::iter::from_fn(|| heap.allocate(layout(33 * SLICE, 8))).collect();
-    let single: Vec<_> = core::iter::from_fn(|| heap.allocate(layout(5 * SLICE, 8))).collect();
-    assert!(!single.is_empty() && heap.allocate(layout(17 * SLICE, 8)).is_none());
-    // A hole of 33 slices: 17 fit beside 16 of others; and headers for both.
-    free(&heap, rest[0], 33);
-    free(&heap, single[0], 5);
+    let short = heap.allocate(layout(5 * SLICE, 8)).expect("memory");
+    let long: Vec<_> = core::iter::from_fn(|| heap.allocate(layout(33 * SLICE, 8))).collect();
+    while heap.allocate(layout(5 * SLICE, 8)).is_some() {}
+    assert!(heap.allocate(layout(17 * SLICE, 8)).is_none());
+    // A hole of 33 slices between others: 17 fit beside 16; and headers for both.
+    free(&heap, long[1], 33);
+    free(&heap, short, 5);
     heap.purge();
-    let long = heap.allocate(layout(16 * SLICE, 8)).expect("room");
+    let other = heap.allocate(layout(16 * SLICE, 8)).expect("room");
     let exact = heap.allocate(layout(17 * SLICE, 8)).expect("just enough room");
     assert_eq!(heap.usable_size(exact.as_ptr()), Some(17 * SLICE));
     // SAFETY: a live block.
     assert_eq!(unsafe { heap.reallocate(exact, layout(17 * SLICE, 8), 17 * SLICE - 1) }, Some(exact));
     free(&heap, exact, 17);
     assert!(waiting_slices(&heap).is_empty(), "it is of no class's length");
-    free(&heap, long, 16);
+    free(&heap, other, 16);
     assert_eq!(waiting_slices(&heap), [16]);
 }
