@@ -11,6 +11,7 @@ use crate::base::misuse::{Misuse, no_unwind_in_release};
 use crate::cores::core_local::CoreLocal;
 use crate::heap::Heap;
 use crate::pages::geometry::Geometry;
+use crate::pages::page::Page;
 use crate::pages::region_blocks::{Group, RegionBlock, region_for};
 use crate::pages::slices::run_for;
 use crate::source::page_source::PageSource;
@@ -22,17 +23,18 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     #[cold]
     #[inline(never)]
     pub(crate) fn allocate_large(&self, layout: Layout, zeroed: bool) -> Option<NonNull<u8>> {
-        no_unwind_in_release(|| self.find_large(layout, zeroed))
+        no_unwind_in_release(|| self.find_large(layout, zeroed, 0))
     }
 
-    fn find_large(&self, layout: Layout, zeroed: bool) -> Option<NonNull<u8>> {
+    /// A large block, with room for so many bytes more in its region if it has one of its own.
+    fn find_large(&self, layout: Layout, zeroed: bool, room: usize) -> Option<NonNull<u8>> {
         let (least, wished) = Self::slices_for(layout);
         let (align, before) = (layout.align(), self.knows());
         let ready = || Self::waiting_class(wished).filter(|_| align <= G::SLICE_SIZE).and_then(|class| self.take_waiting(class));
         let (start, is_zero) = match ready() {
             Some(start) => (start, false),
             None => {
-                let claim = || self.claim_large(least, wished, align);
+                let claim = || self.claim_large(least, wished, align, room);
                 let Some(found) = claim().or_else(|| self.search_everywhere(least, before, claim)) else {
                     event!("refused: {=usize} slices", least);
                     return None;
@@ -49,7 +51,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     }
 
     /// A run of slices, `wished` or at least `least`, or a region of its own; with whether its memory is known to be zero.
-    fn claim_large(&self, least: usize, wished: usize, align: usize) -> Option<(usize, bool)> {
+    fn claim_large(&self, least: usize, wished: usize, align: usize, room: usize) -> Option<(usize, bool)> {
         let in_arenas = |slice_count| {
             let _hand = self.hand();
             let claimed = self.arenas.iter().find_map(|arena| arena.claim_large(&self.source, slice_count, align))?;
@@ -57,22 +59,26 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             Some(claimed)
         };
         let in_arenas = || in_arenas(wished).or_else(|| if wished > least { in_arenas(least) } else { None });
-        let needed = (least * G::SLICE_SIZE).saturating_add(align);
-        if S::RELEASES && needed > G::OWN_REGION_ABOVE {
-            let in_region = || {
-                let claimed = self.claim_region(least * G::SLICE_SIZE, align)?;
-                self.note_used(least as isize);
-                Some(claimed)
-            };
-            return in_arenas().or_else(|| in_region().or_else(in_arenas));
+        if !Self::has_region(least, align) {
+            return self.until_refused(least, align, in_arenas);
         }
-        self.until_refused(least, align, in_arenas)
+        let in_region = || {
+            let claimed = self.claim_region(least * G::SLICE_SIZE, align, room)?;
+            self.note_used(least as isize);
+            Some(claimed)
+        };
+        in_region().or_else(in_arenas)
+    }
+
+    /// Whether a block of so many slices has a region of its own, if the source gives one.
+    fn has_region(slice_count: usize, align: usize) -> bool {
+        S::RELEASES && (slice_count * G::SLICE_SIZE).saturating_add(align) > G::OWN_REGION_ABOVE
     }
 
     /// A block of a region of its own. `None` as well if an arena was made of the region, because the source gave more than was asked for.
-    fn claim_region(&self, size: usize, align: usize) -> Option<(usize, bool)> {
+    fn claim_region(&self, size: usize, align: usize, room: usize) -> Option<(usize, bool)> {
         let align = align.max(S::OS_PAGE_SIZE);
-        let region = region_for(&self.source, size, align)?;
+        let region = region_for(&self.source, size, align, room)?;
         if region.size / 2 > size + align {
             self.arenas.adopt(&self.source, region);
             return None;
@@ -148,7 +154,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         }
     }
 
-    /// Resizes a large block: in place, or by moving it, without a copy where the source can. `None` if no large block starts there; inside it
+    /// Resizes a large block: in place, with its region where the source can remap that, or by a copy. `None` if no large block starts there; inside it
     /// `None` if there is no memory.
     pub(crate) fn reallocate_large(&self, address: usize, layout: Layout, new_layout: Layout) -> Option<Option<NonNull<u8>>> {
         no_unwind_in_release(|| self.resize_or_move_large(address, layout, new_layout))
@@ -157,39 +163,63 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     fn resize_or_move_large(&self, address: usize, layout: Layout, new_layout: Layout) -> Option<Option<NonNull<u8>>> {
         let old = self.large_size(address)? / G::SLICE_SIZE;
         let (least, wished) = Self::slices_for(new_layout);
-        let becomes = |new: &usize| self.resize_large(address, *new);
-        let new = if (least..=wished).contains(&old) { Some(old) } else { [wished, least].into_iter().find(becomes) };
-        if let Some(new) = new {
-            self.note_used(new as isize - old as isize);
+        let align = new_layout.align();
+        if Self::large_fits(old * G::SLICE_SIZE, new_layout) {
             return Some(Some(self.pointer_at(address)));
         }
-        let Some(target) = self.allocate_large(new_layout, false) else { return Some(None) };
-        let (block, bytes, room) = (self.pointer_at(address), old.min(least) * G::SLICE_SIZE, least * G::SLICE_SIZE);
-        // SAFETY: two blocks of this heap that this context owns, whole OS pages; or bytes that both have.
-        unsafe {
-            if bytes < S::REMAPS_FROM || !self.source.remap(block, target, bytes, room) {
-                target.copy_from_nonoverlapping(block, layout.size().min(new_layout.size()));
-            }
+        let resized = || [wished, least].into_iter().find_map(|new| self.resize_large(address, old, new, align));
+        // One that outgrows arenas moves to a region once, and goes on growing there.
+        let moves_out = old < least && Self::has_region(least, align) && self.arenas.of(address).is_some();
+        if let Some(start) = if moves_out { None } else { resized() } {
+            return Some(Some(self.pointer_at(start)));
         }
-        self.deallocate_large(address);
+        // Where a region cannot grow, the next one has room, so that not each step is a copy. Addresses cost nothing where memory is committed.
+        let room = if S::COMMITS && !S::REMAPS && old < least { least / 2 * G::SLICE_SIZE } else { 0 };
+        let Some(target) = self.find_large(new_layout, false, room) else {
+            return Some(if moves_out { resized().map(|start| self.pointer_at(start)) } else { None });
+        };
+        // SAFETY: two blocks of this heap that this context owns, each at least so long.
+        unsafe { target.copy_from_nonoverlapping(self.pointer_at(address), layout.size().min(new_layout.size())) };
+        self.return_large(address);
         Some(Some(target))
     }
 
-    fn resize_large(&self, address: usize, slice_count: usize) -> bool {
-        if let Some(arena) = self.arenas.of(address) {
+    /// Gives a large block of `old` slices another size; returns where it starts then.
+    fn resize_large(&self, address: usize, old: usize, new: usize, align: usize) -> Option<usize> {
+        let start = if let Some(arena) = self.arenas.of(address) {
             let _hand = self.hand();
-            return arena.page_of(address).is_some_and(|page| arena.resize_large(&self.source, page, slice_count));
-        }
-        let block = self.region_blocks.find(address);
-        block.is_some_and(|block| block.resize(&self.source, address, slice_count * G::SLICE_SIZE))
+            let is_resized = arena.page_of(address).is_some_and(|page| arena.resize_large(&self.source, page, new));
+            is_resized.then_some(address)
+        } else {
+            self.region_blocks.find(address)?.resize(&self.source, address, new * G::SLICE_SIZE, align)
+        }?;
+        self.note_used(new as isize - old as isize);
+        Some(start)
     }
 
     /// How many bytes the large block has that starts at `address`, if there is one.
     pub(crate) fn large_size(&self, address: usize) -> Option<usize> {
-        if let Some(page) = self.page_of(address) {
-            return (page.is_large() && page.start() == address).then(|| page.slice_count() * G::SLICE_SIZE);
-        }
+        self.page_of(address).map_or_else(|| self.region_block_size(address), |page| Self::run_size(page, address))
+    }
+
+    /// The same of one that has this header.
+    pub(crate) fn run_size(page: &Page<G>, address: usize) -> Option<usize> {
+        (page.is_large() && page.start() == address).then(|| page.slice_count() * G::SLICE_SIZE)
+    }
+
+    /// The same of one that has a region of its own.
+    pub(crate) fn region_block_size(&self, address: usize) -> Option<usize> {
         if S::RELEASES { self.region_blocks.find(address).map(RegionBlock::size) } else { None }
+    }
+
+    /// Whether a large block of this layout would be as long as one of `size` bytes is.
+    pub(crate) fn large_fits(size: usize, layout: Layout) -> bool {
+        let fits = || {
+            let (least, wished) = Self::slices_for(layout);
+            (least..=wished).contains(&(size / G::SLICE_SIZE))
+        };
+        // Mostly it takes all of the slices but a part of the last one.
+        size.wrapping_sub(layout.size()) < G::SLICE_SIZE || fits()
     }
 
     /// How many slices a large block of this layout has at least, and where there is room: some that [wait](Self::keep_waiting) for the next request are a

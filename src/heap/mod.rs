@@ -289,15 +289,22 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             self.misuses.report(Misuse::Foreign, address);
             return None;
         };
-        let (old_layout, is_aligned) = (Layout::from_size_align(old_size, 1).ok()?, address.is_multiple_of(new_layout.align()));
+        let is_aligned = address.is_multiple_of(new_layout.align());
+        let is_large = G::class_of(new_layout.size(), new_layout.align()).is_none();
+        let stays = if is_large {
+            Self::large_fits(old_size, new_layout)
+        } else {
+            (old_size / 2 + 1..=old_size).contains(&new_layout.size())
+        };
+        if is_aligned && stays {
+            return Some(self.pointer_at(address));
+        }
+        let old_layout = Layout::from_size_align(old_size, 1).ok()?;
         if is_aligned
-            && G::class_of(new_layout.size(), new_layout.align()).is_none()
+            && is_large
             && let Some(resized) = self.reallocate_large(address, old_layout, new_layout)
         {
             return resized;
-        }
-        if is_aligned && (old_size / 2 + 1..=old_size).contains(&new_layout.size()) {
-            return Some(self.pointer_at(address));
         }
         let target = self.allocate(new_layout)?;
         // SAFETY: two blocks that this context owns, each at least so long; then the old one is given up.
@@ -310,9 +317,11 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
 
     /// How many bytes the block at `pointer` has; `None` for null and for what is no block of this heap.
     pub fn usable_size(&self, pointer: *const u8) -> Option<usize> {
-        match self.page_of(pointer.addr()).and_then(|page| Some((page, page.class()?))) {
-            Some((page, class)) => page.locate(pointer.addr()).map(|_| class.block_size()),
-            None => self.large_size(pointer.addr()),
+        let address = pointer.addr();
+        match self.page_of(address).map(|page| (page, page.class())) {
+            Some((page, Some(class))) => page.locate(address).map(|_| class.block_size()),
+            Some((page, None)) => Self::run_size(page, address),
+            None => self.region_block_size(address),
         }
     }
 

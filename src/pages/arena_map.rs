@@ -4,7 +4,7 @@
 //! a list instead.
 //!
 //! An arena is entered once for each granule that it touches. Granules have [`Geometry::ARENA_SIZE`], or for smaller arenas that do not start at a
-//! multiple of it a power of two less, so that few arenas share one and no arena has many. A look-up tries one size of granules after the other. The entry of a granule lies in a
+//! multiple of it a power of two less, so that few arenas share one and no arena has many. A look-up tries the sizes of granules that there are, one after the other. The entry of a granule lies in a
 //! window of a table, which begins where its number says. There is the heap's own table, and when it is
 //! half full an arena brings a bigger one along.
 //!
@@ -15,11 +15,12 @@
 //! - N3: a table is on the list for good.
 //! - N4: where a home says a number of slices, the arena in its entry lies at a multiple of [`Geometry::SLICE_SIZE`], and its page table has
 //!   as many entries.
+//! - N5: an arena's size of granules is noted in `shifts` before it is entered, for good.
 
 use core::marker::PhantomData;
 use core::ptr::{NonNull, null_mut};
 
-use crate::base::sync::{AtomicPtr, AtomicU32, Ordering, WORD_BITS};
+use crate::base::sync::{AtomicPtr, AtomicU32, AtomicUsize, Ordering, WORD_BITS};
 use crate::pages::arena::Arena;
 use crate::pages::geometry::Geometry;
 
@@ -33,6 +34,8 @@ pub struct ArenaMap<G: Geometry> {
     first: G::PerHome<AtomicPtr<u8>>,
     /// For each entry of `first`, if it is its arena's home: how many entries that one's page table has (N4).
     slices_at_home: G::PerHome<AtomicU32>,
+    /// The sizes of granules of all arenas: a bit for each, by the number of its bits.
+    shifts: AtomicUsize,
     /// The tables that arenas brought along, the newest first.
     more: AtomicPtr<Table>,
     geometry: PhantomData<G>,
@@ -80,7 +83,7 @@ impl<G: Geometry> ArenaMap<G> {
         let first = unsafe { core::mem::zeroed() };
         // SAFETY: as above.
         let slices_at_home = unsafe { core::mem::zeroed() };
-        ArenaMap { first, slices_at_home, more: AtomicPtr::new(null_mut()), geometry: PhantomData }
+        ArenaMap { first, slices_at_home, shifts: AtomicUsize::new(0), more: AtomicPtr::new(null_mut()), geometry: PhantomData }
     }
 
     /// The entry that an address leads to without a look at anything else.
@@ -110,7 +113,14 @@ impl<G: Geometry> ArenaMap<G> {
 
     /// The arena that has this address among its slices.
     pub fn find(&self, address: usize) -> Option<&Arena<G>> {
-        Self::shifts().find_map(|shift| {
+        // N5: who knows an address of an arena knows that its size was noted.
+        let mut noted = self.shifts.load(Ordering::Relaxed);
+        let mut from_big_to_small = core::iter::from_fn(|| {
+            let shift = noted.checked_ilog2()?;
+            noted ^= 1 << shift;
+            Some(shift as usize)
+        });
+        from_big_to_small.find_map(|shift| {
             self.tables(shift).find_map(|table| {
                 let entries = window(table, Self::place(shift, address >> shift)).map(|entry| entry.load(Ordering::Acquire));
                 // SAFETY: N2: entries are arenas, and R1: these stay.
@@ -151,6 +161,7 @@ impl<G: Geometry> ArenaMap<G> {
         // At home also if it is small: the granule begins with it.
         let is_of = |shift: &usize| first.is_multiple_of(G::ARENA_SIZE) || (last - first) >> shift != 0;
         let Some(shift) = Self::shifts().find(is_of).or_else(|| Self::shifts().last()) else { return };
+        self.shifts.fetch_or(1 << shift, Ordering::Relaxed);
         let mut is_needed = own.len > WINDOW;
         for granule in first >> shift..=last >> shift {
             let put = |table| {

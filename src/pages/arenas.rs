@@ -154,7 +154,12 @@ impl<G: Geometry> Arenas<G> {
                 // The table may span the region, and what it can grow to.
                 let min_size = min_size.checked_add(2 * self.map.table_bytes(min_size))?;
                 let preferred_size = self.preferred_size().max(min_size);
-                let request = RegionRequest { min_size, preferred_size, preferred_align: G::ARENA_SIZE.max(G::SLICE_SIZE) };
+                let request = RegionRequest {
+                    min_size,
+                    preferred_size,
+                    preferred_align: G::ARENA_SIZE.max(G::SLICE_SIZE),
+                    is_for_one_block: false,
+                };
                 let region = source.reserve(request);
                 self.note_given(region.is_none_or(|region| !S::GROWS && region.size < preferred_size));
                 region

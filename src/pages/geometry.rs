@@ -31,7 +31,7 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
     /// Bytes that a growing arena should grow by at a time.
     const GROW_SIZE: usize;
 
-    /// Blocks that with their alignment take more bytes have a region each, where no arena has room and the page source takes regions back.
+    /// Blocks that with their alignment take more bytes have a region each, where the page source takes regions back and gives one.
     const OWN_REGION_ABOVE: usize;
     /// What blocks of at least so many bytes are aligned to, even if less is asked for: a power of two, for programs that expect it.
     const MIN_ALIGN: usize;
@@ -134,8 +134,8 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
     }
 }
 
-/// From so many bytes on a block is big, at least.
-const BIG: usize = if usize::BITS == 64 { 1 << 30 } else { 64 << 20 };
+/// So many bytes are not kept for the next request: to write to all of them takes about as long as to have them given anew.
+pub(crate) const LONG: usize = 32 << 20;
 /// Most large blocks that wait in one magazine.
 pub const LARGE_SLOTS: usize = 3;
 /// No page has more blocks, in any geometry.
@@ -170,7 +170,7 @@ pub(crate) const MOST_PAGE_BLOCKS: usize = 1 << 12;
 /// | `arena_map` | arenas that are found by their address: a power of two; 1 for a list | for arenas of 64 MiB or more as many as lie in 1 TiB (4 GiB on 32-bit targets), at most 1,024; else 1 |
 /// | `grow_size` | what a growing arena grows by at a time | 8 pages |
 /// | `fit_candidates` | free runs of slices that are compared, to take the shortest | 1; 32 without magazines |
-/// | `own_region_above` | bigger blocks that no arena has room for have a region each, if the page source takes regions back | an arena, but 1 GiB at least (64 MiB on 32-bit targets) |
+/// | `own_region_above` | bigger blocks have a region each, if the page source takes regions back | 32 MiB |
 /// | `min_align` | what blocks of so many bytes or more are aligned to: at most 16 | 1 |
 #[macro_export]
 macro_rules! geometry {
@@ -264,7 +264,7 @@ impl Parameters {
             },
             grow_size: 8 * page_size,
             fit_candidates: if has_magazines { 1 } else { 32 },
-            own_region_above: if arena_size > BIG { arena_size } else { BIG },
+            own_region_above: LONG,
             min_align: 1,
         }
     }

@@ -1,7 +1,7 @@
-//! Large blocks that have a region each: those beyond what an arena usually has.
+//! Large blocks that have a region each: the longest ones.
 //!
-//! *Role*: [`large`](crate::heap::large) has them made where no arena has room, if the source takes regions back. A region needs no tables, which would grow
-//! with it, and goes back with its block.
+//! *Role*: [`large`](crate::heap::large) has them made if the source takes regions back. A region needs no tables, which would grow with it, goes back with
+//! its block, and grows with it if the source can [remap](PageSource::remap) it.
 //!
 //! *Invariants*
 //! - O1: a block's entry holds its address. Whoever changes that to [`BUSY`] owns the block and its region, and alone touches the other fields
@@ -86,8 +86,8 @@ impl RegionBlocks {
     }
 }
 
-/// Asks for a region for `size` bytes at a multiple of `align`, which is at least an OS page.
-pub fn region_for<S: PageSource>(source: &S, size: usize, align: usize) -> Option<Region> {
+/// Asks for a region for a block of `size` bytes at a multiple of `align`, which is at least an OS page, and best for `room` bytes more.
+pub fn region_for<S: PageSource>(source: &S, size: usize, align: usize, room: usize) -> Option<Region> {
     let fits = |region: &Region| {
         let before = region.start.addr().get().wrapping_neg() & (align - 1);
         // Without the last byte of the address space, so that no pointer wraps around.
@@ -95,7 +95,8 @@ pub fn region_for<S: PageSource>(source: &S, size: usize, align: usize) -> Optio
         before.checked_add(size).is_some_and(|needed| needed <= usable)
     };
     let reserve = |size: usize| {
-        let request = RegionRequest { min_size: size, preferred_size: size, preferred_align: align };
+        let preferred_size = size.saturating_add(room).min(isize::MAX as usize);
+        let request = RegionRequest { min_size: size, preferred_size, preferred_align: align, is_for_one_block: true };
         if size <= isize::MAX as usize { source.reserve(request) } else { None }
     };
     let region = reserve(size)?;
@@ -134,7 +135,6 @@ impl RegionBlock {
     /// Makes a block of a region that [`region_for`] gave for it; the caller owns the entry. `None` if the source refuses to commit it: then
     /// the region is the caller's still.
     pub fn open<S: PageSource>(&self, source: &S, region: Region, size: usize, align: usize) -> Option<usize> {
-        region.start.as_ptr().expose_provenance();
         let before = region.start.addr().get().wrapping_neg() & (align - 1);
         // SAFETY: inside the region, whole OS pages.
         let start = unsafe { region.start.add(before) };
@@ -143,8 +143,7 @@ impl RegionBlock {
             return None;
         }
         self.size.store(size, Ordering::Relaxed);
-        self.region_start.store(region.start.as_ptr(), Ordering::Relaxed);
-        self.region_size.store(region.size, Ordering::Relaxed);
+        self.set_region(region);
         // Publishes the fields above (O1).
         self.start.store(start.addr().get(), Ordering::Release);
         Some(start.addr().get())
@@ -170,12 +169,35 @@ impl RegionBlock {
         true
     }
 
-    /// Gives the block that starts at `start` another size where it is; false if the region has no room, or the source refuses.
-    pub fn resize<S: PageSource>(&self, source: &S, start: usize, new: usize) -> bool {
-        let Some(region) = self.claim(start).then(|| self.region()).flatten() else { return false };
+    /// Gives the block that starts at `start` another size, and where the source moves its region another place: at a multiple of `align`. Returns where it
+    /// starts then; `None` if there is no room, or the source refuses.
+    pub fn resize<S: PageSource>(&self, source: &S, start: usize, new: usize, align: usize) -> Option<usize> {
+        let region = self.claim(start).then(|| self.region()).flatten()?;
+        let moved = if align <= S::OS_PAGE_SIZE { self.remap(source, region, new) } else { None };
+        let resized = moved.or_else(|| self.resize_in_place(source, region, start, new).then_some(start));
+        if resized.is_some() {
+            self.size.store(new, Ordering::Relaxed);
+        }
+        // Publishes the fields once more.
+        self.start.store(resized.unwrap_or(start), Ordering::Release);
+        resized
+    }
+
+    /// Has the source give this context's region another size, if it is the block and nothing else.
+    fn remap<S: PageSource>(&self, source: &S, region: Region, new: usize) -> Option<usize> {
+        if !S::REMAPS || region.size != self.size() || new > isize::MAX as usize {
+            return None;
+        }
+        // SAFETY: this context's region (O1), all of it committed as the block is.
+        let region = unsafe { source.remap(region, new) }?;
+        self.set_region(region);
+        Some(region.start.addr().get())
+    }
+
+    fn resize_in_place<S: PageSource>(&self, source: &S, region: Region, start: usize, new: usize) -> bool {
         let old = self.size();
         // SAFETY: the end of this context's block, or what lies behind it in its region (O1); whole OS pages.
-        let is_resized = unsafe {
+        unsafe {
             if new > old {
                 let usable = region.size.min(usize::MAX - region.start.addr().get());
                 new <= usable - (start - region.start.addr().get())
@@ -183,13 +205,13 @@ impl RegionBlock {
             } else {
                 new == old || !S::DECOMMITS || source.decommit(self.pointer(region, start + new), old - new)
             }
-        };
-        if is_resized {
-            self.size.store(new, Ordering::Relaxed);
         }
-        // Publishes the fields once more.
-        self.start.store(start, Ordering::Release);
-        is_resized
+    }
+
+    fn set_region(&self, region: Region) {
+        region.start.as_ptr().expose_provenance();
+        self.region_start.store(region.start.as_ptr(), Ordering::Relaxed);
+        self.region_size.store(region.size, Ordering::Relaxed);
     }
 
     fn pointer(&self, region: Region, address: usize) -> NonNull<u8> {

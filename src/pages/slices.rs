@@ -17,7 +17,7 @@ use core::ptr::NonNull;
 
 use crate::base::bitmap::{Bitmap, Undone, next_run, words_for};
 use crate::base::sync::{AtomicUsize, Ordering};
-use crate::pages::geometry::Geometry;
+use crate::pages::geometry::{Geometry, LONG};
 use crate::source::page_source::PageSource;
 
 /// How many hints there are for where to look: for runs of 1, 2, 4 slices and so on.
@@ -25,9 +25,6 @@ const HINTS: usize = 8;
 
 /// Most slices that a purge claims at a time, so that others find the rest meanwhile.
 const PURGE_STEP: usize = 1024;
-
-/// A free run of so many bytes is not kept for the next request: to write to all of it takes about as long as to have it given anew.
-const LONG: usize = 32 << 20;
 
 /// How many slices a run of at least `bytes` has. Always whole OS pages, so that each OS page has one owner, who commits it.
 pub const fn run_for<S: PageSource, G: Geometry>(bytes: usize) -> usize {

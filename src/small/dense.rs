@@ -192,7 +192,8 @@ impl<S: PageSource, X: Exclusion, const READY: usize> DenseHeap<S, X, READY> {
         event!("short of memory: {=usize} bytes", least);
         let min_size = least.max(DenseRegion::SHORTEST);
         let (end, growth) = self.alone(|heap| (heap.end(), heap.growth()));
-        let request = RegionRequest { min_size, preferred_size: min_size.max(growth), preferred_align: GRANULE };
+        let request =
+            RegionRequest { min_size, preferred_size: min_size.max(growth), preferred_align: GRANULE, is_for_one_block: false };
         let Some(region) = self.source.reserve(request) else { return self.alone(|heap| heap.end()) != end };
         event!("{=usize} bytes from the page source", region.size);
         self.alone(|mut heap| heap.add(region));

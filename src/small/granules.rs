@@ -234,7 +234,12 @@ impl<S: PageSource> SmallHeap<S> {
         // A quarter of what there is, so that regions are few.
         let growth = self.engine.chunks().map(Chunk::count).sum::<usize>() / 4 * GRANULE;
         core::iter::once(surely).chain(perhaps).filter(|size| *size <= isize::MAX as usize).find_map(|min_size| {
-            self.source.reserve(RegionRequest { min_size, preferred_size: min_size.max(growth), preferred_align: GRANULE })
+            self.source.reserve(RegionRequest {
+                min_size,
+                preferred_size: min_size.max(growth),
+                preferred_align: GRANULE,
+                is_for_one_block: false,
+            })
         })
     }
 

@@ -179,7 +179,12 @@ impl<S: PageSource, X: Exclusion> HeaderlessHeap<S, X> {
         event!("short of memory: {=usize} bytes", min_size);
         let before = self.capacity();
         // A quarter of what there is, so that regions are few.
-        let request = RegionRequest { min_size, preferred_size: min_size.max(before / 4), preferred_align: GRANULE };
+        let request = RegionRequest {
+            min_size,
+            preferred_size: min_size.max(before / 4),
+            preferred_align: GRANULE,
+            is_for_one_block: false,
+        };
         let Some(region) = self.source.reserve(request) else { return self.capacity() != before };
         event!("{=usize} bytes from the page source", region.size);
         // One that is too short, as it does not lie well, stays unused.

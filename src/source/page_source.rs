@@ -36,6 +36,8 @@ pub struct RegionRequest {
     pub preferred_size: usize,
     /// The start that the heap would like: a power of two. It may be ignored.
     pub preferred_align: usize,
+    /// Whether the region is for one block, which the program may write to here and there only; else it is for many, that lie close together.
+    pub is_for_one_block: bool,
 }
 
 /// Where no region has room for a block wherever it starts, one that may start well is asked for only up to this alignment, in bytes: a block that is
@@ -73,9 +75,9 @@ pub unsafe trait PageSource: Sync {
     const GROWS: bool = false;
     /// Regions that touch are one: a pointer into one of them may reach the others.
     const JOINS: bool = false;
-    /// [`remap`](Self::remap) can move contents without copying them, from this many bytes on (`usize::MAX`: it cannot).
-    const REMAPS_FROM: usize = usize::MAX;
-    /// Ranges that are committed, decommitted, discarded or remapped start and end at multiples of this power of two (bytes); so do the regions of
+    /// [`remap`](Self::remap) can give a whole region another size.
+    const REMAPS: bool = false;
+    /// Ranges that are committed, decommitted or discarded start and end at multiples of this power of two (bytes); so do the regions of
     /// a source that can do more of it than discard.
     const OS_PAGE_SIZE: usize = 1;
 
@@ -140,14 +142,14 @@ pub unsafe trait PageSource: Sync {
         0
     }
 
-    /// Moves `size` bytes from `from` to `to` without copying. `from` stays committed and holds anything after, as does what lies behind the
-    /// bytes in the `room` bytes at `to`. False means that nothing happened.
+    /// Gives `region` another size, `size` bytes or more, at its end or by moving its pages elsewhere, without copying what is in them. Returns where it is then:
+    /// with the bytes that it had, as far as they fit, and committed, also the bytes that were added, which hold anything. `None` means that nothing happened.
     ///
     /// # Safety
-    /// Both ranges, of `size` and of `room` bytes, which is no less, lie inside regions of this source, are committed, do not overlap, and belong to the caller.
-    unsafe fn remap(&self, from: NonNull<u8>, to: NonNull<u8>, size: usize, room: usize) -> bool {
-        let _ = (from, to, size, room);
-        false
+    /// The region (as it is now) came from this source, all of it is committed, and it belongs to the caller, who uses it where it is then.
+    unsafe fn remap(&self, region: Region, size: usize) -> Option<Region> {
+        let _ = (region, size);
+        None
     }
 
     /// A pointer to `address`, which lies in a region of this source, that may reach all of that region.

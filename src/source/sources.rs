@@ -159,7 +159,7 @@ unsafe impl<S: PageSource> PageSource for Limited<S> {
     const RELEASES: bool = S::RELEASES;
     const GROWS: bool = S::GROWS;
     const JOINS: bool = S::JOINS;
-    const REMAPS_FROM: usize = S::REMAPS_FROM;
+    const REMAPS: bool = S::REMAPS;
     const OS_PAGE_SIZE: usize = S::OS_PAGE_SIZE;
 
     fn reserve(&self, request: RegionRequest) -> Option<Region> {
@@ -262,9 +262,18 @@ unsafe impl<S: PageSource> PageSource for Limited<S> {
         added
     }
 
-    unsafe fn remap(&self, from: NonNull<u8>, to: NonNull<u8>, size: usize, room: usize) -> bool {
+    unsafe fn remap(&self, region: Region, size: usize) -> Option<Region> {
+        let more = size.saturating_sub(region.size);
+        // What was cut off would have to move as well.
+        if self.cut_from(region) > 0 || !self.charge(more) {
+            return None;
+        }
         // SAFETY: the caller's promise.
-        unsafe { self.source.remap(from, to, size, room) }
+        let remapped = unsafe { self.source.remap(region, size) };
+        // All of it is committed, so it counts either way. A source that gives more than it was asked for exceeds the limit by so much.
+        let now = remapped.map_or(region.size, |region| region.size);
+        self.used.fetch_add(now.wrapping_sub(region.size + more), Ordering::Relaxed);
+        remapped
     }
 
     #[inline(always)]

@@ -139,7 +139,7 @@ fn a_limit_is_served_by_every_kind_of_source() {
 
 #[test]
 fn what_was_cut_off_comes_before_new_memory() {
-    let request = |size| RegionRequest { min_size: size, preferred_size: size, preferred_align: 1 };
+    let request = |size| RegionRequest { min_size: size, preferred_size: size, preferred_align: 1, is_for_one_block: false };
     let source = Limited::new(TestSource::<{ RELEASES | GROWS }>::new(&[64 * KIB, 100 * KIB]), 80 * KIB);
     let first = source.reserve(request(64 * KIB)).expect("room");
     let mut second = source.reserve(request(10 * KIB)).expect("room");
@@ -206,7 +206,7 @@ struct Busy(AtomicUsize);
 static BUSY: Limited<Busy> = Limited::new(Busy(AtomicUsize::new(0)), 30 * KIB);
 
 fn request_of(min_size: usize, preferred_size: usize) -> RegionRequest {
-    RegionRequest { min_size, preferred_size, preferred_align: 1 }
+    RegionRequest { min_size, preferred_size, preferred_align: 1, is_for_one_block: false }
 }
 
 // SAFETY: nobody uses the regions.

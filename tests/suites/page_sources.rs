@@ -7,8 +7,7 @@ use coreheap_tests::fuzz::single_core;
 use coreheap_tests::geometries::Hosted;
 use coreheap_tests::refusals::Call;
 use coreheap_tests::sources::{
-    COMMITS, DECOMMITS, DECOMMITTED_IS_ZERO, DISCARDS, FRESH_IS_ZERO, GROWS, OS_PAGES, RELEASES, REMAPS, REMAPS_FROM_SIZE,
-    TestSource,
+    COMMITS, DECOMMITS, DECOMMITTED_IS_ZERO, DISCARDS, FRESH_IS_ZERO, GROWS, OS_PAGES, RELEASES, TestSource,
 };
 use coreheap_tests::watched::{Ledger, Watched};
 
@@ -236,58 +235,6 @@ fn a_region_grows_in_place() {
         check::<{ GROWS | COMMITS | DECOMMITS | OS_PAGES }, Hosted>();
     }
     check::<{ GROWS | FRESH_IS_ZERO }, Compact>();
-}
-
-#[test]
-fn large_blocks_move_without_a_copy() {
-    fn check<const ABILITIES: u32, G: Geometry>() {
-        for refused in [false, true] {
-            let heap: OneCore<_, G> = heap(TestSource::<ABILITIES>::new(&[SIZE]));
-            heap.source().refusals().refuse_every(Call::Remap, refused.into());
-            // A few bytes first, so that slices smaller than OS pages do not start at one.
-            let odd = allocate(&heap, 5000, 4);
-            let size = 4 * REMAPS_FROM_SIZE;
-            let block = heap.allocate(layout(size)).unwrap();
-            let wall = allocate(&heap, size, 5);
-            // SAFETY: the block is live and of these sizes.
-            unsafe {
-                (0..size / 512).for_each(|part| block.add(part * 512).write_bytes(part as u8, 512));
-                let moved = heap.reallocate(block, layout(size), 2 * size).unwrap();
-                assert_ne!(moved, block);
-                assert!((0..size / 512).all(|part| holds(moved.add(part * 512), 512, part as u8)));
-                assert_eq!(heap.source().refusals().calls(Call::Remap), 1, "once, refused or not");
-                assert_eq!(heap.source().refusals().granted(Call::Remap), usize::from(!refused));
-                heap.deallocate(moved, layout(2 * size));
-            }
-            free(&heap, wall, size, 5);
-            free(&heap, odd, 5000, 4);
-            assert_eq!(heap.stats().used, 0);
-            heap.assert_valid();
-        }
-    }
-    check::<{ REMAPS | OS_PAGES | COMMITS | DECOMMITS }, Hosted>();
-    if ALL {
-        check::<{ REMAPS }, Hosted>();
-        check::<{ REMAPS }, Compact>();
-        check::<{ REMAPS | OS_PAGES }, Compact>();
-        check::<{ REMAPS | COMMITS }, Tiny>();
-    }
-}
-
-#[test]
-fn blocks_below_the_sources_limit_are_copied() {
-    let heap: OneCore<_, Compact> = heap(TestSource::<{ REMAPS }>::new(&[SIZE]));
-    let size = REMAPS_FROM_SIZE - KIB;
-    let (block, wall) = (allocate(&heap, size, 1), allocate(&heap, size, 2));
-    // SAFETY: the block is live and of this size.
-    let moved = unsafe { heap.reallocate(block, layout(size), 3 * size) }.unwrap();
-    assert_eq!(heap.source().refusals().calls(Call::Remap), 0);
-    // SAFETY: the block is live and of this size.
-    unsafe {
-        assert!(holds(moved, size, 1));
-        heap.deallocate(moved, layout(3 * size));
-    }
-    free(&heap, wall, size, 2);
 }
 
 #[test]

@@ -194,7 +194,7 @@ fn a_limit_holds_while_a_region_grows() {
     type Source = Limited<TestSource<GROWS>>;
     const LIMIT: usize = 100 * KIB;
     fn request(size: usize) -> RegionRequest {
-        RegionRequest { min_size: size, preferred_size: size, preferred_align: 1 }
+        RegionRequest { min_size: size, preferred_size: size, preferred_align: 1, is_for_one_block: false }
     }
     let source = Source::new(TestSource::new(&[256 * KIB, 256 * KIB]).giving_at_first(32 * KIB), LIMIT);
     let region = source.reserve(request(32 * KIB)).expect("room");

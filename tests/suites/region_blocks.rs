@@ -114,6 +114,57 @@ fn a_block_is_resized_in_its_region_and_beyond() {
     check::<{ RELEASES | COMMITS | DECOMMITS | OS_PAGES | REMAPS }>();
 }
 
+fn unaligned(size: usize) -> core::alloc::Layout {
+    core::alloc::Layout::from_size_align(size, 1).expect("a layout")
+}
+
+/// Where the source remaps, a block that is all of its region grows and shrinks with it; also one that has outgrown its arena. Refused, it is copied.
+#[test]
+fn a_region_moves_with_its_block() {
+    fn check<const ABILITIES: u32>() {
+        for refused in [false, true] {
+            let heap = heap::<ABILITIES>(&[80 * KIB, 150 * KIB, 200 * KIB, 300 * KIB]);
+            heap.source().refusals().refuse_every(Call::Remap, refused.into());
+            let mut block = heap.allocate(unaligned(8 * KIB)).expect("room in the arena");
+            assert_eq!(heap.source().regions_out(), 1);
+            // SAFETY: the block is live and of this size.
+            unsafe { (0..8).for_each(|part| block.add(part * KIB).write_bytes(part as u8, KIB)) };
+            let mut size = 8 * KIB;
+            for (new, remaps) in [(80 * KIB, 0), (140 * KIB, 1), (192 * KIB, 2), (100 * KIB, 3)] {
+                // SAFETY: the block is live and of this size.
+                block = unsafe { heap.reallocate(block, unaligned(size), new) }.expect("memory");
+                size = new;
+                let refusals = heap.source().refusals();
+                assert_eq!((refusals.granted(Call::Remap), heap.source().regions_out()), (if refused { 0 } else { remaps }, 2));
+                assert_eq!(heap.stats().large, (1, new));
+                assert_eq!(heap.usable_size(block.as_ptr()), Some(new));
+                // SAFETY: inside the block.
+                assert!(unsafe { (0..8).all(|part| holds(block.add(part * KIB), KIB, part as u8)) });
+                heap.assert_valid();
+            }
+            // SAFETY: the block is live and of this size.
+            unsafe { heap.deallocate(block, unaligned(size)) };
+            assert_eq!((heap.stats().used, heap.source().regions_out()), (0, 1));
+        }
+    }
+    check::<{ RELEASES | REMAPS }>();
+    check::<{ RELEASES | COMMITS | DECOMMITS | OS_PAGES | REMAPS }>();
+}
+
+/// A source that moves a region does not know how the block in it is aligned.
+#[test]
+fn a_region_of_an_aligned_block_stays() {
+    let heap = heap::<{ RELEASES | REMAPS | OS_PAGES }>(&[80 * KIB, 300 * KIB]);
+    let wish = |size| core::alloc::Layout::from_size_align(size, 8192).expect("a layout");
+    let block = heap.allocate(wish(64 * KIB)).expect("memory");
+    // SAFETY: a live block of this layout.
+    unsafe {
+        let moved = heap.reallocate(block, wish(64 * KIB), 100 * KIB).expect("memory");
+        assert!(moved.addr().get().is_multiple_of(8192) && heap.source().refusals().calls(Call::Remap) == 0);
+        heap.deallocate(moved, wish(100 * KIB));
+    }
+}
+
 #[test]
 fn a_region_that_is_far_too_big_becomes_an_arena() {
     let heap = heap::<{ RELEASES }>(&[200 * KIB]);

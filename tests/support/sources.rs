@@ -25,15 +25,12 @@ pub const DECOMMITTED_IS_ZERO: u32 = 8;
 pub const RELEASES: u32 = 16;
 /// Ability: regions can grow in place.
 pub const GROWS: u32 = 32;
-/// Ability: contents can be moved without copying, from [`REMAPS_FROM_SIZE`] bytes on.
+/// Ability: a region can be given another size, and move.
 pub const REMAPS: u32 = 64;
 /// Not an ability but a demand: ranges must consist of OS pages of 4096 bytes, not of bytes.
 pub const OS_PAGES: u32 = 128;
 /// Ability: contents of committed memory can be given up.
 pub const DISCARDS: u32 = 256;
-
-/// From how many bytes on a source with [`REMAPS`] wants to be asked.
-pub const REMAPS_FROM_SIZE: usize = 16 * 1024;
 
 /// A page source over memory of its own, with abilities that are the sum of the constants of this module.
 pub struct TestSource<const ABILITIES: u32> {
@@ -167,7 +164,7 @@ unsafe impl<const ABILITIES: u32> PageSource for TestSource<ABILITIES> {
     const DISCARDS: bool = Self::has(DISCARDS);
     const RELEASES: bool = Self::has(RELEASES);
     const GROWS: bool = Self::has(GROWS);
-    const REMAPS_FROM: usize = if Self::has(REMAPS) { REMAPS_FROM_SIZE } else { usize::MAX };
+    const REMAPS: bool = Self::has(REMAPS);
     const OS_PAGE_SIZE: usize = Self::UNIT;
 
     fn reserve(&self, request: RegionRequest) -> Option<Region> {
@@ -243,25 +240,26 @@ unsafe impl<const ABILITIES: u32> PageSource for TestSource<ABILITIES> {
         added
     }
 
-    unsafe fn remap(&self, from: NonNull<u8>, to: NonNull<u8>, size: usize, room: usize) -> bool {
-        assert!(Self::has(REMAPS) && size >= REMAPS_FROM_SIZE, "remap is not an ability of this source, or not for {size} bytes");
-        assert!(room >= size, "{size} bytes do not fit into {room}");
-        for (start, size) in [(from, size), (to, room)] {
-            self.check_range(start, size);
-            assert!(self.contains(start.addr().get(), size), "{size} bytes at {start:?} are not (all) usable");
-        }
-        assert!(from.addr().get().abs_diff(to.addr().get()) >= size, "the ranges overlap");
+    unsafe fn remap(&self, region: Region, size: usize) -> Option<Region> {
+        assert!(Self::has(REMAPS), "remap is not an ability of this source");
+        self.check_range(region.start, size);
+        assert!(self.contains(region.start.addr().get(), region.size), "{region:?} is not (all) usable");
         if !self.enter(Call::Remap) {
-            return false;
+            return None;
         }
-        // SAFETY: both ranges are this source's, usable, apart, and the caller's.
-        unsafe {
-            from.copy_to_nonoverlapping(to, size);
-            from.write_bytes(0xee, size);
-            to.add(size).write_bytes(0xee, room - size);
+        let old = self.area_of(region.start, region.size);
+        let new = self.areas.iter().find_map(|area| area.give(size, size, (!Self::has(COMMITS)).then_some(DIRTY)))?;
+        if Self::has(COMMITS) {
+            self.area_of(new.start, new.size).commit(new.start, new.size, DIRTY, DIRTY);
         }
+        // SAFETY: both regions are this source's, usable, apart, and the caller's.
+        unsafe { region.start.copy_to_nonoverlapping(new.start, region.size.min(size)) };
+        if Self::has(COMMITS) {
+            old.decommit(region.start, region.size);
+        }
+        old.take_back(region);
         self.refusals.grant(Call::Remap);
-        true
+        Some(new)
     }
 
     fn pointer_at(&self, address: usize) -> *mut u8 {

@@ -100,7 +100,7 @@ unsafe impl<S: PageSource> PageSource for Watched<'_, S> {
     const RELEASES: bool = S::RELEASES;
     const GROWS: bool = S::GROWS;
     const JOINS: bool = S::JOINS;
-    const REMAPS_FROM: usize = S::REMAPS_FROM;
+    const REMAPS: bool = S::REMAPS;
     const OS_PAGE_SIZE: usize = S::OS_PAGE_SIZE;
 
     fn reserve(&self, request: RegionRequest) -> Option<Region> {
@@ -178,14 +178,23 @@ unsafe impl<S: PageSource> PageSource for Watched<'_, S> {
         added
     }
 
-    unsafe fn remap(&self, from: NonNull<u8>, to: NonNull<u8>, size: usize, room: usize) -> bool {
+    unsafe fn remap(&self, region: Region, size: usize) -> Option<Region> {
         self.ledger.refusals.admit(Call::Remap);
-        for (start, size) in [(from, size), (to, room)] {
-            Self::check_range(start, size);
-            self.ledger.find(start, size);
+        Self::check_range(region.start, size);
+        if size.saturating_sub(region.size) > self.ledger.budget.saturating_sub(self.ledger.bytes_out()) {
+            return None;
         }
+        let index = self.ledger.find(region.start, region.size);
+        let out = self.ledger.regions.lock()[index];
+        assert_eq!((out.start, out.size), (region.start, region.size), "a region is remapped whole, as it is");
         // SAFETY: the caller's promise.
-        unsafe { self.source.remap(from, to, size, room) }
+        let remapped = unsafe { self.source.remap(region, size) }?;
+        assert!(remapped.size >= size && remapped.start.addr().get().is_multiple_of(S::OS_PAGE_SIZE));
+        // Others may have come and gone meanwhile.
+        let index = self.ledger.find(region.start, region.size);
+        self.ledger.regions.lock()[index] = remapped;
+        self.ledger.refusals.grant(Call::Remap);
+        Some(remapped)
     }
 
     fn pointer_at(&self, address: usize) -> *mut u8 {

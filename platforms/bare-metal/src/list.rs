@@ -61,7 +61,8 @@ impl<S: PageSource, X: Exclusion> List<S, X> {
         };
         let served = self.open(|blocks| (blocks.size() > 0).then(|| first_fit(blocks)));
         served.unwrap_or_else(|| {
-            let request = RegionRequest { min_size: Self::LEAST, preferred_size: usize::MAX, preferred_align: 1 };
+            let request =
+                RegionRequest { min_size: Self::LEAST, preferred_size: usize::MAX, preferred_align: 1, is_for_one_block: false };
             let region = self.source.reserve(request);
             self.open(|blocks| {
                 // Another context may have been faster: then its region stays, and this one is not used.

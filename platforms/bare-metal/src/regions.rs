@@ -173,7 +173,9 @@ mod tests {
         let mut memory = [0_u8; 100];
         let start = &raw mut memory[0];
         let reserve = |regions: &AddedRegions<2>| {
-            regions.reserve(RegionRequest { min_size: 10, preferred_size: 10, preferred_align: 1 }).map(|region| region.size)
+            regions
+                .reserve(RegionRequest { min_size: 10, preferred_size: 10, preferred_align: 1, is_for_one_block: false })
+                .map(|region| region.size)
         };
         for is_reserved_first in [false, true] {
             let regions = AddedRegions::<2>::new();

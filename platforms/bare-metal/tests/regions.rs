@@ -8,7 +8,7 @@ use coreheap_bare::coreheap::{HeaderlessHeap, Heap, OneContext, PageSource, Regi
 const KIB: usize = 1024;
 
 fn request(min_size: usize) -> RegionRequest {
-    RegionRequest { min_size, preferred_size: min_size, preferred_align: 1 }
+    RegionRequest { min_size, preferred_size: min_size, preferred_align: 1, is_for_one_block: false }
 }
 
 #[test]

@@ -18,7 +18,7 @@ mod tests {
     use std::vec::Vec;
 
     fn sizes(min_size: usize, preferred_size: usize, unit: usize) -> Vec<usize> {
-        sizes_to_try(&RegionRequest { min_size, preferred_size, preferred_align: 1 }, unit).collect()
+        sizes_to_try(&RegionRequest { min_size, preferred_size, preferred_align: 1, is_for_one_block: false }, unit).collect()
     }
 
     #[test]

@@ -22,7 +22,7 @@ const GRANULARITY: usize = 64 << 10;
 const MIB: usize = 1 << 20;
 
 fn request(preferred_size: usize) -> RegionRequest {
-    RegionRequest { min_size: PAGE, preferred_size, preferred_align: PAGE }
+    RegionRequest { min_size: PAGE, preferred_size, preferred_align: PAGE, is_for_one_block: false }
 }
 
 fn reserve(size: usize) -> Region {
@@ -79,7 +79,7 @@ fn windows_is_as_the_source_believes() {
 fn reserves_what_is_preferred_at_the_preferred_alignment() {
     for align in [PAGE, GRANULARITY, 2 * MIB, 1 << 30] {
         for size in [1, PAGE, GRANULARITY + 1, 5 * MIB] {
-            let wish = RegionRequest { min_size: 1, preferred_size: size, preferred_align: align };
+            let wish = RegionRequest { min_size: 1, preferred_size: size, preferred_align: align, is_for_one_block: false };
             let region = VirtualAlloc.reserve(wish).expect("address space");
             assert_eq!(region.size, size.next_multiple_of(GRANULARITY));
             assert!(region.start.addr().get().is_multiple_of(align.max(GRANULARITY)), "{region:?} at {align}");
@@ -102,7 +102,7 @@ fn refuses_what_no_system_has() {
     }
     // A half of all addresses is the system's, and something lies in the other.
     for min_size in [1usize.checked_shl(47).unwrap_or(1 << 31), usize::MAX / 2, usize::MAX] {
-        let wish = RegionRequest { min_size, preferred_size: min_size, preferred_align: PAGE };
+        let wish = RegionRequest { min_size, preferred_size: min_size, preferred_align: PAGE, is_for_one_block: false };
         assert!(VirtualAlloc.reserve(wish).is_none() && LargePages.reserve(wish).is_none(), "{min_size}");
     }
 }
@@ -171,7 +171,7 @@ fn discarded_memory_stays_usable() {
 
 #[test]
 fn large_pages_are_committed_whole() {
-    let wish = RegionRequest { min_size: 3 * MIB, preferred_size: 1 << 40, preferred_align: PAGE };
+    let wish = RegionRequest { min_size: 3 * MIB, preferred_size: 1 << 40, preferred_align: PAGE, is_for_one_block: false };
     let region = LargePages.reserve(wish).expect("large pages, or small ones");
     assert!((3 * MIB..=64 * MIB).contains(&region.size) && is_all(region.start, region.size, MEM_COMMIT));
     assert!(holds_only(region.start, 3 * MIB, 0));

@@ -17,7 +17,7 @@ use coreheap_wasm::{GrowingMemory, LinearMemory, ModuleGeometry, PAGE_SIZE, Whol
 use simulated::Simulated;
 
 fn request(min_size: usize) -> RegionRequest {
-    RegionRequest { min_size, preferred_size: min_size, preferred_align: 1 }
+    RegionRequest { min_size, preferred_size: min_size, preferred_align: 1, is_for_one_block: false }
 }
 
 fn pages(region: Region) -> usize {

@@ -36,7 +36,7 @@ unsafe impl LinearMemory for Deadly {
 
 #[test]
 fn a_terminated_worker_loses_one_piece() {
-    let request = |size| RegionRequest { min_size: size, preferred_size: size, preferred_align: 1 };
+    let request = |size| RegionRequest { min_size: size, preferred_size: size, preferred_align: 1, is_for_one_block: false };
     let memory = Deadly { memory: Simulated::with_strangers(100, 2), is_deadly: AtomicBool::new(false) };
     let source = GrowingMemory::new(memory, 1);
     // Each time a stranger comes at the moment of the second call, and what is got lies elsewhere.

@@ -103,7 +103,7 @@ fn a_block_is_found_as_it_was_opened() {
             let blocks = blocks.clone();
             thread::spawn(move || {
                 let block = open(&blocks, 4096).unwrap();
-                assert!(block.resize(&Source, 4096, 1024));
+                assert!(block.resize(&Source, 4096, 1024, 1).is_some());
             })
         };
         assert!(matches!(found(&blocks, 4096), None | Some((4096, 2048 | 1024))));

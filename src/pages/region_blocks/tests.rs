@@ -100,7 +100,7 @@ fn a_region_is_asked_for_again_with_room_for_its_alignment() {
     use Call::{Release, Reserve};
     let asked = |parts: &[(usize, usize)], size: usize, align: usize| {
         let source = Parts::<0>::new(parts);
-        let region = region_for(&source, size, align);
+        let region = region_for(&source, size, align, 0);
         (region.map(|region| (region.start.addr().get() - source.address(0), region.size)), source.take())
     };
     // It lies right, or has room by chance.
@@ -123,12 +123,12 @@ fn a_region_at_the_end_of_the_address_space_lacks_a_byte() {
     let source = Parts::<0>::new(&[]);
     let last = |size: usize| (0_usize.wrapping_sub(size).wrapping_sub(source.address(0)), size);
     source.parts.lock().unwrap().extend([last(2048), last(1024)]);
-    assert!(region_for(&source, 1024, 1024).is_some_and(|region| region.size == 2048), "the first one is too short");
+    assert!(region_for(&source, 1024, 1024, 0).is_some_and(|region| region.size == 2048), "the first one is too short");
     let calls = [Call::Reserve(1024, 1024), Call::Release(last(1024).0, 1024), Call::Reserve(2048, 1024)];
     assert_eq!(source.take(), calls);
     source.parts.lock().unwrap().extend([last(1024), last(1024), last(1024)]);
-    assert!(region_for(&source, 1023, 1).is_some() && source.take().len() == 1);
-    assert!(region_for(&source, 1024, 1).is_none());
+    assert!(region_for(&source, 1023, 1, 0).is_some() && source.take().len() == 1);
+    assert!(region_for(&source, 1024, 1, 0).is_none());
     assert_eq!(source.take().len(), 4, "and the second one goes back too, if it is no better");
 }
 
@@ -188,9 +188,9 @@ fn a_block_is_resized_inside_its_region() {
         let start = block.open(&source, region, 1024, 1024).expect("committed");
         source.take();
         let resize = |new: usize| {
-            let (before, is_resized) = (block.size(), block.resize(&source, start, new));
+            let (before, is_resized) = (block.size(), block.resize(&source, start, new, 1) == Some(start));
             assert_eq!((block.start(), block.size()), (Some(start), if is_resized { new } else { before }));
-            assert!(!block.resize(&source, start + 1024, new), "no block starts there");
+            assert!(block.resize(&source, start + 1024, new, 1).is_none(), "no block starts there");
             block.assert_valid();
             is_resized
         };
@@ -233,6 +233,6 @@ fn a_block_is_not_resized_to_the_end_of_the_address_space() {
     let start = NonNull::new(core::ptr::without_provenance_mut(4096_usize.wrapping_neg())).unwrap();
     let block = blocks.claim_unused().unwrap();
     let address = block.open(&source, Region { start, size: 4096 }, 1024, 1).expect("nothing to commit");
-    assert!(block.resize(&source, address, 4095) && !block.resize(&source, address, 4096));
+    assert!(block.resize(&source, address, 4095, 1).is_some() && block.resize(&source, address, 4096, 1).is_none());
     block.close();
 }

@@ -23,13 +23,11 @@ use coreheap::{PageSource, Region, RegionRequest};
 use libc::{MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED, MAP_PRIVATE, PROT_NONE, PROT_READ, PROT_WRITE, c_int, c_void};
 
 use self::placement::{Placement, system::large_region};
-use self::remap::{MovedRanges, REMAPS_FROM};
 use super::errno::Errno;
 use super::os_page::{LEAST, UNIT, page_size};
 use crate::sizes::sizes_to_try;
 
 mod placement;
-mod remap;
 
 pub use placement::{LargePage, NodeError, Reserved};
 
@@ -60,8 +58,8 @@ const LARGE: u8 = 3;
 /// | decommit | `MADV_DONTNEED` on Linux, `MADV_FREE_REUSABLE` on Apple's systems, elsewhere a fresh mapping; in strict mode one without access |
 /// | discard | `MADV_DONTNEED`, on Linux |
 /// | release | `munmap` |
-/// | remap | `mremap`, on Linux 5.7 and later, not in strict mode, for at most 96 ranges at a time |
-/// | huge pages | `MADV_HUGEPAGE` on 64-bit Linux, from 8 MiB into a region on |
+/// | remap | `mremap`, on Linux |
+/// | huge pages | `MADV_HUGEPAGE` on 64-bit Linux, from 8 MiB into a region on; not for a block that has a region of its own |
 /// | large pages | `MAP_HUGETLB` on Linux, if asked for ([`Mmap::large`]); then nothing is decommitted, discarded or remapped |
 /// | NUMA node | `mbind` on Linux, if asked for ([`Mmap::on_node`], [`Mmap::near_node`]) |
 /// | zero | fresh memory reads as zero, and decommitted memory but on Apple's systems |
@@ -69,7 +67,6 @@ const LARGE: u8 = 3;
 pub struct Mmap {
     mode: AtomicU8,
     placement: Placement,
-    moved: MovedRanges,
     in_large_pages: AtomicUsize,
     in_usual_pages: AtomicUsize,
 }
@@ -78,13 +75,7 @@ impl Mmap {
     /// Asks the system at the first request whether it overcommits.
     pub const fn new() -> Self {
         let (in_large_pages, in_usual_pages) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Mmap {
-            mode: AtomicU8::new(UNDECIDED),
-            placement: Placement::ANYWHERE,
-            moved: MovedRanges::new(),
-            in_large_pages,
-            in_usual_pages,
-        }
+        Mmap { mode: AtomicU8::new(UNDECIDED), placement: Placement::ANYWHERE, in_large_pages, in_usual_pages }
     }
 
     /// Commits explicitly, whatever the system does: memory that is not committed cannot be accessed, and a system that refuses
@@ -132,11 +123,9 @@ impl Mmap {
             unsafe { self.release(region) };
             return None;
         }
-        if self.mode() == USUAL {
-            // SAFETY: as above.
-            unsafe { remap::begin(&region) };
+        if !request.is_for_one_block {
+            kernel::prefer_huge_pages(&region);
         }
-        kernel::prefer_huge_pages(&region);
         self.in_usual_pages.fetch_add(region.size, Relaxed);
         Some(region)
     }
@@ -156,7 +145,7 @@ unsafe impl PageSource for Mmap {
     const DECOMMITTED_IS_ZERO: bool = kernel::GIVEN_UP_IS_ZERO;
     const DISCARDS: bool = kernel::DISCARDS;
     const RELEASES: bool = true;
-    const REMAPS_FROM: usize = REMAPS_FROM;
+    const REMAPS: bool = kernel::REMAPS;
     const OS_PAGE_SIZE: usize = UNIT;
 
     fn reserve(&self, request: RegionRequest) -> Option<Region> {
@@ -195,10 +184,7 @@ unsafe impl PageSource for Mmap {
                 is_mapped
             }
             // SAFETY: whole pages whose contents nobody uses.
-            _ => unsafe {
-                self.moved.give_up(pages, whole.size);
-                kernel::give_up(pages, whole.size)
-            },
+            _ => unsafe { kernel::give_up(pages, whole.size) },
         };
         if given {
             // SAFETY: the rest of the range, which shares its pages with others and so stayed accessible.
@@ -219,17 +205,21 @@ unsafe impl PageSource for Mmap {
 
     unsafe fn release(&self, region: Region) {
         let _errno = Errno::keep();
-        self.moved.forget(region.start.addr().get(), region.size);
         // SAFETY: the caller's promise: a whole region of ours, used by nobody.
         unsafe { libc::munmap(region.start.as_ptr().cast(), region.size) };
     }
 
-    unsafe fn remap(&self, from: NonNull<u8>, to: NonNull<u8>, size: usize, room: usize) -> bool {
+    unsafe fn remap(&self, region: Region, size: usize) -> Option<Region> {
+        // Large pages only move whole.
+        if self.mode() == LARGE {
+            return None;
+        }
         let _errno = Errno::keep();
-        let fits = [from.addr().get(), to.addr().get(), size, room].iter().all(|number| number % page_size() == 0);
-        // In strict mode the move would need twice the commit for a moment and could fail half-way; large pages only move whole.
-        // SAFETY: whole pages of regions of ours that belong to the caller.
-        fits && self.mode() == USUAL && unsafe { self.moved.move_pages(from.as_ptr().cast(), to.as_ptr().cast(), size, room) }
+        let size = size.checked_next_multiple_of(page_size().max(UNIT))?;
+        // SAFETY: the caller's promise: a whole region of ours, all of it accessible.
+        let start = unsafe { kernel::remap(region.start.as_ptr().cast(), region.size, size) }?;
+        self.in_usual_pages.fetch_add(size.saturating_sub(region.size), Relaxed);
+        Some(Region { start, size })
     }
 
     fn now_ms(&self) -> u64 {

@@ -79,7 +79,7 @@ fn a_region_lies_in_large_pages() {
         assert!(source.commit(at(region, MIB), MIB));
         assert!(!source.decommit(at(region, 4 * MIB), 8 * MIB), "given up, these pages could be gone when they are touched");
         assert!(!source.discard(at(region, 4 * MIB), 8 * MIB));
-        assert!(!source.remap(region.start, at(region, 32 * MIB), 4 * MIB, 4 * MIB));
+        assert!(source.remap(region, 128 * MIB).is_none());
         assert!(holds_only(region.start, region.size, 7), "nothing happened");
     }
     // SAFETY: used by nobody.
@@ -92,7 +92,7 @@ fn regions_are_aligned_where_they_can_be() {
     let Some(_pool) = Pool::with(4, LargePage::Mib2) else { return };
     let source = Mmap::large(LargePage::Mib2);
     for (size, align) in [(1, PAGE), (PAGE_2M, 64 * MIB), (PAGE_2M + 1, 1 << 30)] {
-        let wish = RegionRequest { min_size: size, preferred_size: size, preferred_align: align };
+        let wish = RegionRequest { min_size: size, preferred_size: size, preferred_align: align, is_for_one_block: false };
         let region = source.reserve(wish).expect("memory");
         assert_eq!(region.size, size.next_multiple_of(PAGE_2M));
         assert!(region.start.addr().get().is_multiple_of(align.max(PAGE_2M)), "{region:?} at {align}");

@@ -25,7 +25,7 @@ fn reserves_what_is_preferred_at_the_preferred_alignment() {
     for align in [PAGE, 64 * 1024, 2 * MIB, 1 << 30] {
         for size in [1, PAGE, 3 * PAGE + 1, 5 * MIB] {
             let region = source
-                .reserve(RegionRequest { min_size: 1, preferred_size: size, preferred_align: align })
+                .reserve(RegionRequest { min_size: 1, preferred_size: size, preferred_align: align, is_for_one_block: false })
                 .expect("address space");
             assert_eq!(region.size, size.next_multiple_of(Mmap::OS_PAGE_SIZE));
             assert!(region.start.addr().get().is_multiple_of(align), "{region:?} at {align}");
@@ -40,26 +40,54 @@ fn reserves_what_is_preferred_at_the_preferred_alignment() {
 #[test]
 fn reserves_less_than_preferred_where_there_is_a_limit() {
     assert!(under_limit(100 * MIB, || {
-        let region = Mmap::new().reserve(RegionRequest { min_size: MIB, preferred_size: 1 << 30, preferred_align: PAGE });
+        let region = Mmap::new().reserve(RegionRequest {
+            min_size: MIB,
+            preferred_size: 1 << 30,
+            preferred_align: PAGE,
+            is_for_one_block: false,
+        });
         // 1 GiB, 512, 256, 128, 64: the first that fits.
         region.is_some_and(|region| region.size == 64 * MIB)
     }));
     assert!(under_limit(100 * MIB, || {
         // With room for the size only, the alignment is given up.
-        let region =
-            Mmap::new().reserve(RegionRequest { min_size: 70 * MIB, preferred_size: 70 * MIB, preferred_align: 1 << 30 });
+        let region = Mmap::new().reserve(RegionRequest {
+            min_size: 70 * MIB,
+            preferred_size: 70 * MIB,
+            preferred_align: 1 << 30,
+            is_for_one_block: false,
+        });
         region.is_some_and(|region| region.size == 70 * MIB)
     }));
     assert!(under_limit(1100 * MIB, || {
         // It is given up before the size is.
-        let region = Mmap::new().reserve(RegionRequest { min_size: MIB, preferred_size: 1 << 30, preferred_align: 1 << 30 });
+        let region = Mmap::new().reserve(RegionRequest {
+            min_size: MIB,
+            preferred_size: 1 << 30,
+            preferred_align: 1 << 30,
+            is_for_one_block: false,
+        });
         region.is_some_and(|region| region.size == 1 << 30)
     }));
     assert!(under_limit(100 * MIB, || {
-        Mmap::new().reserve(RegionRequest { min_size: 128 * MIB, preferred_size: 1 << 30, preferred_align: PAGE }).is_none()
+        Mmap::new()
+            .reserve(RegionRequest {
+                min_size: 128 * MIB,
+                preferred_size: 1 << 30,
+                preferred_align: PAGE,
+                is_for_one_block: false,
+            })
+            .is_none()
     }));
     assert!(
-        Mmap::new().reserve(RegionRequest { min_size: usize::MAX, preferred_size: usize::MAX, preferred_align: PAGE }).is_none()
+        Mmap::new()
+            .reserve(RegionRequest {
+                min_size: usize::MAX,
+                preferred_size: usize::MAX,
+                preferred_align: PAGE,
+                is_for_one_block: false
+            })
+            .is_none()
     );
 }
 
@@ -205,19 +233,27 @@ fn errno_is_kept() {
         }
     };
     errno(None);
-    assert!(source.reserve(RegionRequest { min_size: usize::MAX - MIB, preferred_size: 1, preferred_align: PAGE }).is_none());
+    assert!(
+        source
+            .reserve(RegionRequest {
+                min_size: usize::MAX - MIB,
+                preferred_size: 1,
+                preferred_align: PAGE,
+                is_for_one_block: false
+            })
+            .is_none()
+    );
     errno(Some(77));
     let region = reserve(&source, MIB);
     // SAFETY: a region of this source; moving onto what is not mapped is refused.
     unsafe {
         assert!(source.commit(region.start, MIB));
         errno(Some(77));
-        source.remap(region.start, at(region, PAGE), PAGE, PAGE);
+        assert!(source.remap(region, usize::MAX / 2).is_none());
         errno(Some(77));
         source.decommit(region.start, MIB);
         errno(Some(77));
         source.now_ms();
-        Mmap::new().remap(at(region, 8 * PAGE), at(region, 16 * PAGE), 0, 0);
         source.release(region);
         errno(Some(77));
     }

@@ -8,6 +8,7 @@ use coreheap_os::coreheap::{PageSource, Region};
 use coreheap_os::{Mmap, NodeError, OsHeap};
 
 use crate::regions::{at, fill};
+use crate::remap::reserve_for_block;
 use crate::support::{MIB, PAGE, in_child, is_emulated, request, reserve, skip};
 
 const MPOL_F_NODE: libc::c_int = 1;
@@ -73,15 +74,16 @@ fn memory_comes_from_the_node() {
             (Mmap::new().near_node(node), libc::MPOL_PREFERRED),
             (Mmap::new().near_node(1023).on_node(node), libc::MPOL_BIND),
         ] {
-            let region = reserve(&source, 64 * MIB);
+            let region = reserve_for_block(&source, 64 * MIB);
             for offset in [0, 32 * MIB, 64 * MIB - PAGE] {
                 assert_on(region, offset, mode, node);
             }
-            // SAFETY: ranges of the region, used by nobody else.
-            unsafe {
-                assert!(source.remap(region.start, at(region, 16 * MIB), MIB, MIB));
+            // SAFETY: the region, and a range of it, used by nobody else.
+            let region = unsafe {
+                let region = source.remap(region, 128 * MIB).expect("memory");
                 assert!(source.decommit(at(region, 4 * MIB), MIB));
-            }
+                region
+            };
             for offset in [0, 4 * MIB, 16 * MIB] {
                 assert_on(region, offset, mode, node);
             }

@@ -11,7 +11,7 @@ pub const PAGE: usize = 4096;
 pub const MIB: usize = 1 << 20;
 
 pub fn request(preferred_size: usize) -> RegionRequest {
-    RegionRequest { min_size: PAGE, preferred_size, preferred_align: PAGE }
+    RegionRequest { min_size: PAGE, preferred_size, preferred_align: PAGE, is_for_one_block: false }
 }
 
 pub fn reserve(source: &Mmap, size: usize) -> Region {

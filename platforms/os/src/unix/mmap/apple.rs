@@ -1,6 +1,7 @@
 //! How memory is given back, on Apple's systems.
 
 use core::ffi::c_void;
+use core::ptr::NonNull;
 
 use coreheap::Region;
 use libc::{c_int, clockid_t};
@@ -14,6 +15,7 @@ pub const NO_RESERVE: c_int = 0;
 pub const GIVEN_UP_IS_ZERO: bool = false;
 /// [`take_back`] must be called before what was given up is used.
 pub const DISCARDS: bool = false;
+pub const REMAPS: bool = false;
 
 /// It always does.
 pub fn overcommits() -> bool {
@@ -38,6 +40,14 @@ pub unsafe fn take_back(start: *mut c_void, size: usize) {
     let _errno = Errno::keep();
     // SAFETY: the caller's promise. A refusal makes the system count wrongly, and nothing else.
     unsafe { libc::madvise(start, size, libc::MADV_FREE_REUSE) };
+}
+
+/// There is no call for it.
+///
+/// # Safety
+/// None is needed here.
+pub unsafe fn remap(_: *mut c_void, _: usize, _: usize) -> Option<NonNull<u8>> {
+    None
 }
 
 /// Not to be had for memory of this kind.

@@ -1,6 +1,7 @@
 //! How memory is given back, on Linux and Android.
 
 use core::ffi::c_void;
+use core::ptr::NonNull;
 
 use coreheap::Region;
 use libc::{c_int, clockid_t};
@@ -12,6 +13,7 @@ pub const CLOCK: clockid_t = libc::CLOCK_MONOTONIC_COARSE;
 pub const NO_RESERVE: c_int = libc::MAP_NORESERVE;
 pub const GIVEN_UP_IS_ZERO: bool = true;
 pub const DISCARDS: bool = true;
+pub const REMAPS: bool = cfg!(not(miri));
 
 /// How much of a region stays in small pages at either end.
 const SMALL_PAGES_AT_ENDS: usize = 8 << 20;
@@ -48,6 +50,16 @@ pub unsafe fn give_up(start: *mut c_void, size: usize) -> bool {
 /// None is needed here.
 #[inline(always)]
 pub unsafe fn take_back(_: *mut c_void, _: usize) {}
+
+/// Gives a mapping another size, where it is or elsewhere.
+///
+/// # Safety
+/// A whole region of ours that belongs to the caller.
+pub unsafe fn remap(start: *mut c_void, old: usize, new: usize) -> Option<NonNull<u8>> {
+    // SAFETY: the caller's promise.
+    let moved = unsafe { libc::mremap(start, old, new, libc::MREMAP_MAYMOVE) };
+    if moved == libc::MAP_FAILED { None } else { NonNull::new(moved.cast()) }
+}
 
 /// Asks for huge pages, but not at a region's ends. A heap fills a region from the start, and keeps its books at both ends:
 /// a small program has no use for pages of 2 MiB, a big one is faster with them. Where addresses are scarce regions are too small for

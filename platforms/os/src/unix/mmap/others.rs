@@ -1,6 +1,7 @@
 //! How memory is given back, on the BSDs and other systems: as on every Unix.
 
 use core::ffi::c_void;
+use core::ptr::NonNull;
 
 use coreheap::Region;
 use libc::{MAP_FIXED, c_int, clockid_t};
@@ -13,6 +14,7 @@ pub const NO_RESERVE: c_int = 0;
 pub const GIVEN_UP_IS_ZERO: bool = true;
 /// Their `MADV_FREE` gives nothing back before memory is short.
 pub const DISCARDS: bool = false;
+pub const REMAPS: bool = false;
 
 cfg_if::cfg_if! {
     if #[cfg(target_os = "freebsd")] {
@@ -47,6 +49,14 @@ pub unsafe fn give_up(start: *mut c_void, size: usize) -> bool {
 /// None is needed here.
 #[inline(always)]
 pub unsafe fn take_back(_: *mut c_void, _: usize) {}
+
+/// There is no call for it.
+///
+/// # Safety
+/// None is needed here.
+pub unsafe fn remap(_: *mut c_void, _: usize, _: usize) -> Option<NonNull<u8>> {
+    None
+}
 
 /// The system decides.
 pub fn prefer_huge_pages(_: &Region) {}
