@@ -13,6 +13,7 @@
 //! | `large.rs` | large blocks |
 //! | `waiting.rs` | those that wait in magazines |
 //! | `reclaim.rs` | giving memory back |
+//! | `fall.rs` | when it goes back at once |
 //! | `stats.rs` | the heap report |
 //! | `runs.rs` | what lies where |
 //!
@@ -23,6 +24,7 @@
 //! *Concurrency*: no lock. Every function may be called from any context that the [`CoreLocal`] allows, also while
 //! another call on the same core is interrupted: nothing is held that it could wait for.
 
+mod fall;
 pub mod large;
 pub mod reclaim;
 pub mod refill;
@@ -40,6 +42,7 @@ use crate::base::misuse::{Misuse, Misuses};
 use crate::base::size_class::SizeClass;
 use crate::base::sync::AtomicUsize;
 use crate::cores::core_local::CoreLocal;
+use crate::heap::fall::Fall;
 use crate::pages::arenas::Arenas;
 use crate::pages::geometry::Geometry;
 use crate::pages::page::Page;
@@ -61,6 +64,7 @@ pub struct Heap<S: PageSource, C: CoreLocal, G: Geometry> {
     slices_used: AtomicUsize,
     slices_peak: AtomicUsize,
     next_purge_ms: AtomicUsize,
+    fall: Fall,
 }
 
 // The fast path.
@@ -83,6 +87,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             slices_used,
             slices_peak,
             next_purge_ms,
+            fall: Fall::new(),
         }
     }
 

@@ -14,6 +14,8 @@ use crate::cores::core_local::CoreLocal;
 use crate::cores::in_hand::Hand;
 use crate::cores::magazine::Magazine;
 use crate::heap::Heap;
+use crate::heap::fall::STEP;
+use crate::pages::arena::Arena;
 use crate::pages::geometry::{Geometry, MOST_PAGE_BLOCKS};
 use crate::pages::page::Page;
 use crate::pages::region_blocks::RegionBlock;
@@ -34,21 +36,21 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         if S::DISCARDS {
             self.pages().for_each(|page| self.discard_free(page));
         }
-        self.purge_slices(false)
+        self.purge_slices(false, usize::MAX)
     }
 
     /// Gives the memory of those slices back that were free at the previous call already; returns how many bytes. Large blocks that wait in magazines become
-    /// free slices first. Called by itself
-    /// every now and then if the source has a clock; else call it at regular intervals.
+    /// free slices first. Called by itself every now and then if the source has a clock; else call it at regular intervals.
     pub fn purge_aged(&self) -> usize {
         self.return_all_waiting();
-        self.purge_slices(true)
+        self.purge_slices(true, usize::MAX)
     }
 
-    /// Gives the memory of free slices back to the source.
-    pub(crate) fn purge_slices(&self, only_aged: bool) -> usize {
+    /// Gives the memory of free slices back to the source, about `most` bytes; returns how many.
+    pub(crate) fn purge_slices(&self, only_aged: bool, most: usize) -> usize {
         let mut hand = self.hand();
-        let bytes = self.arenas.iter().map(|arena| arena.slices().purge(&self.source, only_aged)).sum();
+        let purge = |bytes, arena: &Arena<G>| bytes + arena.slices().purge(&self.source, only_aged, most - most.min(bytes));
+        let bytes = self.arenas.iter().fold(0, purge);
         if bytes > 0 {
             hand.moves();
         }
@@ -126,22 +128,32 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         self.give_to_pages(class, &mut blocks);
     }
 
-    /// Does what [`purge_aged`](Self::purge_aged) does, but for other cores' magazines, if the source's clock says that it is time.
+    /// Does what [`purge_aged`](Self::purge_aged) does, but for other cores' magazines, if the source's clock says that it is time; and gives memory back at
+    /// once if use has [fallen](super::fall::Fall).
     pub(crate) fn purge_if_due(&self) {
         if !S::DECOMMITS {
             return;
         }
         let now = self.source.now_ms() as usize;
         let due = self.next_purge_ms.load(Ordering::Relaxed);
+        if now == 0 {
+            return;
+        }
+        let used = self.slices_used.load(Ordering::Relaxed);
+        if self.fall.is_due(used, G::SLICE_SIZE, now) {
+            self.return_own_waiting();
+            let bytes = self.purge_slices(false, STEP);
+            self.fall.note_given(bytes / G::SLICE_SIZE, (bytes < STEP).then_some(used));
+        }
         // Compared as a difference: the clock may wrap around. Due at once if it is seen for the first time, whatever it shows then.
-        if now == 0 || due != 0 && (now.wrapping_sub(due) as isize) < 0 {
+        if due != 0 && (now.wrapping_sub(due) as isize) < 0 {
             return;
         }
         let next = now.wrapping_add(PURGE_DELAY_MS);
         if self.next_purge_ms.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             // This core's only: to be alone on others' takes long, and this may be an interrupt.
             self.return_own_waiting();
-            self.purge_slices(true);
+            self.purge_slices(true, usize::MAX);
         }
     }
 
@@ -150,6 +162,9 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         let used = self.slices_used.fetch_add(slices as usize, Ordering::Relaxed).wrapping_add(slices as usize);
         if slices > 0 {
             self.slices_peak.fetch_max(used, Ordering::Relaxed);
+            if S::DECOMMITS {
+                self.fall.note_rise(used);
+            }
         }
     }
 

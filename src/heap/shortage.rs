@@ -53,7 +53,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             let busy = self.reclaim();
             let is_purged = commits_no_more();
             if is_purged {
-                self.purge_slices(false);
+                self.purge_slices(false, usize::MAX);
             }
             if let Some(found) = search() {
                 return Some(found);

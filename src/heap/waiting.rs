@@ -57,10 +57,8 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         // Before others can have it.
         page.begin_waiting();
         let Err(block) = self.push_waiting(class, block) else { return true };
-        // The magazine is full, or was never used. A core heap is not made for this.
-        // SAFETY: `G` is this heap's geometry.
-        let core_heap = unsafe { self.cores.slot(self.cores.core()).heap::<G>() };
-        let is_opened = core_heap.is_some_and(|core_heap| self.opens_magazine(core_heap, class));
+        // The magazine is full, or was never used.
+        let is_opened = self.core_heap(false).is_some_and(|core_heap| self.opens_magazine(core_heap, class));
         let is_kept = is_opened && self.push_waiting(class, block).is_ok();
         if !is_kept {
             page.end_waiting();

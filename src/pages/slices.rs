@@ -191,8 +191,8 @@ impl<G: Geometry> Slices<G> {
     }
 
     /// Gives the memory of free slices back to the source: all of them, or those that were free at the last call for aged ones
-    /// and still are. Returns how many bytes.
-    pub fn purge<S: PageSource>(&self, source: &S, only_aged: bool) -> usize {
+    /// and still are; about `most` bytes. Returns how many bytes.
+    pub fn purge<S: PageSource>(&self, source: &S, only_aged: bool, most: usize) -> usize {
         if !S::DECOMMITS {
             return 0;
         }
@@ -200,7 +200,7 @@ impl<G: Geometry> Slices<G> {
         let idle = |index| free.snapshot(index) & committed.snapshot(index);
         let due = |index| if only_aged { idle(index) & aged.snapshot(index) } else { idle(index) };
         let (mut bytes, mut from) = (0, 0);
-        while let Some(run) = next_run(self.count(), from, due) {
+        while let Some(run) = next_run(self.count(), from, due).filter(|_| bytes < most) {
             let run = run.start..run.end.min(run.start + PURGE_STEP);
             from = run.end;
             if free.claim(run.clone()) {

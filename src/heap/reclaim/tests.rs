@@ -315,7 +315,7 @@ fn memory_that_is_given_back_while_it_is_short_counts() {
     let reclaim = || assert!(heap.reclaim().is_none());
     assert_eq!((moves(&heap, reclaim), moves(&heap, reclaim)), (1, 0), "a page that a core took its blocks from");
     free(heap.allocate(layout(2000)).expect("room"), 2000);
-    let purge = || _ = heap.purge_slices(false);
+    let purge = || _ = heap.purge_slices(false, usize::MAX);
     assert_eq!((moves(&heap, purge), moves(&heap, purge)), (1, 0), "slices");
     let page = heap.page_of(block.addr().get()).expect("its page");
     assert_eq!(moves(&heap, || heap.discard_free(page)), 1, "blocks whose memory is discarded");

@@ -47,7 +47,7 @@ fn memory_is_given_back_for_a_search_that_is_refused_some() {
         let (first, _between, second) = (claim(2), claim(4), claim(2));
         leave(&heap, 0);
         slices.release(first);
-        heap.purge_slices(false);
+        heap.purge_slices(false, usize::MAX);
         slices.release(second);
         heap.source.refuses.store(true, Ordering::Relaxed);
         heap.source.relents.store(true, Ordering::Relaxed);

@@ -23,15 +23,20 @@ const SLICE: usize = Waiting::SLICE_SIZE;
 
 type TestHeap = Heap<Regions<1>, SingleCore, Waiting>;
 
-/// A heap whose core has a core heap: none is made for blocks that wait.
+/// A heap that nobody has used.
+fn new_heap<G: Geometry>() -> Heap<Regions<1>, SingleCore, G> {
+    let region = Region { start: memory_that_stays(64 << 10, 4096), size: 64 << 10 };
+    // SAFETY: the region is the heap's alone, and stays; one thread uses it.
+    unsafe { Heap::new(Regions::new([region]), SingleCore::new()) }
+}
+
+/// A heap whose core has a core heap.
 fn heap() -> TestHeap {
     heap_of::<Waiting>()
 }
 
 fn heap_of<G: Geometry>() -> Heap<Regions<1>, SingleCore, G> {
-    let region = Region { start: memory_that_stays(64 << 10, 4096), size: 64 << 10 };
-    // SAFETY: the region is the heap's alone, and stays; one thread uses it.
-    let heap = unsafe { Heap::new(Regions::new([region]), SingleCore::new()) };
+    let heap = new_heap();
     let block = heap.allocate(layout(8, 8)).expect("memory");
     // SAFETY: a live block.
     unsafe { heap.deallocate(block, layout(8, 8)) };
@@ -55,6 +60,15 @@ fn free(heap: &TestHeap, block: NonNull<u8>, slices: usize) {
 
 fn waiting_slices(heap: &TestHeap) -> Vec<usize> {
     heap.waiting_pages().map(Page::slice_count).collect()
+}
+
+/// The core heap is made for them if need be.
+#[test]
+fn blocks_wait_where_there_are_large_ones_only() {
+    let heap = new_heap();
+    let block = allocate(&heap, 5);
+    free(&heap, block, 5);
+    assert_eq!((waiting_slices(&heap), allocate(&heap, 5)), ([5].to_vec(), block));
 }
 
 #[test]

@@ -257,7 +257,7 @@ fn memory_is_known_to_be_zero_where_nobody_wrote() {
         assert!(slices.release(0..4));
         let (again, before) = (claim(3..5), claim(1..3));
         assert!(slices.release(1..5));
-        slices.purge(&source, false);
+        slices.purge(&source, false, usize::MAX);
         [first, again, before, claim(2..4)]
     }
     assert_eq!(zeroed::<0>(), [false; 4]);
@@ -279,18 +279,18 @@ fn a_purge_gives_back_what_is_free_and_committed() {
     }
     source.take();
     source.refuse(true);
-    assert_eq!(slices.purge(&source, false), 0);
+    assert_eq!(slices.purge(&source, false, usize::MAX), 0);
     assert_eq!(source.take().len(), 4);
     source.refuse(false);
-    assert_eq!(slices.purge(&source, false), 10 * SLICE);
+    assert_eq!(slices.purge(&source, false, usize::MAX), 10 * SLICE);
     assert_eq!(source.take(), [(false, 2..6), (false, 7..10), (false, 20..21), (false, 33..35)]);
     assert_eq!((free(&slices), slices.committed().count()), (std::vec![0..6, 7..30, 33..40], 4));
-    assert_eq!((slices.purge(&source, false), source.take()), (0, std::vec![]));
+    assert_eq!((slices.purge(&source, false, usize::MAX), source.take()), (0, std::vec![]));
     // One that cannot is not asked.
     let (source, slices) = self::slices::<COMMITS>(4, 0, 0);
     assert!(slices.claim_exactly(&source, 0..2).is_some() && slices.release(0..2));
     source.take();
-    assert_eq!((slices.purge(&source, false), source.take()), (0, std::vec![]));
+    assert_eq!((slices.purge(&source, false, usize::MAX), source.take()), (0, std::vec![]));
 }
 
 /// Others find what is free while much is given back.
@@ -299,7 +299,7 @@ fn a_long_run_is_given_back_in_parts() {
     let count = 2 * PURGE_STEP + 10;
     let (source, slices) = slices::<DECOMMITS>(count, 0, 0);
     assert!(slices.claim_exactly(&source, 1..count).is_some() && slices.release(1..count));
-    assert_eq!(slices.purge(&source, false), (count - 1) * SLICE);
+    assert_eq!(slices.purge(&source, false, usize::MAX), (count - 1) * SLICE);
     let parts = [1..PURGE_STEP + 1, PURGE_STEP + 1..2 * PURGE_STEP + 1, 2 * PURGE_STEP + 1..count];
     assert_eq!(source.take(), parts.map(|part| (false, part)));
     assert_eq!(slices.free().run_at(0, count), count);
@@ -314,17 +314,17 @@ fn a_purge_of_aged_slices_leaves_those_that_were_used_meanwhile() {
     used(20..30);
     let owned = slices.claim_exactly(&source, 25..28).expect("free").run;
     source.take();
-    assert_eq!((slices.purge(&source, true), source.take()), (0, std::vec![]));
+    assert_eq!((slices.purge(&source, true, usize::MAX), source.take()), (0, std::vec![]));
     used(4..6);
     assert!(slices.release(owned));
-    assert_eq!(slices.purge(&source, true), 15 * SLICE);
+    assert_eq!(slices.purge(&source, true, usize::MAX), 15 * SLICE);
     assert_eq!(source.take(), [(false, 0..4), (false, 6..10), (false, 20..25), (false, 28..30)]);
     // Now they have aged as well; what was given back, and is used again, has not.
     used(0..2);
     source.take();
-    assert_eq!(slices.purge(&source, true), 5 * SLICE);
+    assert_eq!(slices.purge(&source, true, usize::MAX), 5 * SLICE);
     assert_eq!(source.take(), [(false, 4..6), (false, 25..28)]);
-    assert_eq!((slices.purge(&source, true), slices.purge(&source, true)), (2 * SLICE, 0));
+    assert_eq!((slices.purge(&source, true, usize::MAX), slices.purge(&source, true, usize::MAX)), (2 * SLICE, 0));
     assert_eq!(slices.free().run_at(0, 40), 40);
 }
 
@@ -340,9 +340,9 @@ fn claims_for_nothing_are_counted() {
     assert_eq!(slices.undone().count(), 1, "nothing was claimed on the way");
     slices.release(used);
     source.refuse(true);
-    assert_eq!((slices.purge(&source, false), slices.undone().count()), (0, 2), "a source that takes nothing back");
+    assert_eq!((slices.purge(&source, false, usize::MAX), slices.undone().count()), (0, 2), "a source that takes nothing back");
     source.refuse(false);
-    assert_eq!((slices.purge(&source, false), slices.undone().count()), (SLICE, 2));
+    assert_eq!((slices.purge(&source, false, usize::MAX), slices.undone().count()), (SLICE, 2));
 }
 
 /// The search for a run begins behind what is taken or too short, and sees what has become long enough.
@@ -383,9 +383,9 @@ fn slices_are_owned_while_they_are_given_back() {
     assert!(slices.claim_exactly(&source, 2..10).is_some() && slices.release(2..10));
     source.watched.store(core::ptr::from_ref(&slices).cast_mut(), Ordering::Relaxed);
     source.refuse(true);
-    assert_eq!(slices.purge(&source, false), 0);
+    assert_eq!(slices.purge(&source, false, usize::MAX), 0);
     source.refuse(false);
-    assert_eq!((slices.purge(&source, true), slices.purge(&source, true)), (0, 8 * SLICE));
+    assert_eq!((slices.purge(&source, true, usize::MAX), slices.purge(&source, true, usize::MAX)), (0, 8 * SLICE));
 }
 
 #[test]

@@ -1,0 +1,55 @@
+use super::*;
+
+const MIB: usize = 256;
+const SLICE: usize = 4096;
+
+fn is_due(fall: &Fall, used: usize, now_ms: usize) -> bool {
+    fall.is_due(used, SLICE, now_ms)
+}
+
+#[test]
+fn use_has_fallen_at_half_and_some_mib_less() {
+    let fall = Fall::new();
+    assert!(!is_due(&fall, 0, 1), "nothing was used");
+    fall.note_rise(100 * MIB);
+    assert!(!is_due(&fall, 50 * MIB + 1, 1) && is_due(&fall, 50 * MIB, 1) && is_due(&fall, 0, 1));
+    let fall = Fall::new();
+    fall.note_rise(4 * MIB);
+    assert!(!is_due(&fall, 1, 1) && is_due(&fall, 0, 1));
+}
+
+#[test]
+fn what_went_back_counts_from_there() {
+    let fall = Fall::new();
+    fall.note_rise(100 * MIB);
+    fall.note_given(10 * MIB, None);
+    assert!(is_due(&fall, 40 * MIB, 1), "there is more");
+    fall.note_given(50 * MIB, Some(40 * MIB));
+    assert!(!is_due(&fall, 40 * MIB, 1) && !is_due(&fall, 21 * MIB, 1) && is_due(&fall, 20 * MIB, 1));
+}
+
+#[test]
+fn what_is_needed_again_is_made_up_for_by_time() {
+    let fall = Fall::new();
+    fall.note_rise(100 * MIB);
+    assert!(is_due(&fall, 0, 1000));
+    fall.note_given(100 * MIB, Some(0));
+    fall.note_rise(64 * MIB);
+    // 64 MiB take 512 ms.
+    assert!(!is_due(&fall, 0, 1400) && !is_due(&fall, 0, 1511) && is_due(&fall, 0, 1512) && is_due(&fall, 0, 1512));
+    fall.note_given(64 * MIB, Some(0));
+    fall.note_rise(200 * MIB);
+    // Of 200 MiB only 100 had gone back.
+    assert!(!is_due(&fall, 0, 1512 + 799) && is_due(&fall, 0, 1512 + 800));
+}
+
+/// Time that passed before is no credit.
+#[test]
+fn no_debt_is_made_up_for_in_advance() {
+    let fall = Fall::new();
+    fall.note_rise(100 * MIB);
+    assert!(is_due(&fall, 0, 1_000_000));
+    fall.note_given(100 * MIB, Some(0));
+    fall.note_rise(100 * MIB);
+    assert!(!is_due(&fall, 0, 1_000_001));
+}
