@@ -5,7 +5,7 @@
 
 use crate::base::batch::Batch;
 use crate::base::bitmap::next_run;
-use crate::base::block::Blocks;
+use crate::base::block::{Block, Blocks};
 use crate::base::misuse::Misuse;
 use crate::base::size_class::SizeClass;
 use crate::base::sync::{Ordering, WORD_BITS};
@@ -16,7 +16,7 @@ use crate::cores::magazine::Magazine;
 use crate::heap::Heap;
 use crate::heap::fall::STEP;
 use crate::pages::arena::Arena;
-use crate::pages::geometry::{Geometry, MOST_PAGE_BLOCKS};
+use crate::pages::geometry::{Geometry, LARGE_SLOTS, MOST_PAGE_BLOCKS};
 use crate::pages::page::Page;
 use crate::pages::region_blocks::RegionBlock;
 use crate::source::page_source::PageSource;
@@ -108,13 +108,44 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         }
     }
 
+    /// Gives what is in this core's magazines back, from this class on, while others on this core go on using them.
+    pub(crate) fn drain_own(&self, first_class: usize) {
+        let class_count = if G::HAS_MAGAZINES { SizeClass::count(G::WAITS_UP_TO) } else { 0 };
+        let mut hand = self.hand();
+        for class in (first_class..class_count).map(SizeClass::from_index) {
+            // No more than fit into one magazine: others may go on filling it.
+            // SAFETY: this geometry has a magazine for the class.
+            let pop = |_| unsafe { self.pop_own(class) };
+            self.give_back(class, (0..G::MAGAZINE_SLOTS.max(LARGE_SLOTS)).map_while(pop), &mut hand);
+        }
+    }
+
+    /// A block of this core's magazine of this class.
+    ///
+    /// # Safety
+    /// This geometry has a magazine for the class.
+    pub(crate) unsafe fn pop_own(&self, class: SizeClass) -> Option<Block> {
+        // SAFETY: `G` is this heap's geometry; the caller's promise; alone on the magazine.
+        unsafe {
+            self.cores.pop::<G>(class).or_else(|| {
+                let alone = || self.cores.alone::<G, _, _>((), |heap, ()| heap.magazine(class).pop());
+                if C::QUICK_FIRST { alone().ok().flatten() } else { None }
+            })
+        }
+    }
+
     /// The same of one magazine.
     pub(crate) fn drain_magazine(&self, class: SizeClass, magazine: &Magazine<'_>, hand: &mut Hand<'_>) {
-        let mut blocks = Blocks::new();
         // SAFETY: alone on the magazine, unless it is shared (M4).
         let pop = |_| unsafe { if C::SHARED { magazine.pop_beside(|| ()) } else { magazine.pop() } };
         // No more than fit into it: others may go on filling what is shared.
-        for block in (0..magazine.slot_count()).map_while(pop) {
+        self.give_back(class, (0..magazine.slot_count()).map_while(pop), hand);
+    }
+
+    /// Gives blocks of one class, which this context owns, to their pages; large ones that waited to the slices.
+    fn give_back(&self, class: SizeClass, given: impl Iterator<Item = Block>, hand: &mut Hand<'_>) {
+        let mut blocks = Blocks::new();
+        for block in given {
             hand.moves();
             if class.index() >= G::CLASS_COUNT {
                 self.return_waiting(block);
@@ -141,9 +172,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         }
         let used = self.slices_used.load(Ordering::Relaxed);
         if self.fall.is_due(used, G::SLICE_SIZE, now) {
-            self.return_own_waiting();
-            let bytes = self.purge_slices(false, STEP);
-            self.fall.note_given(bytes / G::SLICE_SIZE, (bytes < STEP).then_some(used));
+            self.purge_after_fall(used);
         }
         // Compared as a difference: the clock may wrap around. Due at once if it is seen for the first time, whatever it shows then.
         if due != 0 && (now.wrapping_sub(due) as isize) < 0 {
@@ -152,8 +181,21 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         let next = now.wrapping_add(PURGE_DELAY_MS);
         if self.next_purge_ms.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             // This core's only: to be alone on others' takes long, and this may be an interrupt.
-            self.return_own_waiting();
+            self.drain_own(G::CLASS_COUNT);
             self.purge_slices(true, usize::MAX);
+        }
+    }
+
+    /// Gives memory back because only so many slices are in use.
+    fn purge_after_fall(&self, used: usize) {
+        let bytes = self.purge_slices(false, STEP);
+        let is_all = bytes < STEP;
+        // First: pages that become empty below come here as well.
+        self.fall.note_given(bytes / G::SLICE_SIZE, is_all.then_some(used));
+        if is_all {
+            // Some blocks of each class in magazines keep as many pages.
+            self.drain_own(0);
+            self.fall.note_given(self.purge_slices(false, STEP) / G::SLICE_SIZE, None);
         }
     }
 

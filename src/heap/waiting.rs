@@ -12,7 +12,7 @@ use crate::base::block::Block;
 use crate::base::size_class::SizeClass;
 use crate::cores::core_local::CoreLocal;
 use crate::heap::Heap;
-use crate::pages::geometry::{Geometry, LARGE_SLOTS};
+use crate::pages::geometry::Geometry;
 use crate::pages::page::Page;
 use crate::source::page_source::PageSource;
 
@@ -30,19 +30,10 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
 
     /// Hands out a large block of this class that waits in this core's magazine; returns where it starts.
     pub(crate) fn take_waiting(&self, class: SizeClass) -> Option<usize> {
-        let block = self.pop_waiting(class)?;
+        // SAFETY: this geometry has a magazine for each class of large blocks that wait.
+        let block = unsafe { self.pop_own(class) }?;
         self.page_of(block.address()).map(Page::reopen_large)?;
         Some(block.address())
-    }
-
-    fn pop_waiting(&self, class: SizeClass) -> Option<Block> {
-        // SAFETY: `G` is this heap's geometry, and has a magazine for this class; alone on it.
-        unsafe {
-            self.cores.pop::<G>(class).or_else(|| {
-                let alone = || self.cores.alone::<G, _, _>((), |heap, ()| heap.magazine(class).pop());
-                if C::QUICK_FIRST { alone().ok().flatten() } else { None }
-            })
-        }
     }
 
     /// Puts the large block of this header, which the caller has claimed, into this core's magazine; false if there is no room, and it is the caller's still.
@@ -84,21 +75,6 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             page.end_waiting();
             arena.return_large(&self.source, page);
             self.note_used(-(slice_count as isize));
-        }
-    }
-
-    /// Gives the large blocks that wait in this core's magazines back to the slices.
-    pub(crate) fn return_own_waiting(&self) {
-        if !G::HAS_WAITING {
-            return;
-        }
-        let mut hand = self.hand();
-        for class in (G::CLASS_COUNT..SizeClass::count(G::WAITS_UP_TO)).map(SizeClass::from_index) {
-            // No more than fit into one magazine: others may go on filling it.
-            for block in (0..LARGE_SLOTS).map_while(|_| self.pop_waiting(class)) {
-                hand.moves();
-                self.return_waiting(block);
-            }
         }
     }
 

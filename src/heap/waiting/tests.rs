@@ -7,6 +7,7 @@ use std::vec::Vec;
 use super::*;
 use crate::cores::core_local::SingleCore;
 use crate::heap::runs::Content;
+use crate::pages::geometry::LARGE_SLOTS;
 use crate::source::page_source::Region;
 use crate::source::page_source::tests::memory_that_stays;
 use crate::source::sources::Regions;
@@ -146,7 +147,7 @@ fn magazines_of_large_blocks_are_emptied_whatever_the_others_hold() {
     let heap = heap_of::<Single>();
     let block = || heap.allocate(layout(5 * SLICE, 8)).expect("memory");
     type Way = fn(&Heap<Regions<1>, SingleCore, Single>);
-    let ways: [Way; 3] = [|heap| _ = heap.purge_aged(), |heap| _ = heap.purge(), |heap| heap.return_own_waiting()];
+    let ways: [Way; 3] = [|heap| _ = heap.purge_aged(), |heap| _ = heap.purge(), |heap| heap.drain_own(Waiting::CLASS_COUNT)];
     for give_back in ways {
         let blocks = [block(), block(), block(), block()];
         // SAFETY: live blocks.
