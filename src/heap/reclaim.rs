@@ -210,8 +210,15 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         }
     }
 
-    /// The most bytes of slices that were ever in use.
-    pub(crate) fn peak_bytes(&self) -> usize {
+    /// When memory that has aged is next given back by itself, in milliseconds of the source's clock. Changes twice a second at most, and only when memory is
+    /// freed.
+    #[doc(hidden)]
+    pub fn next_purge_ms(&self) -> usize {
+        self.next_purge_ms.load(Ordering::Relaxed)
+    }
+
+    /// The most bytes that pages, large blocks and core heaps ever took: [`Stats::peak`](crate::Stats::peak), in constant time.
+    pub fn peak(&self) -> usize {
         self.slices_peak.load(Ordering::Relaxed) * G::SLICE_SIZE
     }
 

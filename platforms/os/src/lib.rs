@@ -56,6 +56,8 @@ use coreheap::{Heap, PageSource};
 
 mod cores;
 mod holder;
+#[cfg(any(feature = "std", unix))]
+mod idle;
 mod leases;
 mod marks;
 #[cfg(feature = "std")]
@@ -90,13 +92,17 @@ cfg_if::cfg_if! {
 }
 
 pub use cores::{CoresKind, HostCores};
+/// For ports that are built on this one, without promises.
+#[cfg(any(feature = "std", unix))]
+#[doc(hidden)]
+pub use idle::IdleWatch;
 #[cfg(feature = "std")]
 pub use purger::Purger;
 pub use system::HostPages;
 /// For ports that are built on this one, without promises.
 #[cfg(all(target_os = "linux", not(miri)))]
 #[doc(hidden)]
-pub use unix::loaded::Loaded;
+pub use unix::{loaded::Loaded, variable_is};
 
 cfg_if::cfg_if! {
     if #[cfg(target_env = "musl")] {

@@ -12,10 +12,7 @@ use std::{io, process};
 use coreheap::PageSource;
 
 use crate::OsHeap;
-use crate::system::processor_time;
-
-/// A process that used less of one core than this part of the interval counts as idle.
-const IDLE_PART: u32 = 50;
+use crate::idle::IdleWatch;
 
 /// The least interval: looking at the clock costs little, but not nothing.
 const LEAST_INTERVAL: Duration = Duration::from_millis(10);
@@ -81,9 +78,8 @@ impl<S: PageSource> OsHeap<S> {
 
     fn look_after(&self, interval: Duration, stopped: &AtomicBool) {
         let interval = interval.max(LEAST_INTERVAL);
-        let mut purged = false;
+        let mut watch = IdleWatch::start();
         loop {
-            let used_before = processor_time();
             let until = Instant::now().checked_add(interval);
             // `None`: for ever.
             let left = || until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
@@ -96,13 +92,7 @@ impl<S: PageSource> OsHeap<S> {
             if stopped.load(Ordering::Acquire) {
                 return;
             }
-            if processor_time().saturating_sub(used_before) >= interval / IDLE_PART {
-                self.purge_aged();
-                purged = false;
-            } else if !purged {
-                self.purge();
-                purged = true;
-            }
+            watch.look_after(self, interval);
         }
     }
 }

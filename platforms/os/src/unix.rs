@@ -12,9 +12,7 @@ mod threads;
 
 pub use fork::{generation, watch_forks};
 pub use mmap::{LargePage, Mmap, NodeError, Reserved, return_memory, zeroed_memory};
-pub use process::cores_variable_is;
-#[cfg(feature = "std")]
-pub use process::processor_time;
+pub use process::{cores_variable_is, processor_time, variable_is};
 pub use threads::{core_number, cores_to_run_on, this_thread, yield_processor};
 
 /// Where the memory of heaps comes from.

@@ -101,7 +101,7 @@ fn the_library_has_these_names_and_no_others() {
     let found: BTreeSet<_> = symbols.lines().collect();
     let c = "malloc free calloc realloc reallocarray aligned_alloc memalign posix_memalign valloc pvalloc malloc_usable_size malloc_trim \
              cfree free_sized free_aligned_sized mallinfo mallinfo2 mallopt malloc_stats malloc_info __libc_malloc __libc_calloc \
-             __libc_realloc __libc_free __libc_memalign __libc_valloc __libc_pvalloc __libc_mallinfo __libc_mallopt";
+             __libc_realloc __libc_free __libc_memalign __libc_valloc __libc_pvalloc __libc_mallinfo __libc_mallopt coreheap_purger";
     // Where there may be restartable sequences, which a child of `vfork` must not use.
     let vfork =
         if cfg!(all(target_pointer_width = "64", any(target_arch = "x86_64", target_arch = "aarch64"))) { "vfork" } else { "" };

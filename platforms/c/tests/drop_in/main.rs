@@ -10,4 +10,5 @@ mod functions;
 mod loading;
 mod processes;
 mod programs;
+mod purger;
 mod support;

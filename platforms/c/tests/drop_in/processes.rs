@@ -54,7 +54,7 @@ fn vfork_is_refused() {
 }
 
 #[test]
-fn a_second_copy_of_the_library_comes_and_goes() {
+fn a_second_copy_of_the_library_comes_and_stays() {
     let copy = folder().join("libcopy.so");
     std::fs::copy(&library().shared, &copy).expect("a copy");
     run_case(&["copies", copy.to_str().expect("a path in UTF-8")]);

@@ -27,7 +27,6 @@ pub fn variable_is(name: &str, value: &str) -> bool {
 }
 
 /// How long the process's threads have run, all together.
-#[cfg(feature = "std")]
 pub fn processor_time() -> core::time::Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: a valid place for the answer.
