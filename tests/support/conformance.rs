@@ -318,7 +318,7 @@ fn memory_is_decommitted_and_comes_back<S: PageSource, C: CoreLocal, G: Geometry
 
 fn large_blocks_move_as_the_source_says<S: PageSource, C: CoreLocal, G: Geometry>(heap: &Watching<'_, S, C, G>) {
     let unit = G::SLICE_SIZE.max(S::OS_PAGE_SIZE);
-    let has_region = S::REMAPS && S::RELEASES && G::OWN_REGION_ABOVE < usize::MAX / 4;
+    let has_region = S::REMAPS && S::RELEASES && G::OWN_REGION_ABOVE < BUDGET / 8;
     let size = (if has_region { G::OWN_REGION_ABOVE } else { 2 * G::MAX_BLOCK }).next_multiple_of(unit);
     let old = layout(size, 8);
     let (Some(block), Some(wall)) = (heap.allocate(old), heap.allocate(old)) else { return };

@@ -44,7 +44,7 @@ impl Holder {
     }
 
     /// As if a thread of a parent process had it.
-    #[cfg(all(test, target_os = "linux"))]
+    #[cfg(all(test, target_os = "linux", target_env = "gnu"))]
     pub fn leave(&self) {
         self.0.store(generation().wrapping_add(7), Ordering::Relaxed);
     }

@@ -11,7 +11,7 @@ use coreheap_os::{LargePage, Mmap, OsHeap, Reserved};
 use coreheap_tests::conformance::conformance;
 
 use crate::regions::{at, fill, holds_only};
-use crate::support::{MIB, PAGE, in_child, is_emulated, request, resident_pages, skip, smaps, unmaps};
+use crate::support::{MIB, in_child, is_emulated, page, request, resident_pages, skip, smaps, unmaps};
 
 /// More large pages than the machine has set apart, while this lives. One test at a time, in all processes.
 struct Pool {
@@ -70,7 +70,7 @@ fn a_region_lies_in_large_pages() {
     assert_eq!(smaps(region.start, "KernelPageSize:"), "2048 kB");
     assert_eq!(pool.free(), free - 32);
     // QEMU brings nothing in before it is touched.
-    assert!(is_emulated() || resident_pages(region.start, region.size) == Some(region.size / PAGE), "not all of it is there");
+    assert!(is_emulated() || resident_pages(region.start, region.size) == Some(region.size / page()), "not all of it is there");
     assert_eq!(source.reserved(), Reserved { in_large_pages: 64 * MIB, in_usual_pages: 0 });
     assert!(holds_only(region.start, region.size, 0));
     fill(region.start, region.size, 7);
@@ -83,7 +83,7 @@ fn a_region_lies_in_large_pages() {
         assert!(holds_only(region.start, region.size, 7), "nothing happened");
     }
     // SAFETY: used by nobody.
-    assert!(unmaps(region.start, PAGE, || unsafe { source.release(region) }));
+    assert!(unmaps(region.start, page(), || unsafe { source.release(region) }));
     assert_eq!(pool.free(), free);
 }
 
@@ -91,7 +91,7 @@ fn a_region_lies_in_large_pages() {
 fn regions_are_aligned_where_they_can_be() {
     let Some(_pool) = Pool::with(4, LargePage::Mib2) else { return };
     let source = Mmap::large(LargePage::Mib2);
-    for (size, align) in [(1, PAGE), (PAGE_2M, 64 * MIB), (PAGE_2M + 1, 1 << 30)] {
+    for (size, align) in [(1, page()), (PAGE_2M, 64 * MIB), (PAGE_2M + 1, 1 << 30)] {
         let wish = RegionRequest { min_size: size, preferred_size: size, preferred_align: align, is_for_one_block: false };
         let region = source.reserve(wish).expect("memory");
         assert_eq!(region.size, size.next_multiple_of(PAGE_2M));

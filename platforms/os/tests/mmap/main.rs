@@ -17,17 +17,17 @@ use coreheap_os::{Coreheap, Mmap, OsHeap};
 use coreheap_tests::watched::{Ledger, Watched};
 
 use regions::{at, fill, holds_only};
-use support::{MIB, PAGE, is_accessible, reserve, resident_pages, smaps, under_limit, unmaps};
+use support::{MIB, is_accessible, page, reserve, resident_pages, smaps, under_limit, unmaps};
 
 #[test]
 fn reserves_what_is_preferred_at_the_preferred_alignment() {
     let source = Mmap::new();
-    for align in [PAGE, 64 * 1024, 2 * MIB, 1 << 30] {
-        for size in [1, PAGE, 3 * PAGE + 1, 5 * MIB] {
+    for align in [page(), 64 * 1024, 2 * MIB, 1 << 30] {
+        for size in [1, page(), 3 * page() + 1, 5 * MIB] {
             let region = source
                 .reserve(RegionRequest { min_size: 1, preferred_size: size, preferred_align: align, is_for_one_block: false })
                 .expect("address space");
-            assert_eq!(region.size, size.next_multiple_of(Mmap::OS_PAGE_SIZE));
+            assert_eq!(region.size, size.next_multiple_of(Mmap::OS_PAGE_SIZE.max(page())));
             assert!(region.start.addr().get().is_multiple_of(align), "{region:?} at {align}");
             fill(region.start, region.size.min(MIB), 1);
             // Both ends belong to the region alone: what was cut off is not mapped by it.
@@ -43,7 +43,7 @@ fn reserves_less_than_preferred_where_there_is_a_limit() {
         let region = Mmap::new().reserve(RegionRequest {
             min_size: MIB,
             preferred_size: 1 << 30,
-            preferred_align: PAGE,
+            preferred_align: page(),
             is_for_one_block: false,
         });
         // 1 GiB, 512, 256, 128, 64: the first that fits.
@@ -74,7 +74,7 @@ fn reserves_less_than_preferred_where_there_is_a_limit() {
             .reserve(RegionRequest {
                 min_size: 128 * MIB,
                 preferred_size: 1 << 30,
-                preferred_align: PAGE,
+                preferred_align: page(),
                 is_for_one_block: false,
             })
             .is_none()
@@ -84,7 +84,7 @@ fn reserves_less_than_preferred_where_there_is_a_limit() {
             .reserve(RegionRequest {
                 min_size: usize::MAX,
                 preferred_size: usize::MAX,
-                preferred_align: PAGE,
+                preferred_align: page(),
                 is_for_one_block: false
             })
             .is_none()
@@ -140,9 +140,9 @@ fn fresh_memory_is_zero_and_costs_nothing_before_it_is_touched() {
     // SAFETY: a region of this source.
     assert!(unsafe { source.commit(region.start, region.size) });
     assert_eq!(resident_pages(region.start, 512 * MIB), Some(0));
-    assert!(holds_only(at(region, 100 * MIB), 64 * PAGE, 0));
-    fill(at(region, 200 * MIB), 64 * PAGE, 1);
-    assert_eq!(resident_pages(at(region, 200 * MIB), 64 * PAGE), Some(64));
+    assert!(holds_only(at(region, 100 * MIB), 64 * page(), 0));
+    fill(at(region, 200 * MIB), 64 * page(), 1);
+    assert_eq!(resident_pages(at(region, 200 * MIB), 64 * page()), Some(64));
     // SAFETY: used by nobody.
     unsafe { source.release(region) };
 }
@@ -151,19 +151,20 @@ fn fresh_memory_is_zero_and_costs_nothing_before_it_is_touched() {
 fn decommitting_returns_pages_and_reads_as_zero() {
     const { assert!(Mmap::DECOMMITS && Mmap::DECOMMITTED_IS_ZERO) };
     let source = Mmap::new();
-    let region = reserve(&source, MIB);
-    fill(region.start, MIB, 7);
+    let size = 256 * page();
+    let region = reserve(&source, size);
+    fill(region.start, size, 7);
     // SAFETY: inside the region.
-    assert!(unsafe { source.decommit(at(region, 64 * PAGE), 100 * PAGE) });
-    assert_eq!(resident_pages(at(region, 64 * PAGE), 100 * PAGE), Some(0));
-    assert_eq!(resident_pages(region.start, MIB), Some(156));
-    assert!(holds_only(region.start, 64 * PAGE, 7));
-    assert!(holds_only(at(region, 164 * PAGE), 92 * PAGE, 7));
+    assert!(unsafe { source.decommit(at(region, 64 * page()), 100 * page()) });
+    assert_eq!(resident_pages(at(region, 64 * page()), 100 * page()), Some(0));
+    assert_eq!(resident_pages(region.start, size), Some(156));
+    assert!(holds_only(region.start, 64 * page(), 7));
+    assert!(holds_only(at(region, 164 * page()), 92 * page(), 7));
     // SAFETY: inside the region.
-    assert!(unsafe { source.commit(at(region, 64 * PAGE), 100 * PAGE) });
-    assert!(holds_only(at(region, 64 * PAGE), 100 * PAGE, 0));
-    fill(region.start, MIB, 8);
-    assert!(holds_only(region.start, MIB, 8));
+    assert!(unsafe { source.commit(at(region, 64 * page()), 100 * page()) });
+    assert!(holds_only(at(region, 64 * page()), 100 * page(), 0));
+    fill(region.start, size, 8);
+    assert!(holds_only(region.start, size, 8));
     // SAFETY: used by nobody.
     unsafe { source.release(region) };
 }
@@ -177,26 +178,26 @@ fn strict_memory_is_out_of_reach_unless_committed() {
     let last = |start: NonNull<u8>, size: usize| at(region, start.addr().get() - region.start.addr().get() + size - 1);
     assert!(!is_accessible(region.start) && !is_accessible(middle));
     // SAFETY: inside the region.
-    assert!(unsafe { source.commit(middle, 10 * PAGE) });
-    assert!(is_accessible(middle) && is_accessible(last(middle, 10 * PAGE)));
-    assert!(!is_accessible(at(region, 8 * MIB - 1)) && !is_accessible(at(region, 8 * MIB + 10 * PAGE)));
-    assert!(holds_only(middle, 10 * PAGE, 0));
+    assert!(unsafe { source.commit(middle, 10 * page()) });
+    assert!(is_accessible(middle) && is_accessible(last(middle, 10 * page())));
+    assert!(!is_accessible(at(region, 8 * MIB - 1)) && !is_accessible(at(region, 8 * MIB + 10 * page())));
+    assert!(holds_only(middle, 10 * page(), 0));
     // "ac": counted against what the system may commit.
     assert!(smaps(middle, "VmFlags:").contains("ac"));
-    fill(middle, 10 * PAGE, 9);
+    fill(middle, 10 * page(), 9);
     // SAFETY: inside the region.
-    assert!(unsafe { source.commit(middle, 10 * PAGE) }, "once more changes nothing");
-    assert!(holds_only(middle, 10 * PAGE, 9));
+    assert!(unsafe { source.commit(middle, 10 * page()) }, "once more changes nothing");
+    assert!(holds_only(middle, 10 * page(), 9));
     // SAFETY: inside the region.
-    assert!(unsafe { source.decommit(middle, 5 * PAGE) });
-    assert!(!is_accessible(middle) && !is_accessible(last(middle, 5 * PAGE)));
+    assert!(unsafe { source.decommit(middle, 5 * page()) });
+    assert!(!is_accessible(middle) && !is_accessible(last(middle, 5 * page())));
     assert!(!smaps(middle, "VmFlags:").contains("ac"));
-    assert!(holds_only(at(region, 8 * MIB + 5 * PAGE), 5 * PAGE, 9));
+    assert!(holds_only(at(region, 8 * MIB + 5 * page()), 5 * page(), 9));
     // SAFETY: inside the region.
-    assert!(unsafe { source.commit(middle, 5 * PAGE) });
-    assert!(holds_only(middle, 5 * PAGE, 0));
+    assert!(unsafe { source.commit(middle, 5 * page()) });
+    assert!(holds_only(middle, 5 * page(), 0));
     // SAFETY: used by nobody.
-    assert!(unmaps(region.start, PAGE, || unsafe { source.release(region) }));
+    assert!(unmaps(region.start, page(), || unsafe { source.release(region) }));
 }
 
 #[test]
@@ -238,7 +239,7 @@ fn errno_is_kept() {
             .reserve(RegionRequest {
                 min_size: usize::MAX - MIB,
                 preferred_size: 1,
-                preferred_align: PAGE,
+                preferred_align: page(),
                 is_for_one_block: false
             })
             .is_none()
@@ -264,7 +265,7 @@ fn a_heap_that_is_dropped_releases_its_regions() {
     let heap = Coreheap::new();
     let block = heap.allocate(Layout::from_size_align(3 * MIB, 8).expect("a layout")).expect("memory");
     fill(block, 3 * MIB, 1);
-    let page = NonNull::new(std::ptr::without_provenance_mut(block.addr().get() & !(PAGE - 1))).expect("not null");
+    let page = NonNull::new(std::ptr::without_provenance_mut(block.addr().get() & !(page() - 1))).expect("not null");
     assert!(resident_pages(page, 2 * MIB).is_some());
     assert!(unmaps(page, 2 * MIB, || drop(heap)));
 }

@@ -9,7 +9,7 @@ use coreheap_os::{Mmap, NodeError, OsHeap};
 
 use crate::regions::{at, fill};
 use crate::remap::reserve_for_block;
-use crate::support::{MIB, PAGE, in_child, is_emulated, request, reserve, skip};
+use crate::support::{MIB, in_child, is_emulated, page, request, reserve, skip};
 
 const MPOL_F_NODE: libc::c_int = 1;
 const MPOL_F_ADDR: libc::c_int = 2;
@@ -60,7 +60,7 @@ fn node_of(address: NonNull<u8>) -> usize {
 fn assert_on(region: Region, offset: usize, mode: libc::c_int, node: usize) {
     let address = at(region, offset);
     assert_eq!(policy(address), (mode, 1 << node));
-    fill(address, PAGE, 1);
+    fill(address, page(), 1);
     if mode == libc::MPOL_BIND {
         assert_eq!(node_of(address), node);
     }
@@ -75,7 +75,7 @@ fn memory_comes_from_the_node() {
             (Mmap::new().near_node(1023).on_node(node), libc::MPOL_BIND),
         ] {
             let region = reserve_for_block(&source, 64 * MIB);
-            for offset in [0, 32 * MIB, 64 * MIB - PAGE] {
+            for offset in [0, 32 * MIB, 64 * MIB - page()] {
                 assert_on(region, offset, mode, node);
             }
             // SAFETY: the region, and a range of it, used by nobody else.
@@ -102,7 +102,7 @@ fn strict_memory_stays_on_the_node() {
             // SAFETY: a part of the region, used by nobody.
             unsafe {
                 assert!(source.commit(at(region, MIB), MIB));
-                assert_on(region, MIB + PAGE, libc::MPOL_BIND, node);
+                assert_on(region, MIB + page(), libc::MPOL_BIND, node);
                 assert!(source.decommit(at(region, MIB), MIB));
             }
         }

@@ -7,11 +7,16 @@ use std::ptr::NonNull;
 use coreheap_os::Mmap;
 use coreheap_os::coreheap::{PageSource, Region, RegionRequest};
 
-pub const PAGE: usize = 4096;
 pub const MIB: usize = 1 << 20;
 
+/// How big the OS's pages are.
+pub fn page() -> usize {
+    // SAFETY: a plain question.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
+}
+
 pub fn request(preferred_size: usize) -> RegionRequest {
-    RegionRequest { min_size: PAGE, preferred_size, preferred_align: PAGE, is_for_one_block: false }
+    RegionRequest { min_size: page(), preferred_size, preferred_align: page(), is_for_one_block: false }
 }
 
 pub fn reserve(source: &Mmap, size: usize) -> Region {
@@ -22,10 +27,12 @@ pub fn reserve(source: &Mmap, size: usize) -> Region {
 
 /// How many pages of a range are in RAM, or `None` if a part of it is not mapped at all.
 pub fn resident_pages(start: NonNull<u8>, size: usize) -> Option<usize> {
-    let mut pages = vec![0u8; size / PAGE];
+    // QEMU answers in the pages of its own system.
+    let unit = if is_emulated() { 4096 } else { page() };
+    let mut units = vec![0u8; size / unit];
     // SAFETY: room for one byte a page.
-    let result = unsafe { libc::mincore(start.as_ptr().cast(), size, pages.as_mut_ptr()) };
-    (result == 0).then(|| pages.iter().filter(|page| **page & 1 == 1).count())
+    let result = unsafe { libc::mincore(start.as_ptr().cast(), size, units.as_mut_ptr()) };
+    (result == 0).then(|| units.iter().filter(|unit| **unit & 1 == 1).count() * unit / page())
 }
 
 /// Whether the byte can be read; asks the system to read it.
@@ -80,7 +87,7 @@ pub fn under_limit(bytes: usize, work: impl FnOnce() -> bool) -> bool {
                 let mut text = [0u8; 64];
                 libc::read(file, text.as_mut_ptr().cast(), text.len());
                 text.iter().take_while(|byte| byte.is_ascii_digit()).fold(0, |sum, digit| sum * 10 + (digit - b'0') as usize)
-                    * PAGE
+                    * page()
             }
         };
         let limit = libc::rlimit { rlim_cur: (used + bytes) as _, rlim_max: (used + bytes) as _ };

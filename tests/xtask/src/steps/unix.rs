@@ -68,6 +68,34 @@ pub const STEPS: &[Step] = &[
         ..STEP
     },
     Step {
+        name: "aarch64-16k",
+        shows: "the same binaries as aarch64-musl where the system's pages have 16 KiB, in QEMU",
+        needs: &[LINUX, Target("stable", "aarch64-unknown-linux-musl"), Program("qemu-aarch64-static", QEMU)],
+        env: &[
+            ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld"),
+            ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUNNER", "qemu-aarch64-static"),
+            ("COREHEAP_TEST_EMULATOR", "qemu-aarch64-static"),
+            ("QEMU_PAGESIZE", "16384"),
+        ],
+        command: "cargo test -p coreheap-os --test conformance --test mmap --no-fail-fast --target aarch64-unknown-linux-musl -- --skip reserves_less_than_preferred_where_there_is_a_limit",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
+        name: "aarch64-64k",
+        shows: "the same binaries as aarch64-musl where the system's pages have 64 KiB, in QEMU",
+        needs: &[LINUX, Target("stable", "aarch64-unknown-linux-musl"), Program("qemu-aarch64-static", QEMU)],
+        env: &[
+            ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld"),
+            ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUNNER", "qemu-aarch64-static"),
+            ("COREHEAP_TEST_EMULATOR", "qemu-aarch64-static"),
+            ("QEMU_PAGESIZE", "65536"),
+        ],
+        command: "cargo test -p coreheap-os --test conformance --test mmap --no-fail-fast --target aarch64-unknown-linux-musl -- --skip reserves_less_than_preferred_where_there_is_a_limit",
+        proof: Tests,
+        ..STEP
+    },
+    Step {
         name: "aarch64-rseq",
         shows: "the hosted port's restartable sequences on AArch64 Linux with glibc, on a machine of four cores, in QEMU",
         needs: &[
