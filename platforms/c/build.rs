@@ -2,6 +2,8 @@
 
 fn main() {
     // Its blocks and its thread outlive whoever loaded it.
-    println!("cargo:rustc-link-arg-cdylib=-Wl,-z,nodelete");
+    if std::env::var_os("CARGO_CFG_TARGET_OS").is_some_and(|system| system == "linux") {
+        println!("cargo:rustc-link-arg-cdylib=-Wl,-z,nodelete");
+    }
     println!("cargo:rerun-if-changed=build.rs");
 }

@@ -1,7 +1,7 @@
 //! When memory goes back at once: because use has fallen.
 //!
 //! *Role*: a program that frees most of what it had seldom needs it again soon, and may never call again; so there is no time to wait until memory is aged.
-//! [`reclaim`](super::reclaim) asks here with each page and large block that is freed.
+//! [`reclaim`](super::reclaim) asks here with each page and large block that goes back to the slices.
 //!
 //! What went back and is needed again was given in vain. Each time that happens, nothing more goes back this way until time has made up for it.
 //! All counts are estimates: they are in no order with anything, and no memory changes hands by them.
@@ -14,23 +14,27 @@ const LEAST: usize = 4 << 20;
 pub(super) const STEP: usize = 16 << 20;
 /// So many bytes of what is needed again a millisecond makes up for. That is 3 % of the time, if it takes 250 us to have 1 MiB given anew.
 const BYTES_PER_MS: usize = 128 << 10;
+/// A context that has not ended by then is taken for one that a `fork` has left behind.
+const LONGEST_MS: usize = 1000;
 
-/// How much is in use, and how much was. In slices.
+/// How many slices of arenas are in use, and how many were.
 pub(crate) struct Fall {
-    /// The most that was in use since memory last went back.
+    /// The most that were in use since memory last went back.
     high: AtomicUsize,
     /// What went back, and was not needed again.
     given: AtomicUsize,
     /// What was needed again, and is not made up for.
     debt: AtomicUsize,
     /// Until when time has made up for some of that, in milliseconds.
-    until_ms: AtomicUsize,
+    paid_until_ms: AtomicUsize,
+    /// Until when the context that gives memory back is waited for, in milliseconds; 0 if there is none.
+    busy_until_ms: AtomicUsize,
 }
 
 impl Fall {
     pub const fn new() -> Self {
-        let [high, given, debt, until_ms] = [const { AtomicUsize::new(0) }; 4];
-        Fall { high, given, debt, until_ms }
+        let [high, given, debt, paid_until_ms, busy_until_ms] = [const { AtomicUsize::new(0) }; 5];
+        Fall { high, given, debt, paid_until_ms, busy_until_ms }
     }
 
     /// Notes that so many slices are in use, which may be more than before.
@@ -44,17 +48,33 @@ impl Fall {
         self.debt.fetch_add(given.min(risen), Ordering::Relaxed);
     }
 
-    /// Whether memory should go back now that so many slices of `slice_size` bytes are in use.
-    pub fn is_due(&self, used: usize, slice_size: usize, now_ms: usize) -> bool {
+    /// Whether memory should go back now that so many slices of `slice_size` bytes are in use: then the caller gives some, and says so. Only one context does
+    /// at a time, and no other call of this inside.
+    pub fn begin(&self, used: usize, slice_size: usize, now_ms: usize) -> bool {
         let fallen = self.high.load(Ordering::Relaxed).saturating_sub(used);
         if fallen < used || fallen < LEAST / slice_size {
             return false;
         }
-        let elapsed = now_ms.wrapping_sub(self.until_ms.swap(now_ms, Ordering::Relaxed));
+        // As differences: the clock may wrap around, and others may have read it later.
+        let is_before = |then: usize| (now_ms.wrapping_sub(then) as isize) < 0;
+        let busy_until = self.busy_until_ms.load(Ordering::Relaxed);
+        if busy_until != 0 && is_before(busy_until) || !self.is_made_up_for(slice_size, now_ms) {
+            return false;
+        }
+        let until = now_ms.wrapping_add(LONGEST_MS).max(1);
+        self.busy_until_ms.compare_exchange(busy_until, until, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Whether there is no debt left by now.
+    fn is_made_up_for(&self, slice_size: usize, now_ms: usize) -> bool {
+        let until = self.paid_until_ms.load(Ordering::Relaxed);
+        let elapsed = (now_ms.wrapping_sub(until) as isize).max(0) as usize;
         let made_up = elapsed.saturating_mul(BYTES_PER_MS) / slice_size;
+        if made_up > 0 {
+            self.paid_until_ms.store(now_ms, Ordering::Relaxed);
+        }
         let pay = |debt: usize| Some(debt.saturating_sub(made_up));
-        let debt = self.debt.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay).unwrap_or(0);
-        debt <= made_up
+        self.debt.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay).is_ok_and(|debt| debt <= made_up)
     }
 
     /// Notes that the memory of so many slices went back, and if that was all, that only so many are in use.
@@ -63,6 +83,11 @@ impl Fall {
         if let Some(used) = used_if_all {
             self.high.store(used, Ordering::Relaxed);
         }
+    }
+
+    /// Ends what [`begin`](Self::begin) began.
+    pub fn end(&self) {
+        self.busy_until_ms.store(0, Ordering::Relaxed);
     }
 }
 

@@ -20,6 +20,9 @@ use crate::source::page_source::PageSource;
 const CLOCK_EVERY: usize = 16;
 
 impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
+    /// A block of so many slices, which had a region of its own, is better copied to an arena: so regions stay few.
+    const SHORT: usize = G::OWN_REGION_ABOVE / G::SLICE_SIZE / 8;
+
     #[cold]
     #[inline(never)]
     pub(crate) fn allocate_large(&self, layout: Layout, zeroed: bool) -> Option<NonNull<u8>> {
@@ -59,20 +62,20 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             Some(claimed)
         };
         let in_arenas = || in_arenas(wished).or_else(|| if wished > least { in_arenas(least) } else { None });
-        if !Self::has_region(least, align) {
-            return self.until_refused(least, align, in_arenas);
+        if self.has_region(least, align)
+            && let Some(claimed) = self.claim_region(least * G::SLICE_SIZE, align, room)
+        {
+            self.note_apart(least as isize);
+            return Some(claimed);
         }
-        let in_region = || {
-            let claimed = self.claim_region(least * G::SLICE_SIZE, align, room)?;
-            self.note_used(least as isize);
-            Some(claimed)
-        };
-        in_region().or_else(in_arenas)
+        self.until_refused(least, align, in_arenas)
     }
 
     /// Whether a block of so many slices has a region of its own, if the source gives one.
-    fn has_region(slice_count: usize, align: usize) -> bool {
-        S::RELEASES && (slice_count * G::SLICE_SIZE).saturating_add(align) > G::OWN_REGION_ABOVE
+    fn has_region(&self, slice_count: usize, align: usize) -> bool {
+        S::RELEASES
+            && (slice_count * G::SLICE_SIZE).saturating_add(align) > G::OWN_REGION_ABOVE
+            && !self.region_blocks.are_too_long()
     }
 
     /// A block of a region of its own. `None` as well if an arena was made of the region, because the source gave more than was asked for.
@@ -80,6 +83,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         let align = align.max(S::OS_PAGE_SIZE);
         let region = region_for(&self.source, size, align, room)?;
         if region.size / 2 > size + align {
+            self.region_blocks.note_too_long();
             self.arenas.adopt(&self.source, region);
             return None;
         }
@@ -148,7 +152,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         let block = if S::RELEASES { self.region_blocks.find(address) } else { None };
         let size = block.map_or(0, |block| block.size());
         if block.is_some_and(|block| block.free(&self.source, address)) {
-            self.note_used(-((size / G::SLICE_SIZE) as isize));
+            self.note_apart(-((size / G::SLICE_SIZE) as isize));
         } else {
             self.misuses.report(Misuse::Foreign, address);
         }
@@ -167,16 +171,19 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         if Self::large_fits(old * G::SLICE_SIZE, new_layout) {
             return Some(Some(self.pointer_at(address)));
         }
-        let resized = || [wished, least].into_iter().find_map(|new| self.resize_large(address, old, new, align));
-        // One that outgrows arenas moves to a region once, and goes on growing there.
-        let moves_out = old < least && Self::has_region(least, align) && self.arenas.of(address).is_some();
-        if let Some(start) = if moves_out { None } else { resized() } {
+        let resize = |new| self.resize_large(address, old, new, align);
+        let resized = || resize(wished).or_else(|| if wished > least { resize(least) } else { None });
+        let is_apart = self.arenas.of(address).is_none();
+        // One that outgrows arenas moves to a region, and goes on growing there; little that is left of a long one moves to an arena.
+        let changes_place = if is_apart { least <= Self::SHORT } else { old < least && self.has_region(least, align) };
+        if let Some(start) = if changes_place { None } else { resized() } {
             return Some(Some(self.pointer_at(start)));
         }
-        // Where a region cannot grow, the next one has room, so that not each step is a copy. Addresses cost nothing where memory is committed.
-        let room = if S::COMMITS && !S::REMAPS && old < least { least / 2 * G::SLICE_SIZE } else { 0 };
+        // Where a region did not grow, the next one has room, so that not each step is a copy. Addresses cost nothing where memory is committed.
+        let has_room = S::COMMITS && old < least && (is_apart || !S::REMAPS);
+        let room = if has_room { least / 2 * G::SLICE_SIZE } else { 0 };
         let Some(target) = self.find_large(new_layout, false, room) else {
-            return Some(if moves_out { resized().map(|start| self.pointer_at(start)) } else { None });
+            return Some(if changes_place { resized().map(|start| self.pointer_at(start)) } else { None });
         };
         // SAFETY: two blocks of this heap that this context owns, each at least so long.
         unsafe { target.copy_from_nonoverlapping(self.pointer_at(address), layout.size().min(new_layout.size())) };
@@ -186,14 +193,15 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
 
     /// Gives a large block of `old` slices another size; returns where it starts then.
     fn resize_large(&self, address: usize, old: usize, new: usize, align: usize) -> Option<usize> {
-        let start = if let Some(arena) = self.arenas.of(address) {
+        let more = new as isize - old as isize;
+        if let Some(arena) = self.arenas.of(address) {
             let _hand = self.hand();
-            let is_resized = arena.page_of(address).is_some_and(|page| arena.resize_large(&self.source, page, new));
-            is_resized.then_some(address)
-        } else {
-            self.region_blocks.find(address)?.resize(&self.source, address, new * G::SLICE_SIZE, align)
-        }?;
-        self.note_used(new as isize - old as isize);
+            arena.page_of(address).filter(|page| arena.resize_large(&self.source, page, new))?;
+            self.note_used(more);
+            return Some(address);
+        }
+        let start = self.region_blocks.find(address)?.resize(&self.source, address, new * G::SLICE_SIZE, align)?;
+        self.note_apart(more);
         Some(start)
     }
 

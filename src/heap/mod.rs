@@ -60,8 +60,9 @@ pub struct Heap<S: PageSource, C: CoreLocal, G: Geometry> {
     arenas: Arenas<G>,
     region_blocks: RegionBlocks,
     misuses: Misuses,
-    /// Slices in use, and the most there ever were.
+    /// Slices of arenas in use, as many as blocks have that have a region each, and the most of both there ever were.
     slices_used: AtomicUsize,
+    slices_apart: AtomicUsize,
     slices_peak: AtomicUsize,
     next_purge_ms: AtomicUsize,
     fall: Fall,
@@ -75,7 +76,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         const {
             assert!(!(C::SHARED && C::QUICK_FIRST), "who shares magazines pops and pushes in one way");
         }
-        let (slices_used, slices_peak) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let [slices_used, slices_apart, slices_peak] = [const { AtomicUsize::new(0) }; 3];
         let next_purge_ms = AtomicUsize::new(0);
         let region_blocks = RegionBlocks::new();
         Heap {
@@ -85,6 +86,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             region_blocks,
             misuses: Misuses::new(),
             slices_used,
+            slices_apart,
             slices_peak,
             next_purge_ms,
             fall: Fall::new(),

@@ -171,8 +171,9 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             return;
         }
         let used = self.slices_used.load(Ordering::Relaxed);
-        if self.fall.is_due(used, G::SLICE_SIZE, now) {
+        if self.fall.begin(used, G::SLICE_SIZE, now) {
             self.purge_after_fall(used);
+            self.fall.end();
         }
         // Compared as a difference: the clock may wrap around. Due at once if it is seen for the first time, whatever it shows then.
         if due != 0 && (now.wrapping_sub(due) as isize) < 0 {
@@ -190,7 +191,6 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     fn purge_after_fall(&self, used: usize) {
         let bytes = self.purge_slices(false, STEP);
         let is_all = bytes < STEP;
-        // First: pages that become empty below come here as well.
         self.fall.note_given(bytes / G::SLICE_SIZE, is_all.then_some(used));
         if is_all {
             // Some blocks of each class in magazines keep as many pages.
@@ -203,22 +203,23 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     pub(crate) fn note_used(&self, slices: isize) {
         let used = self.slices_used.fetch_add(slices as usize, Ordering::Relaxed).wrapping_add(slices as usize);
         if slices > 0 {
-            self.slices_peak.fetch_max(used, Ordering::Relaxed);
+            self.slices_peak.fetch_max(used.wrapping_add(self.slices_apart.load(Ordering::Relaxed)), Ordering::Relaxed);
             if S::DECOMMITS {
                 self.fall.note_rise(used);
             }
         }
     }
 
-    /// When memory that has aged is next given back by itself, in milliseconds of the source's clock. Changes twice a second at most, and only when memory is
-    /// freed.
-    #[doc(hidden)]
-    pub fn next_purge_ms(&self) -> usize {
-        self.next_purge_ms.load(Ordering::Relaxed)
+    /// The same for a block that has a region of its own.
+    pub(crate) fn note_apart(&self, slices: isize) {
+        let apart = self.slices_apart.fetch_add(slices as usize, Ordering::Relaxed).wrapping_add(slices as usize);
+        if slices > 0 {
+            self.slices_peak.fetch_max(apart.wrapping_add(self.slices_used.load(Ordering::Relaxed)), Ordering::Relaxed);
+        }
     }
 
-    /// The most bytes that pages, large blocks and core heaps ever took: [`Stats::peak`](crate::Stats::peak), in constant time.
-    pub fn peak(&self) -> usize {
+    /// The most bytes of slices that were ever in use.
+    pub(crate) fn peak_bytes(&self) -> usize {
         self.slices_peak.load(Ordering::Relaxed) * G::SLICE_SIZE
     }
 

@@ -88,7 +88,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     pub fn stats(&self) -> Stats<G> {
         let mut stats: Stats<G> = Stats {
             used: 0,
-            peak: self.peak(),
+            peak: self.peak_bytes(),
             committed: 0,
             reserved: 0,
             metadata: 0,

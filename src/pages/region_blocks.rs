@@ -10,7 +10,7 @@
 
 use core::ptr::{NonNull, null_mut};
 
-use crate::base::sync::{AtomicPtr, AtomicUsize, Ordering, const_but_in_models};
+use crate::base::sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, const_but_in_models};
 use crate::source::page_source::{PageSource, Region, RegionRequest};
 
 /// What an entry holds in place of an address: nothing, or that somebody works on it. No block lies there.
@@ -23,6 +23,8 @@ const GROUP: usize = if cfg!(loom) { 1 } else { 15 };
 /// The large blocks of a heap that have a region each.
 pub struct RegionBlocks {
     groups: AtomicPtr<Group>,
+    /// Whether the source gives regions that are much too long for one block. Only a hint where to ask first.
+    are_too_long: AtomicBool,
 }
 
 /// Entries that are made together.
@@ -43,8 +45,18 @@ impl RegionBlocks {
     const_but_in_models! {
         /// No blocks.
         pub fn new() -> Self {
-            RegionBlocks { groups: AtomicPtr::new(null_mut()) }
+            RegionBlocks { groups: AtomicPtr::new(null_mut()), are_too_long: AtomicBool::new(false) }
         }
+    }
+
+    /// Whether the source gave a region that was much too long for one block.
+    pub fn are_too_long(&self) -> bool {
+        self.are_too_long.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it did.
+    pub fn note_too_long(&self) {
+        self.are_too_long.store(true, Ordering::Relaxed);
     }
 
     /// The block that starts at this address.
@@ -173,6 +185,7 @@ impl RegionBlock {
     /// starts then; `None` if there is no room, or the source refuses.
     pub fn resize<S: PageSource>(&self, source: &S, start: usize, new: usize, align: usize) -> Option<usize> {
         let region = self.claim(start).then(|| self.region()).flatten()?;
+        // The source knows nothing of more alignment.
         let moved = if align <= S::OS_PAGE_SIZE { self.remap(source, region, new) } else { None };
         let resized = moved.or_else(|| self.resize_in_place(source, region, start, new).then_some(start));
         if resized.is_some() {
@@ -191,6 +204,7 @@ impl RegionBlock {
         // SAFETY: this context's region (O1), all of it committed as the block is.
         let region = unsafe { source.remap(region, new) }?;
         self.set_region(region);
+        debug_assert!(region.start.addr().get().is_multiple_of(S::OS_PAGE_SIZE) && region.size >= new);
         Some(region.start.addr().get())
     }
 

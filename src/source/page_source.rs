@@ -59,7 +59,7 @@ pub(crate) const ALIGNED_BY_CHANCE: usize = 4096;
 /// [`COMMITS`](Self::COMMITS)), belongs to the heap alone until it is released, and overlaps no other. The constants are true.
 /// [`pointer_at`](Self::pointer_at) calls no heap, and does not unwind.
 pub unsafe trait PageSource: Sync {
-    /// Memory reads as zero when it is first handed out (or first committed).
+    /// Memory of a region reads as zero when the region is handed out (or first committed since), each time.
     const FRESH_IS_ZERO: bool = false;
     /// Memory must be committed before it is used.
     const COMMITS: bool = false;
@@ -142,7 +142,7 @@ pub unsafe trait PageSource: Sync {
         0
     }
 
-    /// Gives `region` another size, `size` bytes or more, at its end or by moving its pages elsewhere, without copying what is in them. Returns where it is then:
+    /// Gives `region` another size, `size` bytes or more, at its end or by moving its pages elsewhere, without copying what is in them. Returns where it is then, at a multiple of [`OS_PAGE_SIZE`](Self::OS_PAGE_SIZE):
     /// with the bytes that it had, as far as they fit, and committed, also the bytes that were added, which hold anything. `None` means that nothing happened.
     ///
     /// # Safety

@@ -62,7 +62,6 @@ mod cpp;
 #[cfg(not(test))]
 mod cpp_library;
 mod glibc_names;
-#[cfg(feature = "purger")]
 mod purger;
 mod report;
 mod request;

@@ -71,8 +71,6 @@ pub fn allocate_ready(size: usize) -> Option<NonNull<u8>> {
 
 /// A block of this size.
 pub fn allocate(size: usize) -> Option<NonNull<u8>> {
-    #[cfg(feature = "purger")]
-    crate::purger::consider();
     HEAP.allocate(natural(size)?)
 }
 

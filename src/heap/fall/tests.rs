@@ -4,7 +4,12 @@ const MIB: usize = 256;
 const SLICE: usize = 4096;
 
 fn is_due(fall: &Fall, used: usize, now_ms: usize) -> bool {
-    fall.is_due(used, SLICE, now_ms)
+    let is_due = fall.begin(used, SLICE, now_ms);
+    if is_due {
+        assert!(!fall.begin(used, SLICE, now_ms), "one at a time");
+        fall.end();
+    }
+    is_due
 }
 
 #[test]
@@ -52,4 +57,32 @@ fn no_debt_is_made_up_for_in_advance() {
     fall.note_given(100 * MIB, Some(0));
     fall.note_rise(100 * MIB);
     assert!(!is_due(&fall, 0, 1_000_001));
+}
+
+/// A clock that was read before another context read it makes up for nothing; nor is what a slice is too big for lost.
+#[test]
+fn time_counts_once() {
+    let fall = Fall::new();
+    fall.note_rise(100 * MIB);
+    assert!(is_due(&fall, 0, 1000));
+    fall.note_given(100 * MIB, Some(0));
+    fall.note_rise(100 * MIB);
+    assert!(!is_due(&fall, 0, 1001) && !is_due(&fall, 0, 1000) && !is_due(&fall, 0, 1001));
+    let big = Fall::new();
+    big.note_rise(100);
+    assert!(big.begin(0, 1 << 20, 1));
+    big.note_given(100, Some(0));
+    big.end();
+    big.note_rise(1 + LEAST / (1 << 20));
+    // 5 slices of 1 MiB take 8 ms each.
+    assert!((2..40).all(|now| !big.begin(0, 1 << 20, now)) && big.begin(0, 1 << 20, 40));
+}
+
+/// Who never comes back, as in the child of a fork, is not waited for.
+#[test]
+fn a_context_that_is_gone_stops_nobody() {
+    let fall = Fall::new();
+    fall.note_rise(100 * MIB);
+    assert!(fall.begin(0, SLICE, 5));
+    assert!(!fall.begin(0, SLICE, 1004) && fall.begin(0, SLICE, 1005));
 }

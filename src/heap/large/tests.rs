@@ -77,7 +77,7 @@ impl<const COMMITS: bool> OneCore<COMMITS> {
     }
 
     fn used(&self) -> usize {
-        self.slices_used.load(Ordering::Relaxed)
+        self.slices_used.load(Ordering::Relaxed) + self.slices_apart.load(Ordering::Relaxed)
     }
 }
 

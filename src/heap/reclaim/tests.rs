@@ -356,7 +356,7 @@ fn the_peak_counts_each_slice() {
     let heap = heap::<0>();
     for (slices, peak) in [(1, 1), (-1, 1), (1, 1), (1, 2), (-2, 2), (1, 2)] {
         heap.note_used(slices);
-        assert_eq!(heap.peak(), peak * SLICE);
+        assert_eq!(heap.peak_bytes(), peak * SLICE);
     }
     heap.note_used(-1);
 }

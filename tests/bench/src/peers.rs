@@ -66,7 +66,7 @@ pub fn give_back(name: &str) -> bool {
         "coreheap" | "coreheap-portable" => drop(COREHEAP.purge()),
         // SAFETY: a function of the library that this program is linked with, which asks for nothing.
         REFERENCE => unsafe { mi_collect(true) },
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", target_env = "gnu"))]
         // SAFETY: asks for nothing.
         "system" => drop(unsafe { libc::malloc_trim(0) }),
         #[cfg(feature = "peers")]

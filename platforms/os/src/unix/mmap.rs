@@ -9,7 +9,7 @@
 //!   access, and what is committed counts against the system's limit. A refused commit is a refused allocation and not a killed
 //!   process;
 //! - large, if the user asked for large pages and there were some ([`Mmap::large`]): a region is there as a whole, and nothing of it is
-//!   given back before the heap ends.
+//!   given back before the heap ends. No block has a region of its own.
 //!
 //! *Differences*: each kind of system has its own way of giving memory back: `kernel` is Linux', Apple's, or everybody's.
 //!
@@ -96,10 +96,14 @@ impl Mmap {
         self.mode.compare_exchange(UNDECIDED, mode, Relaxed, Relaxed).err().unwrap_or(mode)
     }
 
-    fn reserve_large(&self, request: &RegionRequest) -> Option<Region> {
+    /// The large pages to use for regions, unless this source does without by now.
+    fn large_page(&self) -> Option<LargePage> {
         let mode = self.mode.load(Relaxed);
-        let page = if mode == UNDECIDED || mode == LARGE { self.placement.large_page() } else { None };
-        let region = large_region(request, page?, &self.placement)?;
+        if mode == UNDECIDED || mode == LARGE { self.placement.large_page() } else { None }
+    }
+
+    fn reserve_large(&self, request: &RegionRequest) -> Option<Region> {
+        let region = large_region(request, self.large_page()?, &self.placement)?;
         if self.settle(LARGE) == LARGE {
             self.in_large_pages.fetch_add(region.size, Relaxed);
             return Some(region);
@@ -117,7 +121,9 @@ impl Mmap {
             map_aligned(size, request.preferred_align.max(UNIT), access)
                 .or_else(|| map_near(size, request.preferred_align, access))
         };
-        let region = sizes_to_try(request, page_size().max(UNIT)).find_map(|size| Some(Region { start: map(size)?, size }))?;
+        // Where OS pages are longer, more is mapped than is said: a block that has all of its region has all that is said.
+        let mapped = |size: usize| map(size.next_multiple_of(page_size()));
+        let region = sizes_to_try(request, UNIT).find_map(|size| Some(Region { start: mapped(size)?, size }))?;
         if self.placement.apply(region.start.as_ptr().cast(), region.size).is_err() {
             // SAFETY: mapped above, and used by nobody.
             unsafe { self.release(region) };
@@ -150,6 +156,10 @@ unsafe impl PageSource for Mmap {
 
     fn reserve(&self, request: RegionRequest) -> Option<Region> {
         let _errno = Errno::keep();
+        // In large pages nothing comes or goes with a block.
+        if request.is_for_one_block && self.large_page().is_some() {
+            return None;
+        }
         self.reserve_large(&request).or_else(|| self.reserve_usual(&request))
     }
 
@@ -205,6 +215,9 @@ unsafe impl PageSource for Mmap {
 
     unsafe fn release(&self, region: Region) {
         let _errno = Errno::keep();
+        if self.mode() != LARGE {
+            self.in_usual_pages.fetch_sub(region.size, Relaxed);
+        }
         // SAFETY: the caller's promise: a whole region of ours, used by nobody.
         unsafe { libc::munmap(region.start.as_ptr().cast(), region.size) };
     }
@@ -215,10 +228,11 @@ unsafe impl PageSource for Mmap {
             return None;
         }
         let _errno = Errno::keep();
-        let size = size.checked_next_multiple_of(page_size().max(UNIT))?;
+        let size = size.checked_next_multiple_of(UNIT)?;
+        let lengths = (region.size.next_multiple_of(page_size()), size.checked_next_multiple_of(page_size())?);
         // SAFETY: the caller's promise: a whole region of ours, all of it accessible.
-        let start = unsafe { kernel::remap(region.start.as_ptr().cast(), region.size, size) }?;
-        self.in_usual_pages.fetch_add(size.saturating_sub(region.size), Relaxed);
+        let start = unsafe { kernel::remap(region.start.as_ptr().cast(), lengths.0, lengths.1) }?;
+        self.in_usual_pages.fetch_add(size.wrapping_sub(region.size), Relaxed);
         Some(Region { start, size })
     }
 

@@ -34,6 +34,10 @@ unsafe impl PageSource for LargePages {
 
     fn reserve(&self, request: RegionRequest) -> Option<Region> {
         let _kept = LastError::keep();
+        // All of such a region would be committed: one for many blocks wastes less.
+        if request.is_for_one_block {
+            return None;
+        }
         let request = RegionRequest { preferred_size: request.preferred_size.min(MOST_PREFERRED), ..request };
         let region = |size, kind| Some(Region { start: new_region(size, MEM_RESERVE | MEM_COMMIT | kind)?, size });
         // SAFETY: a plain question; 0 where there are no large pages.

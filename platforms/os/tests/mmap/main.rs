@@ -27,7 +27,7 @@ fn reserves_what_is_preferred_at_the_preferred_alignment() {
             let region = source
                 .reserve(RegionRequest { min_size: 1, preferred_size: size, preferred_align: align, is_for_one_block: false })
                 .expect("address space");
-            assert_eq!(region.size, size.next_multiple_of(Mmap::OS_PAGE_SIZE.max(page())));
+            assert_eq!(region.size, size.next_multiple_of(Mmap::OS_PAGE_SIZE));
             assert!(region.start.addr().get().is_multiple_of(align), "{region:?} at {align}");
             fill(region.start, region.size.min(MIB), 1);
             // Both ends belong to the region alone: what was cut off is not mapped by it.
@@ -246,7 +246,7 @@ fn errno_is_kept() {
     );
     errno(Some(77));
     let region = reserve(&source, MIB);
-    // SAFETY: a region of this source; moving onto what is not mapped is refused.
+    // SAFETY: a region of this source.
     unsafe {
         assert!(source.commit(region.start, MIB));
         errno(Some(77));

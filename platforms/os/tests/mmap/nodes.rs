@@ -84,7 +84,7 @@ fn memory_comes_from_the_node() {
                 assert!(source.decommit(at(region, 4 * MIB), MIB));
                 region
             };
-            for offset in [0, 4 * MIB, 16 * MIB] {
+            for offset in [0, 4 * MIB, 16 * MIB, 64 * MIB, 128 * MIB - page()] {
                 assert_on(region, offset, mode, node);
             }
             // SAFETY: used by nobody.

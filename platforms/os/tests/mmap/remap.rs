@@ -26,7 +26,7 @@ fn a_region_is_remapped_without_touching_its_pages() {
         let before = minor_faults();
         // SAFETY: the region as it is, used by nobody else.
         let grown = unsafe { source.remap(region, 64 * MIB) }.expect("memory");
-        assert_eq!(grown.size, 64 * MIB);
+        assert_eq!((grown.size, source.reserved().in_usual_pages), (64 * MIB, 64 * MIB));
         let faults = minor_faults() - before;
         assert!(is_emulated() || faults < 100, "{faults} page faults for {} pages: copied", 8 * MIB / page());
         assert!((0..8 * MIB / page()).all(|number| holds_only(at(grown, number * page()), page(), number as u8)));
@@ -42,8 +42,34 @@ fn a_region_is_remapped_without_touching_its_pages() {
                 "nothing happened"
             );
             assert!(unmaps(shorter.start, 4 * MIB, || source.release(shorter)));
+            assert_eq!(source.reserved().in_usual_pages, 0);
         }
     }
+}
+
+/// Where it cannot grow in place it moves, to whole OS pages as heaps count them.
+#[test]
+fn a_region_moves_out_of_the_way() {
+    let source = Mmap::new();
+    // Each has a neighbour behind or before it.
+    let mut regions: Vec<_> = (0..8).map(|_| reserve_for_block(&source, MIB)).collect();
+    for round in 1..=4 {
+        for (number, region) in regions.iter_mut().enumerate() {
+            fill(region.start, 64 * page(), number as u8);
+            let size = region.size + Mmap::OS_PAGE_SIZE * (1 + number % 3) + round * MIB;
+            // SAFETY: the region as it is, used by nobody else.
+            let grown = unsafe { source.remap(*region, size) }.expect("memory");
+            assert!(grown.size == size && grown.start.addr().get().is_multiple_of(Mmap::OS_PAGE_SIZE), "{grown:?}");
+            assert!(holds_only(grown.start, 64 * page(), number as u8));
+            fill(at(grown, size - 8), 8, 9);
+            *region = grown;
+        }
+    }
+    for region in regions {
+        // SAFETY: used by nobody.
+        assert!(unmaps(region.start, region.size / page() * page(), || unsafe { source.release(region) }));
+    }
+    assert_eq!(source.reserved().in_usual_pages, 0);
 }
 
 /// In whatever steps a block grows, its pages are moved and not copied once it has a region, and it leaves no addresses behind.

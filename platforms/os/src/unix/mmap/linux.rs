@@ -7,6 +7,8 @@ use coreheap::Region;
 use libc::{c_int, clockid_t};
 
 use super::super::errno::Errno;
+use super::super::os_page::{UNIT, page_size};
+use super::{NO_ACCESS, map_aligned};
 
 /// A read of shared memory, exact to a few milliseconds.
 pub const CLOCK: clockid_t = libc::CLOCK_MONOTONIC_COARSE;
@@ -51,14 +53,23 @@ pub unsafe fn give_up(start: *mut c_void, size: usize) -> bool {
 #[inline(always)]
 pub unsafe fn take_back(_: *mut c_void, _: usize) {}
 
-/// Gives a mapping another size, where it is or elsewhere.
+/// Gives a mapping another size, where it is or at a multiple of [`UNIT`].
 ///
 /// # Safety
 /// A whole region of ours that belongs to the caller.
 pub unsafe fn remap(start: *mut c_void, old: usize, new: usize) -> Option<NonNull<u8>> {
-    // SAFETY: the caller's promise.
-    let moved = unsafe { libc::mremap(start, old, new, libc::MREMAP_MAYMOVE) };
-    if moved == libc::MAP_FAILED { None } else { NonNull::new(moved.cast()) }
+    let is_done = |moved: *mut c_void| if moved == libc::MAP_FAILED { None } else { NonNull::new(moved.cast()) };
+    if page_size() >= UNIT {
+        // SAFETY: the caller's promise.
+        return is_done(unsafe { libc::mremap(start, old, new, libc::MREMAP_MAYMOVE) });
+    }
+    // SAFETY: as above.
+    is_done(unsafe { libc::mremap(start, old, new, 0) }).or_else(|| {
+        let target = map_aligned(new, UNIT, NO_ACCESS)?.as_ptr();
+        // If it is refused, the kernel may have unmapped the target before, and somebody else may have it by now: so its addresses are given up.
+        // SAFETY: as above, onto addresses that nobody uses.
+        is_done(unsafe { libc::mremap(start, old, new, libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED, target) })
+    })
 }
 
 /// Asks for huge pages, but not at a region's ends. A heap fills a region from the start, and keeps its books at both ends:

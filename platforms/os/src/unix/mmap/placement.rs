@@ -72,7 +72,7 @@ impl fmt::Display for NodeError {
 
 impl core::error::Error for NodeError {}
 
-/// How much memory was reserved so far, in bytes.
+/// How much memory is reserved, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reserved {
     /// In large pages.
@@ -156,7 +156,7 @@ impl Mmap {
         answer
     }
 
-    /// How much memory was reserved so far, and in what pages.
+    /// How much memory is reserved, and in what pages. In large pages all that ever was.
     pub fn reserved(&self) -> Reserved {
         let [in_large_pages, in_usual_pages] = [&self.in_large_pages, &self.in_usual_pages].map(|bytes| bytes.load(Relaxed));
         Reserved { in_large_pages, in_usual_pages }
