@@ -10,6 +10,10 @@ use libc::{EINVAL, ENOMEM};
 use crate::HEAP;
 use crate::request::{allocate, allocate_aligned, allocate_ready, allocate_zeroed, free as give_back, reallocate};
 
+/// Has whoever links `malloc` from an archive link what runs before the program as well.
+#[used]
+static START: &extern "C" fn() = &crate::start::START;
+
 /// Null, and `errno` says why.
 #[cold]
 pub fn refused(error: c_int) -> *mut c_void {

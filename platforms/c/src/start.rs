@@ -10,7 +10,7 @@
 /// Found and called by the dynamic loader, or by the start-up code of a program that was linked with this.
 #[used]
 #[cfg_attr(not(test), unsafe(link_section = ".init_array"))]
-static START: extern "C" fn() = start;
+pub static START: extern "C" fn() = start;
 
 extern "C" fn start() {
     crate::HEAP.cores_kind();
