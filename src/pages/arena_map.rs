@@ -4,9 +4,9 @@
 //! a list instead.
 //!
 //! An arena is entered once for each granule that it touches. Granules have [`Geometry::ARENA_SIZE`], or for smaller arenas that do not start at a
-//! multiple of it a power of two less, so that few arenas share one and no arena has many. A look-up tries the sizes of granules that there are, one after the other. The entry of a granule lies in a
-//! window of a table, which begins where its number says. There is the heap's own table, and when it is
-//! half full an arena brings a bigger one along.
+//! multiple of it a power of two less, so that few arenas share one and no arena has many. A look-up tries the sizes of granules that there are,
+//! one after the other. The entry of a granule lies in a window of a table, which begins where its number says. There is the heap's own table, and
+//! when it is half full an arena brings a bigger one along.
 //!
 //! Most arenas are found by one look: in the heap's own table, at the entry that the address leads to, its home.
 //!
@@ -15,7 +15,7 @@
 //! - N3: a table is on the list for good.
 //! - N4: where a home says a number of slices, the arena in its entry lies at a multiple of [`Geometry::SLICE_SIZE`], and its page table has
 //!   as many entries.
-//! - N5: an arena's size of granules is noted in `shifts` before it is entered, for good.
+//! - N5: an arena's size of granules is noted in `used_shifts` before it is entered, for good.
 
 use core::marker::PhantomData;
 use core::ptr::{NonNull, null_mut};
@@ -34,8 +34,8 @@ pub struct ArenaMap<G: Geometry> {
     first: G::PerHome<AtomicPtr<u8>>,
     /// For each entry of `first`, if it is its arena's home: how many entries that one's page table has (N4).
     slices_at_home: G::PerHome<AtomicU32>,
-    /// The sizes of granules of all arenas: a bit for each, by the number of its bits.
-    shifts: AtomicUsize,
+    /// The sizes of granules that arenas have (N5): bit `n` stands for 2^n bytes.
+    used_shifts: AtomicUsize,
     /// The tables that arenas brought along, the newest first.
     more: AtomicPtr<Table>,
     geometry: PhantomData<G>,
@@ -83,7 +83,13 @@ impl<G: Geometry> ArenaMap<G> {
         let first = unsafe { core::mem::zeroed() };
         // SAFETY: as above.
         let slices_at_home = unsafe { core::mem::zeroed() };
-        ArenaMap { first, slices_at_home, shifts: AtomicUsize::new(0), more: AtomicPtr::new(null_mut()), geometry: PhantomData }
+        ArenaMap {
+            first,
+            slices_at_home,
+            used_shifts: AtomicUsize::new(0),
+            more: AtomicPtr::new(null_mut()),
+            geometry: PhantomData,
+        }
     }
 
     /// The entry that an address leads to without a look at anything else.
@@ -114,7 +120,7 @@ impl<G: Geometry> ArenaMap<G> {
     /// The arena that has this address among its slices.
     pub fn find(&self, address: usize) -> Option<&Arena<G>> {
         // N5: who knows an address of an arena knows that its size was noted.
-        let mut noted = self.shifts.load(Ordering::Relaxed);
+        let mut noted = self.used_shifts.load(Ordering::Relaxed);
         let mut from_big_to_small = core::iter::from_fn(|| {
             let shift = noted.checked_ilog2()?;
             noted ^= 1 << shift;
@@ -161,7 +167,7 @@ impl<G: Geometry> ArenaMap<G> {
         // At home also if it is small: the granule begins with it.
         let is_of = |shift: &usize| first.is_multiple_of(G::ARENA_SIZE) || (last - first) >> shift != 0;
         let Some(shift) = Self::shifts().find(is_of).or_else(|| Self::shifts().last()) else { return };
-        self.shifts.fetch_or(1 << shift, Ordering::Relaxed);
+        self.used_shifts.fetch_or(1 << shift, Ordering::Relaxed);
         let mut is_needed = own.len > WINDOW;
         for granule in first >> shift..=last >> shift {
             let put = |table| {

@@ -142,8 +142,9 @@ pub unsafe trait PageSource: Sync {
         0
     }
 
-    /// Gives `region` another size, `size` bytes or more, at its end or by moving its pages elsewhere, without copying what is in them. Returns where it is then, at a multiple of [`OS_PAGE_SIZE`](Self::OS_PAGE_SIZE):
-    /// with the bytes that it had, as far as they fit, and committed, also the bytes that were added, which hold anything. `None` means that nothing happened.
+    /// Gives `region` another size, `size` bytes or more, at its end or by moving its pages elsewhere, without copying what is in them. Returns where it
+    /// is then, at a multiple of [`OS_PAGE_SIZE`](Self::OS_PAGE_SIZE): with the bytes that it had, as far as they fit, and committed, also the bytes that
+    /// were added, which hold anything. `None` means that nothing happened.
     ///
     /// # Safety
     /// The region (as it is now) came from this source, all of it is committed, and it belongs to the caller, who uses it where it is then.

@@ -71,8 +71,8 @@ unsafe impl<const N: usize> PageSource for Regions<N> {
 
 /// Any source, with a hard limit on the bytes it may have out: committed ones if the source commits, reserved ones if not, or if it takes back whole
 /// regions only. What goes beyond the limit of a region that the source gives is cut off, and left unused. Only a source that
-/// [grows](PageSource::grow) a region by more than it is asked for, in whole OS pages, can exceed it. What it refuses to decommit stays counted, also
-/// after its region was released. While a context waits for the source, as much as it may get is held back from others.
+/// [grows](PageSource::grow) or [remaps](PageSource::remap) a region by more than it is asked for, in whole OS pages, can exceed it. What it refuses to
+/// decommit stays counted, also after its region was released. While a context waits for the source, as much as it may get is held back from others.
 #[derive(Debug)]
 pub struct Limited<S> {
     source: S,

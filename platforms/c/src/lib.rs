@@ -18,7 +18,7 @@
 //! | `report.rs` | glibc's functions that tell about the heap |
 //! | `cpp_library.rs` | what the operators of C++ need of a C++ library, wherever it is |
 //! | `cpp.rs` | the operators of C++ |
-//! | `purger.rs` | a thread that gives idle memory back |
+//! | `purger.rs` | a thread that gives idle memory back, if asked for |
 //! | `start.rs` | what is better done before the program runs |
 //! | `vfork.rs` | `vfork`, whose child may allocate |
 //!
