@@ -1,5 +1,6 @@
 //! `fork` while other threads allocate, free and purge.
 
+use std::alloc::Layout;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null_mut;
@@ -122,7 +123,15 @@ cases! {
                 // Before any purge was interrupted, so that all core heaps exist.
                 EXCHANGE.work(&mut Rng::new(1), 1000);
                 for round in 0..rounds(300) {
-                    in_child(|| work_in_child(round as u64) && no_core_heap_is_lost() && HEAP.purge() > 0);
+                    in_child(|| {
+                        let works = work_in_child(round as u64) && no_core_heap_is_lost();
+                        // What was free before may have gone back by itself.
+                        let layout = Layout::new::<[u8; 2 << 20]>();
+                        let block = HEAP.allocate(layout).expect("memory");
+                        // SAFETY: a block of this heap.
+                        unsafe { HEAP.deallocate(block, layout) };
+                        works && HEAP.purge() > 0
+                    });
                 }
             },
         );
