@@ -82,6 +82,9 @@ enum Bench {
     },
     /// coreheap and other allocators, many workloads, time and peak memory, a process for each (`-- --help` says more)
     Hosted {
+        /// Linked statically with musl libc, on x86-64: coreheap, mimalloc and musl's own allocator, in our workloads
+        #[arg(long)]
+        musl: bool,
         /// Arguments for the benchmark, after `--`
         #[arg(last = true, value_name = "ARGUMENTS")]
         arguments: Vec<String>,
@@ -123,7 +126,13 @@ fn run(command: Command) -> io::Result<ExitCode> {
             provide(steps::BENCH_WASM)?;
             shell::hand_over("cargo run --release -p coreheap-bench-wasm --", &[], &arguments)
         }
-        Command::Bench(Bench::Hosted { arguments }) => {
+        Command::Bench(Bench::Hosted { musl: true, arguments }) => {
+            provide(steps::BENCH_MUSL)?;
+            let command =
+                "cargo run --release -p coreheap-bench --target x86_64-unknown-linux-musl --bin hosted -- --group one,two,many";
+            Ok(shell::exit_code(shell::command(command).args(arguments).status()?))
+        }
+        Command::Bench(Bench::Hosted { arguments, .. }) => {
             // The library that real programs are started with.
             if !shell::command("cargo build --release -p coreheap-c").status()?.success() {
                 eprintln!("xtask: coreheap's C library cannot be built; real programs are run without it");

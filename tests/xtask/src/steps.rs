@@ -12,7 +12,7 @@ mod windows;
 use crate::rig::Need;
 
 pub use machines::{BENCH_BARE, BENCH_WASM};
-pub use unix::BENCH_INSTRUCTIONS;
+pub use unix::{BENCH_INSTRUCTIONS, BENCH_MUSL};
 
 /// One thing that is checked.
 pub struct Step {

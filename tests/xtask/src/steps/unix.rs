@@ -13,6 +13,8 @@ use crate::rig::Need::{self, Component, File, Nightly, Program, Target};
 /// Debian's QEMU for single programs: `qemu-aarch64-static` and so on.
 const QEMU: &str = "qemu-user-static";
 
+/// What `cargo xtask bench hosted --musl` builds with.
+pub const BENCH_MUSL: &[Need] = &[LINUX, Target("stable", "x86_64-unknown-linux-musl"), Program("musl-gcc", "musl-tools")];
 /// What `cargo xtask bench instructions` runs in.
 pub const BENCH_INSTRUCTIONS: &[Need] = &[
     LINUX,
