@@ -10,7 +10,7 @@ use crate::base::sync::{AtomicUsize, Ordering};
 
 /// Use has fallen if it is half of what it was, or less, and so many bytes less.
 const LEAST: usize = 4 << 20;
-/// No call gives back more bytes at a time. It takes about a millisecond.
+/// About so many bytes are given back at a time, which takes about a millisecond.
 pub(super) const STEP: usize = 16 << 20;
 /// So many bytes of what is needed again a millisecond makes up for. That is 3 % of the time, if it takes 250 us to have 1 MiB given anew.
 const BYTES_PER_MS: usize = 128 << 10;
@@ -67,10 +67,14 @@ impl Fall {
 
     /// Whether there is no debt left by now.
     fn is_made_up_for(&self, slice_size: usize, now_ms: usize) -> bool {
-        let until = self.paid_until_ms.load(Ordering::Relaxed);
+        let until = match self.paid_until_ms.load(Ordering::Relaxed) {
+            // The first look, whatever the clock shows.
+            0 => now_ms,
+            until => until,
+        };
         let elapsed = (now_ms.wrapping_sub(until) as isize).max(0) as usize;
         let made_up = elapsed.saturating_mul(BYTES_PER_MS) / slice_size;
-        if made_up > 0 {
+        if made_up > 0 || until == now_ms {
             self.paid_until_ms.store(now_ms, Ordering::Relaxed);
         }
         let pay = |debt: usize| Some(debt.saturating_sub(made_up));

@@ -19,6 +19,14 @@ use crate::source::page_source::PageSource;
 /// A large block that waits when it is freed has the clock looked at once in so many times: to look takes half as long as such a free.
 const CLOCK_EVERY: usize = 16;
 
+/// Why a block has no region of its own.
+enum NoRegion {
+    /// The source gave none, or one so long that an arena was made of it.
+    NotGiven,
+    /// The source would not commit it.
+    NotCommitted,
+}
+
 impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     /// A block of so many slices, which had a region of its own, is better copied to an arena: so regions stay few.
     const SHORT: usize = G::OWN_REGION_ABOVE / G::SLICE_SIZE / 8;
@@ -62,11 +70,13 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             Some(claimed)
         };
         let in_arenas = || in_arenas(wished).or_else(|| if wished > least { in_arenas(least) } else { None });
-        if self.has_region(least, align)
-            && let Some(claimed) = self.claim_region(least * G::SLICE_SIZE, align, room)
-        {
-            self.note_apart(least as isize);
-            return Some(claimed);
+        if self.has_region(least, align) {
+            match self.claim_region(least, align, room) {
+                Ok(claimed) => return Some(claimed),
+                // An arena of that size, with tables of its own, would be of no use either.
+                Err(NoRegion::NotCommitted) => return in_arenas(),
+                Err(NoRegion::NotGiven) => {}
+            }
         }
         self.until_refused(least, align, in_arenas)
     }
@@ -78,14 +88,14 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             && !self.region_blocks.are_too_long()
     }
 
-    /// A block of a region of its own. `None` as well if an arena was made of the region, because the source gave more than was asked for.
-    fn claim_region(&self, size: usize, align: usize, room: usize) -> Option<(usize, bool)> {
-        let align = align.max(S::OS_PAGE_SIZE);
-        let region = region_for(&self.source, size, align, room)?;
+    /// A block of a region of its own.
+    fn claim_region(&self, slice_count: usize, align: usize, room: usize) -> Result<(usize, bool), NoRegion> {
+        let (size, align) = (slice_count * G::SLICE_SIZE, align.max(S::OS_PAGE_SIZE).max(G::MIN_ALIGN));
+        let region = region_for(&self.source, size, align, room).ok_or(NoRegion::NotGiven)?;
         if region.size / 2 > size + align {
             self.region_blocks.note_too_long();
             self.arenas.adopt(&self.source, region);
-            return None;
+            return Err(NoRegion::NotGiven);
         }
         let opened = self.unused_region_block().and_then(|block| {
             let opened = block.open(&self.source, region, size, align);
@@ -100,7 +110,9 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             // SAFETY: just handed out, and used by nobody.
             None => unsafe { self.source.release(region) },
         }
-        Some((opened?, S::FRESH_IS_ZERO))
+        let start = opened.ok_or(NoRegion::NotCommitted)?;
+        self.note_apart(slice_count as isize);
+        Ok((start, S::FRESH_IS_ZERO))
     }
 
     fn unused_region_block(&self) -> Option<&RegionBlock> {
@@ -174,16 +186,25 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         let resize = |new| self.resize_large(address, old, new, align);
         let resized = || resize(wished).or_else(|| if wished > least { resize(least) } else { None });
         let is_apart = self.arenas.of(address).is_none();
-        // One that outgrows arenas moves to a region, and goes on growing there; little that is left of a long one moves to an arena.
-        let changes_place = if is_apart { least <= Self::SHORT } else { old < least && self.has_region(least, align) };
-        if let Some(start) = if changes_place { None } else { resized() } {
-            return Some(Some(self.pointer_at(start)));
-        }
         // Where a region did not grow, the next one has room, so that not each step is a copy. Addresses cost nothing where memory is committed.
         let has_room = S::COMMITS && old < least && (is_apart || !S::REMAPS);
         let room = if has_room { least / 2 * G::SLICE_SIZE } else { 0 };
-        let Some(target) = self.find_large(new_layout, false, room) else {
-            return Some(if changes_place { resized().map(|start| self.pointer_at(start)) } else { None });
+        // One that outgrows arenas moves to a region, and goes on growing there; little that is left of a long one moves to an arena.
+        let moved = if is_apart && least <= Self::SHORT {
+            self.find_large(new_layout, false, 0)
+        } else if !is_apart && old < least && self.has_region(least, align) {
+            self.claim_region(least, align, room).ok().map(|(start, _)| self.pointer_at(start))
+        } else {
+            None
+        };
+        let target = if let Some(target) = moved {
+            target
+        } else if let Some(start) = resized() {
+            return Some(Some(self.pointer_at(start)));
+        } else if let Some(target) = self.find_large(new_layout, false, room) {
+            target
+        } else {
+            return Some(None);
         };
         // SAFETY: two blocks of this heap that this context owns, each at least so long.
         unsafe { target.copy_from_nonoverlapping(self.pointer_at(address), layout.size().min(new_layout.size())) };
@@ -200,6 +221,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             self.note_used(more);
             return Some(address);
         }
+        let align = align.max(G::MIN_ALIGN);
         let start = self.region_blocks.find(address)?.resize(&self.source, address, new * G::SLICE_SIZE, align)?;
         self.note_apart(more);
         Some(start)

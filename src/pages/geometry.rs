@@ -170,7 +170,7 @@ pub(crate) const MOST_PAGE_BLOCKS: usize = 1 << 12;
 /// | `arena_map` | arenas that are found by their address: a power of two; 1 for a list | for arenas of 64 MiB or more as many as lie in 1 TiB (4 GiB on 32-bit targets), at most 1,024; else 1 |
 /// | `grow_size` | what a growing arena grows by at a time | 8 pages |
 /// | `fit_candidates` | free runs of slices that are compared, to take the shortest | 1; 32 without magazines |
-/// | `own_region_above` | bigger blocks have a region each, if the page source takes regions back | 32 MiB |
+/// | `own_region_above` | blocks that with their alignment are bigger have a region each, if the page source takes regions back | 32 MiB |
 /// | `min_align` | what blocks of so many bytes or more are aligned to: at most 16 | 1 |
 #[macro_export]
 macro_rules! geometry {

@@ -48,7 +48,7 @@ pub fn conformance_with<S: PageSource, C: CoreLocal, G: Geometry>(make: impl Fn(
         all_memory_comes_back_as_one,
         random_actions,
         memory_is_decommitted_and_comes_back,
-        large_blocks_move_as_the_source_says,
+        large_blocks_that_move_keep_their_contents,
     ];
     for test in tests {
         let ledger = Ledger::new(BUDGET);
@@ -316,10 +316,9 @@ fn memory_is_decommitted_and_comes_back<S: PageSource, C: CoreLocal, G: Geometry
     }
 }
 
-fn large_blocks_move_as_the_source_says<S: PageSource, C: CoreLocal, G: Geometry>(heap: &Watching<'_, S, C, G>) {
+fn large_blocks_that_move_keep_their_contents<S: PageSource, C: CoreLocal, G: Geometry>(heap: &Watching<'_, S, C, G>) {
     let unit = G::SLICE_SIZE.max(S::OS_PAGE_SIZE);
-    let has_region = S::REMAPS && S::RELEASES && G::OWN_REGION_ABOVE < BUDGET / 8;
-    let size = (if has_region { G::OWN_REGION_ABOVE } else { 2 * G::MAX_BLOCK }).next_multiple_of(unit);
+    let size = (2 * G::MAX_BLOCK).next_multiple_of(unit);
     let old = layout(size, 8);
     let (Some(block), Some(wall)) = (heap.allocate(old), heap.allocate(old)) else { return };
     // SAFETY: blocks of these layouts; `block` is not used after it was reallocated.

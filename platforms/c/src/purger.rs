@@ -7,17 +7,18 @@
 //! is another one: its C library is slower, `unshare` and `setns` are refused, and languages warn when it forks.
 //!
 //! The thread is named `coreheap-purger` and blocks all signals. A process whose own threads have all ended ends as it would without it. The child of a `fork` has
-//! none, and may start one. A filter for system calls must allow it `clock_nanosleep`, `madvise`, `membarrier`, and to read `/proc/self/stat`.
+//! none, and may start one. It makes system calls that the program may not make itself: where these are filtered, do without it.
 //!
-//! *Invariant* G1: `OWNER` is the process whose purger runs or is being started, or 0. Who changes it to this process's number starts the thread.
+//! *Invariant* G1: `OWNER` is the generation of the process, counted by forks, whose purger runs or is being started, or 0. Who changes it to this process's
+//! starts the thread, or is the thread.
 
 use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use core::time::Duration;
 
-use coreheap_os::{IdleWatch, variable_is};
+use coreheap_os::{IdleWatch, generation, variable_is};
 use libc::EAGAIN;
 
 use crate::HEAP;
@@ -25,7 +26,7 @@ use crate::HEAP;
 /// So often it looks.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-static OWNER: AtomicI32 = AtomicI32::new(0);
+static OWNER: AtomicU32 = AtomicU32::new(0);
 static IS_WANTED: AtomicBool = AtomicBool::new(false);
 
 /// Starts the purger if the environment says so. Before the program runs: later the environment may change at any moment.
@@ -36,18 +37,17 @@ pub fn start_if_asked_for() {
 }
 
 /// Has memory given back in the background: 1 starts the purger in this process unless it runs, 0 ends it within a second. Returns 0, or
-/// what `pthread_create` says. Not for signal handlers.
+/// what `pthread_create` says. One caller at a time; not for signal handlers.
 #[cfg_attr(not(test), unsafe(no_mangle))]
 pub extern "C" fn coreheap_purger(is_wanted: c_int) -> c_int {
-    IS_WANTED.store(is_wanted != 0, Relaxed);
-    // SAFETY: takes nothing.
-    let process = unsafe { libc::getpid() };
-    if is_wanted == 0 || OWNER.swap(process, Relaxed) == process {
+    IS_WANTED.store(is_wanted != 0, SeqCst);
+    let process = generation();
+    if is_wanted == 0 || OWNER.swap(process, SeqCst) == process {
         return 0;
     }
     let error = start();
     if error != 0 {
-        OWNER.store(0, Relaxed);
+        OWNER.store(0, SeqCst);
     }
     error
 }
@@ -75,12 +75,34 @@ extern "C" fn look_after(nothing: *mut c_void) -> *mut c_void {
     // SAFETY: a name of less than 16 bytes.
     unsafe { libc::pthread_setname_np(libc::pthread_self(), c"coreheap-purger".as_ptr()) };
     let mut watch = IdleWatch::start();
-    while IS_WANTED.load(Relaxed) && !is_left_alone() {
+    loop {
         // SAFETY: a length of time.
         unsafe { libc::nanosleep(&interval, null_mut()) };
-        watch.look_after(&HEAP, INTERVAL);
+        if is_left_alone() {
+            // The program's last handlers run on this thread.
+            return with_signals(nothing);
+        }
+        if IS_WANTED.load(SeqCst) {
+            watch.look_after(&HEAP, INTERVAL);
+            continue;
+        }
+        OWNER.store(0, SeqCst);
+        // Who wanted a purger again before that left it to this one.
+        let process = generation();
+        if !IS_WANTED.load(SeqCst) || OWNER.compare_exchange(0, process, SeqCst, SeqCst).is_err() {
+            return nothing;
+        }
     }
-    OWNER.store(0, Relaxed);
+}
+
+/// `nothing`, with no signal blocked.
+fn with_signals(nothing: *mut c_void) -> *mut c_void {
+    let mut none = MaybeUninit::uninit();
+    // SAFETY: set before it is used.
+    unsafe {
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, none.as_ptr(), null_mut());
+    }
     nothing
 }
 

@@ -281,8 +281,8 @@ int main(void) {
     sized_frees();
     zeroes();
     handlers();
-    // There is something to give back.
-    free(malloc(3 << 20));
+    // Waits for the next one.
+    free(malloc(40000));
     CHECK(malloc_trim(0) == 1);
     puts("all functions as they should be");
     return 0;

@@ -109,8 +109,8 @@ impl Mmap {
             return Some(region);
         }
         // Another context found none a moment ago.
-        // SAFETY: just handed out, and used by nobody.
-        unsafe { self.release(region) };
+        // SAFETY: just mapped, and used by nobody.
+        unsafe { libc::munmap(region.start.as_ptr().cast(), region.size) };
         None
     }
 
@@ -126,7 +126,7 @@ impl Mmap {
         let region = sizes_to_try(request, UNIT).find_map(|size| Some(Region { start: mapped(size)?, size }))?;
         if self.placement.apply(region.start.as_ptr().cast(), region.size).is_err() {
             // SAFETY: mapped above, and used by nobody.
-            unsafe { self.release(region) };
+            unsafe { libc::munmap(region.start.as_ptr().cast(), region.size) };
             return None;
         }
         if !request.is_for_one_block {
