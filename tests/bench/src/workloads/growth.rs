@@ -1,4 +1,4 @@
-//! Vectors that grow as `Vec` does: twice the room, by `realloc`, many of them at a time.
+//! Vectors that grow as `Vec` does: twice the room, by `realloc`, many of them at a time; and single blocks that grow in smaller steps.
 
 use std::alloc::GlobalAlloc;
 
@@ -31,6 +31,19 @@ pub fn run<A: GlobalAlloc + Sync>(allocator: &A, job: &Job) -> u64 {
         vectors.into_iter().for_each(|(block, _)| block.free(allocator));
     });
     job.all(turns)
+}
+
+/// A block that grows to so many bytes by `step`, which is told its size, and is written.
+pub fn one<A: GlobalAlloc>(allocator: &A, most: usize, step: impl Fn(usize) -> usize) -> u64 {
+    let (mut block, mut steps) = (Block::new(allocator, 1000), 0);
+    while block.size() < most {
+        let size = block.size();
+        block.resize(allocator, size + step(size));
+        block.fill_from(size, 1);
+        steps += 1;
+    }
+    block.free(allocator);
+    steps
 }
 
 /// An empty vector and the size it will have: small ones are frequent, one in 2,048 gets 1 MiB.
