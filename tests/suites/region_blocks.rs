@@ -1,5 +1,6 @@
 //! Large blocks that have a region each: like all others, but for where they lie.
 
+use coreheap::sources::Limited;
 use coreheap::{Content, Heap, SingleCore};
 use coreheap_tests::actions::{Driver, Limits};
 use coreheap_tests::blocks::{allocate, free, holds, layout};
@@ -188,6 +189,25 @@ fn a_refused_commit_gives_the_region_back() {
     assert_eq!((heap.source().regions_out(), metadata()), (1, before));
     heap.source().refusals().refuse_every(Call::Commit, 0);
     free(&heap, allocate(&heap, 90 * KIB, 2), 90 * KIB, 2);
+}
+
+/// Where only the block itself is too much, no arena is made for it, whose tables would stay.
+#[test]
+fn a_block_beyond_a_limit_leaves_nothing_behind() {
+    type Source = TestSource<{ RELEASES | COMMITS | DECOMMITS }>;
+    let source = Limited::new(Source::new(&[32 * KIB, 400 * KIB]), 120 * KIB);
+    let heap: Heap<_, _, Regional> = Heap::new(source, single_core());
+    let small = heap.allocate(layout(10)).expect("memory");
+    // Entries for regions are made once.
+    assert_eq!(heap.allocate(layout(250 * KIB)), None);
+    let used = heap.source().used();
+    for size in [250 * KIB, 390 * KIB] {
+        assert_eq!(heap.allocate(layout(size)), None);
+        assert_eq!((heap.source().source().regions_out(), heap.source().used()), (1, used));
+        // SAFETY: a live block of this size.
+        assert_eq!(unsafe { heap.reallocate(small, layout(10), size) }, None);
+    }
+    heap.assert_valid();
 }
 
 #[test]
