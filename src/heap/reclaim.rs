@@ -172,7 +172,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         }
         let used = self.slices_used.load(Ordering::Relaxed);
         if self.fall.begin(used, G::SLICE_SIZE, now) {
-            self.purge_after_fall(used);
+            self.purge_after_fall();
             self.fall.end();
         }
         // Compared as a difference: the clock may wrap around. Due at once if it is seen for the first time, whatever it shows then.
@@ -187,16 +187,17 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         }
     }
 
-    /// Gives memory back because only so many slices are in use.
-    fn purge_after_fall(&self, used: usize) {
-        let bytes = self.purge_slices(false, STEP);
+    /// Gives memory back because use has fallen.
+    fn purge_after_fall(&self) {
+        let mut bytes = self.purge_slices(false, STEP);
         let is_all = bytes < STEP;
-        self.fall.note_given(bytes / G::SLICE_SIZE, is_all.then_some(used));
         if is_all {
             // Some blocks of each class in magazines keep as many pages.
             self.drain_own(0);
-            self.fall.note_given(self.purge_slices(false, STEP) / G::SLICE_SIZE, None);
+            bytes += self.purge_slices(false, STEP);
         }
+        let used = self.slices_used.load(Ordering::Relaxed);
+        self.fall.note_given(bytes / G::SLICE_SIZE, is_all.then_some(used));
     }
 
     /// Counts slices that came into use, or (negative) went out of it.
