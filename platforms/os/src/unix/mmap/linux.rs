@@ -1,7 +1,7 @@
 //! How memory is given back, on Linux and Android.
 
 use core::ffi::c_void;
-use core::ptr::NonNull;
+use core::ptr::{NonNull, null_mut, with_exposed_provenance_mut};
 
 use coreheap::Region;
 use libc::{c_int, clockid_t};
@@ -58,17 +58,21 @@ pub unsafe fn take_back(_: *mut c_void, _: usize) {}
 /// # Safety
 /// A whole region of ours that belongs to the caller.
 pub unsafe fn remap(start: *mut c_void, old: usize, new: usize) -> Option<NonNull<u8>> {
-    let is_done = |moved: *mut c_void| if moved == libc::MAP_FAILED { None } else { NonNull::new(moved.cast()) };
+    const MAY_MOVE: c_int = 1;
+    const TO_TARGET: c_int = 2;
+    let mremap = |flags: c_int, target: *mut c_void| {
+        // The plain system call: the function is not in all versions of libc's crate.
+        // SAFETY: the caller's promise; the target is null, or addresses that nobody uses.
+        let moved = unsafe { libc::syscall(libc::SYS_mremap, start, old, new, flags, target) };
+        if moved == -1 { None } else { NonNull::new(with_exposed_provenance_mut(moved as usize)) }
+    };
     if page_size() >= UNIT {
-        // SAFETY: the caller's promise.
-        return is_done(unsafe { libc::mremap(start, old, new, libc::MREMAP_MAYMOVE) });
+        return mremap(MAY_MOVE, null_mut());
     }
-    // SAFETY: as above.
-    is_done(unsafe { libc::mremap(start, old, new, 0) }).or_else(|| {
+    mremap(0, null_mut()).or_else(|| {
         let target = map_aligned(new, UNIT, NO_ACCESS)?.as_ptr();
         // If it is refused, the kernel may have unmapped the target before, and somebody else may have it by now: so its addresses are given up.
-        // SAFETY: as above, onto addresses that nobody uses.
-        is_done(unsafe { libc::mremap(start, old, new, libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED, target) })
+        mremap(MAY_MOVE | TO_TARGET, target.cast())
     })
 }
 
