@@ -55,12 +55,12 @@ fn a_region_moves_out_of_the_way() {
     let mut regions: Vec<_> = (0..8).map(|_| reserve_for_block(&source, MIB)).collect();
     for round in 1..=4 {
         for (number, region) in regions.iter_mut().enumerate() {
-            fill(region.start, 64 * page(), number as u8);
+            fill(region.start, MIB, number as u8);
             let size = region.size + Mmap::OS_PAGE_SIZE * (1 + number % 3) + round * MIB;
             // SAFETY: the region as it is, used by nobody else.
             let grown = unsafe { source.remap(*region, size) }.expect("memory");
             assert!(grown.size == size && grown.start.addr().get().is_multiple_of(Mmap::OS_PAGE_SIZE), "{grown:?}");
-            assert!(holds_only(grown.start, 64 * page(), number as u8));
+            assert!(holds_only(grown.start, MIB, number as u8));
             fill(at(grown, size - 8), 8, 9);
             *region = grown;
         }
