@@ -1,10 +1,10 @@
 //! A thread that gives idle memory back, for programs that ask for it.
 //!
-//! *Role*: the heap gives memory back as it is used, and most of it as it is freed. What is left are free blocks in pages that are not empty, and in magazines
-//! of other cores. For these somebody has to come when the process is idle: a thread that looks once a second. It is started before
-//! `main` if the environment variable `COREHEAP_PURGER` is `on`, or by [`coreheap_purger`]; never by itself, because to start a thread inside
-//! a call of `malloc` takes locks of the C library that signal handlers and the dynamic loader may have, and because a process of one thread that becomes one of two
-//! is another one: its C library is slower, `unshare` and `setns` are refused, and languages warn when it forks.
+//! *Role*: the heap gives memory back as it is used, and most of it as it is freed. What is left are free blocks in pages that are not empty, and in
+//! magazines of other cores. A thread that looks once a second gives these back while the process is idle. It is started before `main` if the
+//! environment variable `COREHEAP_PURGER` is `on`, or by [`coreheap_purger`]. It never starts by itself, for two reasons:
+//! - To start a thread takes locks of the C library. A signal handler that calls `malloc` may have interrupted their owner, and would wait for ever.
+//! - A process of one thread would have two: its C library is slower then, `unshare` and `setns` are refused, and languages warn when it forks.
 //!
 //! The thread is named `coreheap-purger` and blocks all signals. A process whose own threads have all ended ends as it would without it. The child of a `fork` has
 //! none, and may start one. It makes system calls that the program may not make itself: where these are filtered, do without it.
@@ -18,7 +18,7 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use core::time::Duration;
 
-use coreheap_os::{IdleWatch, generation, variable_is};
+use coreheap_os::{IdleWatch, generation, read_start, variable_is};
 use libc::EAGAIN;
 
 use crate::HEAP;
@@ -108,19 +108,9 @@ fn with_signals(nothing: *mut c_void) -> *mut c_void {
 
 /// Whether all threads of the program have ended, its first one by `pthread_exit`: then the process ends with this one.
 fn is_left_alone() -> bool {
-    let mut text = [0u8; 512];
-    // Plain system calls: the C library's functions are where a thread may be cancelled.
-    // SAFETY: a constant name, and room for as much as is asked for.
-    let length = unsafe {
-        let file = libc::syscall(libc::SYS_openat, libc::AT_FDCWD, c"/proc/self/stat".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
-        if file < 0 {
-            return false;
-        }
-        let length = libc::syscall(libc::SYS_read, file, text.as_mut_ptr(), text.len());
-        libc::syscall(libc::SYS_close, file);
-        length.max(0) as usize
-    };
-    state_and_threads(&text[..length.min(text.len())]).is_some_and(|(state, threads)| state == b'Z' && threads <= 2)
+    let mut room = [0; 512];
+    let stat = read_start(c"/proc/self/stat", &mut room);
+    state_and_threads(stat).is_some_and(|(state, threads)| state == b'Z' && threads <= 2)
 }
 
 /// The state of a process's first thread, and how many threads there are, by what `/proc/self/stat` says. The name before them may have any characters.

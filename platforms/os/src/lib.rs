@@ -102,7 +102,7 @@ pub use system::HostPages;
 /// For ports that are built on this one, without promises.
 #[cfg(all(target_os = "linux", not(miri)))]
 #[doc(hidden)]
-pub use unix::{generation, loaded::Loaded, variable_is};
+pub use unix::{generation, loaded::Loaded, read_start, variable_is};
 
 cfg_if::cfg_if! {
     if #[cfg(target_env = "musl")] {

@@ -12,9 +12,9 @@ mod threads;
 
 pub use fork::{generation, watch_forks};
 pub use mmap::{LargePage, Mmap, NodeError, Reserved, return_memory, zeroed_memory};
-#[cfg(all(target_os = "linux", not(miri)))]
-pub use process::variable_is;
 pub use process::{cores_variable_is, processor_time};
+#[cfg(all(target_os = "linux", not(miri)))]
+pub use process::{read_start, variable_is};
 pub use threads::{core_number, cores_to_run_on, this_thread, yield_processor};
 
 /// Where the memory of heaps comes from.

@@ -229,9 +229,10 @@ unsafe impl PageSource for Mmap {
         }
         let _errno = Errno::keep();
         let size = size.checked_next_multiple_of(UNIT)?;
-        let lengths = (region.size.next_multiple_of(page_size()), size.checked_next_multiple_of(page_size())?);
+        // As long as they are mapped.
+        let (old, new) = (region.size.next_multiple_of(page_size()), size.checked_next_multiple_of(page_size())?);
         // SAFETY: the caller's promise: a whole region of ours, all of it accessible.
-        let start = unsafe { kernel::remap(region.start.as_ptr().cast(), lengths.0, lengths.1) }?;
+        let start = unsafe { kernel::remap(region.start.as_ptr().cast(), old, new) }?;
         self.in_usual_pages.fetch_add(size.wrapping_sub(region.size), Relaxed);
         Some(Region { start, size })
     }

@@ -26,6 +26,23 @@ pub fn variable_is(name: &str, value: &str) -> bool {
     false
 }
 
+/// The first bytes of a file of the system's, as many as there is room for; none if it cannot be read.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub fn read_start<'a>(name: &CStr, room: &'a mut [u8]) -> &'a [u8] {
+    // Plain system calls: at the C library's functions a thread may be cancelled, inside of the program's first `malloc`.
+    // SAFETY: a name that ends with a zero, and room for as much as is asked for.
+    let length = unsafe {
+        let file = libc::syscall(libc::SYS_openat, libc::AT_FDCWD, name.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        if file < 0 {
+            return &[];
+        }
+        let length = libc::syscall(libc::SYS_read, file, room.as_mut_ptr(), room.len());
+        libc::syscall(libc::SYS_close, file);
+        length
+    };
+    room.get(..length as usize).unwrap_or_default()
+}
+
 /// How long the process's threads have run, all together.
 pub fn processor_time() -> core::time::Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

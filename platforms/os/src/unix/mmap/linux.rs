@@ -8,6 +8,7 @@ use libc::{c_int, clockid_t};
 
 use super::super::errno::Errno;
 use super::super::os_page::{UNIT, page_size};
+use super::super::process::read_start;
 use super::{NO_ACCESS, map_aligned};
 
 /// A read of shared memory, exact to a few milliseconds.
@@ -23,18 +24,7 @@ const SMALL_PAGES_AT_ENDS: usize = 8 << 20;
 /// What `vm.overcommit_memory` says. An app on Android may not read it; Android overcommits.
 pub fn overcommits() -> bool {
     let _errno = Errno::keep();
-    let mut first = [0u8; 1];
-    // Plain system calls: at the C library's functions a thread may be cancelled, inside of the program's first `malloc`.
-    // SAFETY: a constant name, and room for the one byte asked for.
-    unsafe {
-        let (name, flags) = (c"/proc/sys/vm/overcommit_memory", libc::O_RDONLY | libc::O_CLOEXEC);
-        let file = libc::syscall(libc::SYS_openat, libc::AT_FDCWD, name.as_ptr(), flags);
-        if file >= 0 {
-            libc::syscall(libc::SYS_read, file, first.as_mut_ptr(), 1usize);
-            libc::syscall(libc::SYS_close, file);
-        }
-    }
-    first != *b"2"
+    read_start(c"/proc/sys/vm/overcommit_memory", &mut [0; 1]) != b"2"
 }
 
 /// Gives the contents of whole pages up.
