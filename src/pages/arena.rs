@@ -129,16 +129,16 @@ impl<G: Geometry> Arena<G> {
         self.table.class_at(self.slices.index_of(address)?)
     }
 
-    /// How many slices an address may lie behind the arena for [`class_in`](Self::class_in).
-    pub fn entry_count(&self) -> usize {
-        self.table.entry_count()
+    /// How many slices the region has from the arena on, by now.
+    pub fn slices_from_base(&self) -> usize {
+        self.table.first() + self.slices.count()
     }
 
     /// The class of the page that lies so many slices behind the arena; `None` for a large block and for anything else. Looks at nothing on the way.
     ///
     /// # Safety
     /// An arena lies at `arena`, where a slice could start: a pointer that may be used for all of its region. It has more
-    /// [entries](Self::entry_count) than `index`.
+    /// [slices](Self::slices_from_base) than `index`.
     #[inline(always)]
     pub unsafe fn class_in(arena: *const u8, index: usize) -> Option<SizeClass> {
         // SAFETY: the caller's promise; the entries are where `plan` puts them.

@@ -13,8 +13,8 @@
 //! *Invariants*
 //! - N2: an entry stays for good, and is the first of its window that was empty. So a window is looked through up to an empty entry.
 //! - N3: a table is on the list for good.
-//! - N4: where a home says a number of slices, the arena in its entry lies at a multiple of [`Geometry::SLICE_SIZE`], and its page table has
-//!   as many entries.
+//! - N4: where a home says a number of slices, the arena in its entry lies at a multiple of [`Geometry::SLICE_SIZE`], and so many slices from there
+//!   on are in its region: as many as there were when it was entered. What it grows by may as well come to lie in another arena.
 //! - N5: an arena's size of granules is noted in `used_shifts` before it is entered, for good.
 
 use core::marker::PhantomData;
@@ -32,7 +32,7 @@ const STEP: usize = 3;
 /// The arenas of a heap, by address.
 pub struct ArenaMap<G: Geometry> {
     first: G::PerHome<AtomicPtr<u8>>,
-    /// For each entry of `first`, if it is its arena's home: how many entries that one's page table has (N4).
+    /// For each entry of `first`, if it is its arena's home: how many slices from there on are that one's (N4).
     slices_at_home: G::PerHome<AtomicU32>,
     /// The sizes of granules that arenas have (N5): bit `n` stands for 2^n bytes.
     used_shifts: AtomicUsize,
@@ -98,7 +98,7 @@ impl<G: Geometry> ArenaMap<G> {
         address / G::ARENA_SIZE % Self::LEN
     }
 
-    /// The arena at home, and how many slices behind it this address lies, if the arena's page table has an entry for it.
+    /// The arena at home, and how many slices behind it this address lies, if these are the arena's (N4).
     #[inline(always)]
     pub fn find_entry_at_home(&self, address: usize) -> Option<(*const u8, usize)> {
         let home = Self::home(address);
@@ -189,7 +189,7 @@ impl<G: Geometry> ArenaMap<G> {
         if shift == Self::SHIFT && arena.base().addr().is_multiple_of(G::SLICE_SIZE) {
             let homes = (first >> shift..=last >> shift).map(|granule| granule % Self::LEN);
             let is_there = |home: &usize| self.first.as_ref()[*home].load(Ordering::Relaxed) == arena.base();
-            let slices = arena.entry_count().try_into().unwrap_or(u32::MAX);
+            let slices = arena.slices_from_base().try_into().unwrap_or(u32::MAX);
             // Release: who finds the number finds the arena.
             homes.filter(is_there).for_each(|home| self.slices_at_home.as_ref()[home].store(slices, Ordering::Release));
         }

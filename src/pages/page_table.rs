@@ -101,10 +101,9 @@ impl<G: Geometry> PageTable<G> {
         if G::PageEntry::HAS_CLASS { self.entries(slice..slice + 1)[0].class() } else { self.page_at(slice)?.class() }
     }
 
-    /// How many entries there are, those before slice 0 included.
-    #[inline(always)]
-    pub fn entry_count(&self) -> usize {
-        self.entry_count
+    /// How many entries there are before slice 0's.
+    pub fn first(&self) -> usize {
+        self.first
     }
 
     /// Enters (T1) the page with this number at a run of slices; or, without a class, a large block.
@@ -170,7 +169,7 @@ impl<G: Geometry> PageTable<G> {
     #[inline]
     fn entries(&self, run: Range<usize>) -> &[G::PageEntry] {
         // SAFETY: `init` was given that many.
-        let all = unsafe { core::slice::from_raw_parts(self.entries.as_ptr(), self.entry_count()) };
+        let all = unsafe { core::slice::from_raw_parts(self.entries.as_ptr(), self.entry_count) };
         &all[self.first + run.start..self.first + run.end]
     }
 

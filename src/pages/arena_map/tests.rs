@@ -116,7 +116,7 @@ fn an_arena_at_a_multiple_of_its_size_is_at_home() {
     let source = Pieces::new(4 * 64 * 1024, 64 * 1024, &[64 * 1024]);
     let arenas = grown(&source, 3);
     for arena in arenas.iter() {
-        let (base, entries) = (arena.base().addr(), arena.entry_count());
+        let (base, entries) = (arena.base().addr(), arena.slices_from_base());
         let found = |address| arenas.map().find_entry_at_home(address).map(|(at, index)| (at.addr(), index));
         let end = base + entries * Mapped::SLICE_SIZE;
         assert_eq!([found(base), found(end - 1)], [Some((base, 0)), Some((base, entries - 1))]);
@@ -139,7 +139,7 @@ fn an_arena_of_many_granules_is_at_home_in_those_that_nobody_has() {
             let Some((at, index)) = arenas.map().find_entry_at_home(address) else { continue };
             let base = arena.base().addr();
             assert_eq!((at.addr(), index), (base, (address - base) / Mapped::SLICE_SIZE));
-            assert!(base.is_multiple_of(Mapped::SLICE_SIZE) && index < arena.entry_count());
+            assert!(base.is_multiple_of(Mapped::SLICE_SIZE) && index < arena.slices_from_base());
             at_home += 1;
         }
         assert!(at_home > 40, "{at_home} addresses");

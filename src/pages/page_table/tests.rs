@@ -104,7 +104,7 @@ fn says<G: Geometry>(made: &Made<G>, slices: usize) -> Vec<(isize, Option<SizeCl
 
 fn entries_are_of_one_run<G: Geometry>() {
     let made = Made::<G>::new(8, 2);
-    assert_eq!(made.table.entry_count(), 8 + FIRST);
+    assert_eq!((made.table.first(), made.table.entry_count), (FIRST, 8 + FIRST));
     let nothing = (-1, None);
     assert_eq!(says(&made, 8), [nothing; 8]);
     // The first of the second group, a page; and a large block, of which the first slice alone has an entry.

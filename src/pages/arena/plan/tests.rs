@@ -192,7 +192,7 @@ fn a_class_is_found_by_the_distance_from_the_arena() {
         let found = |address: usize| {
             let index = (address - arena.base().addr()) / SLICE;
             // SAFETY: an arena lies there, where a slice could start, and has such an entry.
-            if index < arena.entry_count() { unsafe { Arena::<Wide>::class_in(arena.base(), index) } } else { None }
+            if index < arena.slices_from_base() { unsafe { Arena::<Wide>::class_in(arena.base(), index) } } else { None }
         };
         let start = page.start();
         assert!(arena.base().addr().is_multiple_of(SLICE));

@@ -204,6 +204,22 @@ fn an_arena_grows_first() {
     assert_fresh(&arenas, 2);
 }
 
+/// Where an arena could have grown to, another one may lie: what is in there is found as that one's.
+#[test]
+fn an_arena_may_lie_where_another_could_have_grown_to() {
+    let source = Told::<GROWS>::new(None, &[(0, SIZE / 4), (SIZE / 4, SIZE / 4)]);
+    let arenas = Arenas::<Mapped>::new();
+    assert!(grow(&arenas, &source, 1) && grow(&arenas, &source, 1));
+    assert_fresh(&arenas, 2);
+    let class = SizeClass::from_index(3);
+    for arena in arenas.iter() {
+        let page = arena.fresh_page(&source, class, 4).expect("room");
+        assert_eq!([page.start(), page.start() + 500].map(|address| arenas.class_of(address)), [Some(class); 2]);
+        let behind = arena.slices().start() + arena.slices().count() * 128;
+        assert_eq!(arenas.class_of(behind), None);
+    }
+}
+
 /// What a source begins with it may hand out as well: then it is the heap's already.
 #[test]
 fn the_first_region_is_used_once() {
