@@ -193,7 +193,11 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         let is_all = bytes < STEP;
         if is_all {
             // Some blocks of each class in magazines keep as many pages.
-            self.drain_own(0);
+            if self.core_heaps().nth(1).is_some() {
+                self.reclaim();
+            } else {
+                self.drain_own(0);
+            }
             bytes += self.purge_slices(false, STEP);
         }
         let used = self.slices_used.load(Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Forks, loaded copies, threads and ends of processes under load: `processes.c`.
+//! Forks, loaded copies, threads, filters of system calls and ends of processes under load: `processes.c`.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -46,6 +46,15 @@ fn other_programs_are_started() {
 #[test]
 fn children_of_vfork_allocate_and_free() {
     run_case(&["vforks"]);
+}
+
+/// `shut_in.c`.
+#[test]
+fn a_program_that_shuts_itself_in_is_not_killed() {
+    let program = compile("shut_in.c", "shut_in", &["-pthread"]);
+    for kind in KINDS {
+        run(&mut preloaded(&program, kind)).well();
+    }
 }
 
 #[test]

@@ -2,11 +2,20 @@
 //!
 //! *Role*: the slow side of the protocols of [`rseq`](crate::rseq) and [`leases`](crate::leases), whose fast sides have no barrier.
 //!
+//! A program may shut itself in (`seccomp`) and have the kernel kill it for every system call that it does not expect from an allocator, as it would be for this
+//! one. So the call is made only while a thread has the filters that the process had when it registered: under those it was allowed.
+//!
 //! *Contexts*: any; nothing allocates, and `errno` is kept.
 
 cfg_if::cfg_if! {
     if #[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))] {
+        use core::sync::atomic::{AtomicU32, Ordering};
+
         use super::errno::Errno;
+        use super::process::read_start;
+
+        /// The [`filters`] of the thread that registered this process first; 0 before.
+        static FILTERS_AT_FIRST: AtomicU32 = AtomicU32::new(0);
 
         /// A kind of barrier, with its command, and that to register the process for it.
         #[derive(Clone, Copy, Debug)]
@@ -22,16 +31,16 @@ cfg_if::cfg_if! {
             /// Registers this process. False if the kernel does not have this barrier, or forbids it.
             pub fn register(self) -> bool {
                 let _errno = Errno::keep();
-                is_allowed() && call(self.1)
+                is_allowed() && has_no_new_filter() && call(self.1)
             }
 
-            /// Has every running thread of this process pass it. False if the kernel refuses.
+            /// Has every running thread of this process pass it. False if the kernel refuses, or may kill for it.
             pub fn pass(self) -> bool {
                 let _errno = Errno::keep();
                 #[cfg(test)]
                 PASSES.with(|passes| passes.set(passes.get() + 1));
                 // A process image that `fork` made may have to register anew.
-                call(self.0) || (call(self.1) && call(self.0))
+                has_no_new_filter() && (call(self.0) || (call(self.1) && call(self.0)))
             }
         }
 
@@ -58,6 +67,23 @@ cfg_if::cfg_if! {
         /// A kernel that forbids it says so.
         fn is_allowed() -> bool {
             true
+        }
+
+        /// Whether this thread has the filters that were there first. Some microseconds.
+        fn has_no_new_filter() -> bool {
+            let now = filters();
+            FILTERS_AT_FIRST.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed).map_or_else(|first| first == now, |_| true)
+        }
+
+        /// A number for the filters that this thread has: how many, before Linux 5.9 whether any; and another one where the system does not say. Not 0.
+        fn filters() -> u32 {
+            let mut room = [0; 4096];
+            let status = read_start(c"/proc/thread-self/status", &mut room);
+            let value = |name: &str| -> Option<u32> {
+                let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name.as_bytes()))?;
+                core::str::from_utf8(line).ok()?.trim().parse().ok()
+            };
+            value("Seccomp_filters:").or_else(|| value("Seccomp:")).map_or(1, |count| count.saturating_add(2))
         }
 
         fn call(command: i32) -> bool {
