@@ -10,8 +10,10 @@ use crate::base::sync::{AtomicUsize, Ordering};
 
 /// Use has fallen if it is half of what it was, or less, and so many bytes less.
 const LEAST: usize = 4 << 20;
-/// About so many bytes are given back at a time, which takes about a millisecond.
+/// About so many bytes are given back between two looks at the clock: in a millisecond, or in far less where pages are huge.
 pub(super) const STEP: usize = 16 << 20;
+/// For about so long memory is given back at a time, in milliseconds.
+pub(super) const MOST_MS: usize = 2;
 /// So many bytes of what is needed again a millisecond makes up for. That is 3 % of the time, if it takes 250 us to have 1 MiB given anew.
 const BYTES_PER_MS: usize = 128 << 10;
 /// A context that has not ended by then is taken for one that a `fork` has left behind.

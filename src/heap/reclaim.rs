@@ -14,7 +14,7 @@ use crate::cores::core_local::CoreLocal;
 use crate::cores::in_hand::Hand;
 use crate::cores::magazine::Magazine;
 use crate::heap::Heap;
-use crate::heap::fall::STEP;
+use crate::heap::fall::{MOST_MS, STEP};
 use crate::pages::arena::Arena;
 use crate::pages::geometry::{Geometry, LARGE_SLOTS, MOST_PAGE_BLOCKS};
 use crate::pages::page::Page;
@@ -172,7 +172,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         }
         let used = self.slices_used.load(Ordering::Relaxed);
         if self.fall.begin(used, G::SLICE_SIZE, now) {
-            self.purge_after_fall();
+            self.purge_after_fall(now);
             self.fall.end();
         }
         // Compared as a difference: the clock may wrap around. Due at once if it is seen for the first time, whatever it shows then.
@@ -187,19 +187,28 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         }
     }
 
-    /// Gives memory back because use has fallen.
-    fn purge_after_fall(&self) {
-        let mut bytes = self.purge_slices(false, STEP);
-        let is_all = bytes < STEP;
-        if is_all {
-            // Some blocks of each class in magazines keep as many pages.
-            if self.core_heaps().nth(1).is_some() {
-                self.reclaim();
-            } else {
-                self.drain_own(0);
+    /// Gives memory back because use has fallen: for some milliseconds, or all that is free, other cores' magazines included.
+    fn purge_after_fall(&self, now: usize) {
+        let (mut bytes, mut is_reclaimed) = (0, false);
+        let is_all = loop {
+            let given = self.purge_slices(false, STEP);
+            bytes += given;
+            if (self.source.now_ms() as usize).wrapping_sub(now) >= MOST_MS {
+                break false;
             }
-            bytes += self.purge_slices(false, STEP);
-        }
+            if given < STEP {
+                if is_reclaimed {
+                    break true;
+                }
+                // Some blocks of each class in magazines keep as many pages.
+                if self.core_heaps().nth(1).is_some() {
+                    self.reclaim();
+                } else {
+                    self.drain_own(0);
+                }
+                is_reclaimed = true;
+            }
+        };
         let used = self.slices_used.load(Ordering::Relaxed);
         self.fall.note_given(bytes / G::SLICE_SIZE, is_all.then_some(used));
     }
