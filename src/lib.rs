@@ -127,7 +127,7 @@
 //!
 //! A page header takes 128 bytes on a 64-bit host, for up to 768 blocks: 0.2 % of a page of 64 KiB, 1 % of one of 16-byte blocks (12 KiB).
 //! Each slice of 4 KiB takes 4 bytes in the page table and 3 bits in bitmaps. A core heap takes 1.5 KiB for each class, all claimed at once, and touched when the core uses the class.
-//! Magazines hold back at most 183 blocks and 128 KiB for each class and core. Of large blocks up to 1 MiB they hold back at most 128 KiB of each length, or one block.
+//! Magazines hold back at most 415 blocks and 128 KiB for each class and core. Of large blocks up to 1 MiB they hold back at most 128 KiB of each length, or one block.
 
 #![no_std]
 #![cfg_attr(feature = "allocator_api", feature(allocator_api))]

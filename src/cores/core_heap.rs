@@ -13,8 +13,8 @@ use core::ptr::null_mut;
 use crate::base::size_class::SizeClass;
 use crate::base::sync::{AtomicBool, AtomicPtr, AtomicUsize, CachePadded, Ordering, array_of, const_but_in_models};
 use crate::cores::in_hand::InHand;
-use crate::cores::magazine::{Magazine, SlotPtr, Slots};
-use crate::pages::geometry::{Geometry, LARGE_SLOTS};
+use crate::cores::magazine::{Magazine, SlotPtr};
+use crate::pages::geometry::Geometry;
 use crate::pages::page::Page;
 
 /// The magazines and current pages of one core. The layout is fixed where ports pop and push in assembly: what a magazine has in each of the first arrays
@@ -23,8 +23,7 @@ use crate::pages::page::Page;
 pub struct CoreHeap<G: Geometry> {
     newest: Numbered<G>,
     limits: Numbered<G>,
-    slots: G::PerBlockMagazine<Slots<G::MagazineSlots>>,
-    large_slots: G::PerLargeMagazine<Slots<[AtomicUsize; LARGE_SLOTS]>>,
+    words: G::MagazineWords,
     current: G::PerClass<AtomicPtr<Page<G>>>,
 }
 
@@ -44,12 +43,11 @@ impl<G: Geometry> CoreHeap<G> {
     #[cfg(all(test, any(loom, miri)))]
     pub fn from_parts(
         [newest, limits]: [G::PerMagazine<SlotPtr>; 2],
-        slots: G::PerBlockMagazine<Slots<G::MagazineSlots>>,
-        large_slots: G::PerLargeMagazine<Slots<[AtomicUsize; LARGE_SLOTS]>>,
+        words: G::MagazineWords,
         current: G::PerClass<AtomicPtr<Page<G>>>,
     ) -> Self {
         let numbered = |pointers| Numbered { none: SlotPtr::new(null_mut()), pointers };
-        CoreHeap { newest: numbered(newest), limits: numbered(limits), slots, large_slots, current }
+        CoreHeap { newest: numbered(newest), limits: numbered(limits), words, current }
     }
 
     /// Makes a core heap (C1).
@@ -60,8 +58,9 @@ impl<G: Geometry> CoreHeap<G> {
         // SAFETY: the caller's promise; all is valid when zero.
         let heap = unsafe { &*memory };
         heap.magazines().for_each(|(_, magazine)| magazine.prepare());
-        if let Some(slots) = heap.slots.as_ref().first() {
-            Magazine::new(&heap.newest.none, &heap.limits.none, slots.words()).prepare();
+        if G::HAS_MAGAZINES {
+            // It never holds a block: any 0 will do.
+            Magazine::new(&heap.newest.none, &heap.limits.none, heap.words.as_ref()).prepare();
         }
         heap
     }
@@ -75,31 +74,22 @@ impl<G: Geometry> CoreHeap<G> {
         let (index, newest, limits) = (class.index(), self.newest.pointers.as_ref(), self.limits.pointers.as_ref());
         debug_assert!(index < newest.len());
         // SAFETY: the caller's promise; the geometry has a magazine for each such class.
-        unsafe { Magazine::new(newest.get_unchecked(index), limits.get_unchecked(index), self.words(index)) }
+        unsafe { Magazine::new(newest.get_unchecked(index), limits.get_unchecked(index), self.words(class)) }
     }
 
-    /// The words of the magazine with this index.
-    ///
-    /// # Safety
-    /// There is that magazine.
+    /// The words of this class's magazine.
     #[inline(always)]
-    unsafe fn words(&self, index: usize) -> &[AtomicUsize] {
-        // SAFETY: the caller's promise.
-        unsafe {
-            if G::HAS_WAITING && index >= G::CLASS_COUNT {
-                self.large_slots.as_ref().get_unchecked(index - G::CLASS_COUNT).words()
-            } else {
-                self.slots.as_ref().get_unchecked(index).words()
-            }
-        }
+    fn words(&self, class: SizeClass) -> &[AtomicUsize] {
+        &self.words.as_ref()[G::magazine_words(class).unwrap_or(0..0)]
     }
 
     /// All magazines, by class, those of large blocks behind the others; none if the geometry has none.
     pub fn magazines(&self) -> impl Iterator<Item = (SizeClass, Magazine<'_>)> {
         let pointers = self.newest.pointers.as_ref().iter().zip(self.limits.pointers.as_ref()).enumerate();
-        // SAFETY: as many as there are pointers.
-        let words = |index| unsafe { self.words(index) };
-        pointers.map(move |(index, (newest, limit))| (SizeClass::from_index(index), Magazine::new(newest, limit, words(index))))
+        pointers.map(|(index, (newest, limit))| {
+            let class = SizeClass::from_index(index);
+            (class, Magazine::new(newest, limit, self.words(class)))
+        })
     }
 
     /// The page that blocks of this class are taken from.

@@ -10,11 +10,11 @@
 //! ```
 //!
 //! *Invariants*
-//! - M1: `newest` and `limit` point at words of the magazine's [`Slots`], which begin with one that is always 0. The words behind that, up to `newest`, hold
+//! - M1: `newest` and `limit` point at words of the magazine, the first of which is always 0. The words behind that, its slots, up to `newest`, hold
 //!   blocks that the magazine owns; where there are none, `newest` points at the 0. Words behind `newest` mean nothing. `newest` is never moved beyond `limit`.
 //! - M2: the store to `newest` commits: a pop or push that is cut off before it never happened.
 //! - M3: until the magazine's first use `limit` points at the 0 too: there is no room.
-//! - M4: where contexts share the magazine, M2 does not hold, and of M1 no more than that the pointers point at words of the slots, which
+//! - M4: where contexts share the magazine, M2 does not hold, and of M1 no more than that the pointers point at words of the magazine, which
 //!   begin with a 0. A slot holds a block that the magazine owns, or 0: a block goes in and out by one atomic operation on its slot. `newest` is a hint, about how many slots hold blocks; these are the first if nobody raced.
 //!
 //! Why pointers: a block that is freed and allocated again goes through `newest` twice. Processors pass a word on from a store to the next load the faster, the
@@ -30,33 +30,8 @@ use crate::base::block::{Block, Blocks};
 use crate::base::sync::Ordering::{Acquire, Relaxed, Release};
 use crate::base::sync::{AtomicPtr, AtomicUsize, StoreAlone};
 
-/// A pointer at a word of a magazine's slots.
+/// A pointer at a word of a magazine.
 pub type SlotPtr = AtomicPtr<AtomicUsize>;
-
-/// Where a magazine's blocks are. `W` is an array of words: a geometry's, or that for large blocks.
-#[repr(C)]
-pub struct Slots<W> {
-    zero: AtomicUsize,
-    slots: W,
-}
-
-impl<W: AsRef<[AtomicUsize]>> Slots<W> {
-    #[cfg(all(test, any(loom, miri)))]
-    crate::base::sync::const_but_in_models! {
-        /// These slots, for models that cannot start from zeroed memory.
-        pub fn of(slots: W) -> Self {
-            Slots { zero: AtomicUsize::new(0), slots }
-        }
-    }
-
-    /// The 0 and the slots.
-    #[inline(always)]
-    pub fn words(&self) -> &[AtomicUsize] {
-        let len = size_of::<Self>() / size_of::<AtomicUsize>();
-        // SAFETY: nothing but words, one after the other, as the type's description says.
-        unsafe { core::slice::from_raw_parts(core::ptr::from_ref(self).cast(), len) }
-    }
-}
 
 /// A stack of blocks of one size class.
 pub struct Magazine<'a> {

@@ -3,6 +3,8 @@
 //! *Role*: constants and array types for all that comes later. [`geometry!`](crate::geometry!) makes one; [`Server`], [`AlignedServer`],
 //! [`Compact`] and [`Tiny`] are ready.
 
+use core::ops::Range;
+
 use crate::base::size_class::SizeClass;
 use crate::base::sync::{AtomicUsize, WORD_BITS};
 use crate::pages::page_entry::PageEntry;
@@ -40,14 +42,14 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
     type PerClass<T: Send + Sync>: AsRef<[T]> + AsMut<[T]> + Send + Sync;
     /// One `T` for each magazine: of the size classes, and of those [beyond](Self::WAITS_UP_TO); none at all for a heap without magazines.
     type PerMagazine<T: Send + Sync>: AsRef<[T]> + Send + Sync;
-    /// One `T` for each magazine of a size class.
-    type PerBlockMagazine<T: Send + Sync>: AsRef<[T]> + Send + Sync;
-    /// One `T` for each magazine of large blocks.
-    type PerLargeMagazine<T: Send + Sync>: AsRef<[T]> + Send + Sync;
     /// The words of a page's bitmap.
     type PageWords: AsRef<[AtomicUsize]> + Send + Sync;
-    /// The slots of a magazine; none for a heap without magazines.
-    type MagazineSlots: AsRef<[AtomicUsize]> + Send + Sync;
+    /// The words of all magazines, one magazine after the other: of each a 0, and its slots.
+    type MagazineWords: AsRef<[AtomicUsize]> + Send + Sync;
+    /// Where in these the words of each magazine begin, by the index of its class; and where the last one's end.
+    const FIRST_WORDS: &'static [u32];
+    /// Most slots of a magazine; 0 for a heap without magazines.
+    const MAGAZINE_SLOTS: usize;
     /// The words of a page group that say which pages are listed: one for each class, or fewer that classes share, which saves
     /// memory where a group has few pages.
     type ListedWords: AsRef<[AtomicUsize]> + Send + Sync;
@@ -63,10 +65,8 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
 
     /// How many size classes there are.
     const CLASS_COUNT: usize = SizeClass::count(Self::MAX_BLOCK);
-    /// How many slots a magazine has.
-    const MAGAZINE_SLOTS: usize = size_of::<Self::MagazineSlots>() / size_of::<AtomicUsize>();
     /// Whether large blocks wait in magazines.
-    const HAS_WAITING: bool = size_of::<Self::PerLargeMagazine<u8>>() > 0;
+    const HAS_WAITING: bool = size_of::<Self::PerMagazine<u8>>() > Self::CLASS_COUNT;
     /// Whether there are magazines.
     const HAS_MAGAZINES: bool = Self::MAGAZINE_SLOTS > 0;
     /// Most blocks in a page.
@@ -110,10 +110,15 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
         SizeClass::of(size, if align < least { least } else { align }, Self::MAX_BLOCK)
     }
 
+    /// The words of this class's magazine, among those of all; `None` if there is no such magazine.
+    fn magazine_words(class: SizeClass) -> Option<Range<usize>> {
+        let [first, end] = Self::FIRST_WORDS.get(class.index()..)?.first_chunk()?;
+        Some(*first as usize..*end as usize)
+    }
+
     /// Most blocks of this class that a magazine holds.
     fn magazine_limit(class: SizeClass) -> usize {
-        let slots = if class.index() < Self::CLASS_COUNT { Self::MAGAZINE_SLOTS } else { LARGE_SLOTS };
-        (Self::MAGAZINE_BYTES / class.block_size()).clamp(1, slots.max(1)).min(slots)
+        Self::magazine_words(class).map_or(0, |words| words.len() - 1)
     }
 
     /// How many slices a page of this class has: near `page_size` bytes but room for `least_blocks` blocks, no more blocks than its bitmap has bits,
@@ -197,11 +202,11 @@ macro_rules! geometry {
                 const MIN_ALIGN: usize = __PARAMETERS.min_align;
                 const OWN_REGION_ABOVE: usize = __PARAMETERS.own_region_above;
                 type PerClass<T: Send + Sync> = [T; __PARAMETERS.classes()];
-                type PerMagazine<T: Send + Sync> = [T; __PARAMETERS.block_magazines() + __PARAMETERS.large_magazines()];
-                type PerBlockMagazine<T: Send + Sync> = [T; __PARAMETERS.block_magazines()];
-                type PerLargeMagazine<T: Send + Sync> = [T; __PARAMETERS.large_magazines()];
+                type PerMagazine<T: Send + Sync> = [T; __PARAMETERS.magazines()];
                 type PageWords = [$crate::port::sync::AtomicUsize; __PARAMETERS.page_words];
-                type MagazineSlots = [$crate::port::sync::AtomicUsize; __PARAMETERS.magazine_slots];
+                type MagazineWords = [$crate::port::sync::AtomicUsize; __PARAMETERS.first_word(__PARAMETERS.magazines())];
+                const FIRST_WORDS: &'static [u32] = &__PARAMETERS.first_words::<{ __PARAMETERS.magazines() + 1 }>();
+                const MAGAZINE_SLOTS: usize = __PARAMETERS.magazine_slots;
                 type ListedWords = [$crate::port::sync::AtomicUsize; __PARAMETERS.listed_words];
                 type PageGroup<T: Send + Sync> = [T; __PARAMETERS.pages_per_group];
                 type PageEntry = <$crate::port::EntryBits<{ __PARAMETERS.page_entry_bits }> as $crate::port::HasEntry>::Entry;
@@ -274,15 +279,38 @@ impl Parameters {
         SizeClass::count(self.max_block)
     }
 
-    /// How many of them have magazines.
-    pub const fn block_magazines(&self) -> usize {
-        if self.magazine_slots == 0 { 0 } else { self.classes() }
+    /// How many magazines there are: of the size classes, and of large blocks that wait.
+    pub const fn magazines(&self) -> usize {
+        assert!(self.waits_up_to >= self.max_block, "large blocks are longer than the biggest block of a size class");
+        if self.magazine_slots == 0 { 0 } else { SizeClass::count(self.waits_up_to) }
     }
 
-    /// How many magazines there are of large blocks.
-    pub const fn large_magazines(&self) -> usize {
-        assert!(self.waits_up_to >= self.max_block, "large blocks are longer than the biggest block of a size class");
-        if self.magazine_slots == 0 { 0 } else { SizeClass::count(self.waits_up_to) - self.classes() }
+    /// Where the words of this magazine begin, among those of all: each has a 0, and as many slots as it may hold blocks.
+    pub const fn first_word(&self, magazine: usize) -> usize {
+        let (mut index, mut first) = (0, 0);
+        while index < magazine {
+            let most = if index < self.classes() { self.magazine_slots } else { LARGE_SLOTS };
+            let blocks = self.magazine_bytes / SizeClass::from_index(index).block_size();
+            first += 1 + if blocks == 0 {
+                1
+            } else if blocks < most {
+                blocks
+            } else {
+                most
+            };
+            index += 1;
+        }
+        first
+    }
+
+    /// The same of all magazines, and where the last one's end.
+    pub const fn first_words<const COUNT: usize>(&self) -> [u32; COUNT] {
+        let (mut words, mut index) = ([0; COUNT], 0);
+        while index < COUNT {
+            words[index] = self.first_word(index) as u32;
+            index += 1;
+        }
+        words
     }
 }
 
@@ -293,8 +321,8 @@ macro_rules! server {
             pub struct $name {
                 slice_size: 4096, max_block: 32 * 1024, page_size: 64 * 1024,
                 arena_size: if usize::BITS == 64 { 1 << 30 } else { 64 << 20 },
-                // An odd number of cache lines for each magazine: their first slots lie in different sets of a core's cache.
-                magazine_slots: 183,
+                // With these a core heap has 31 slices.
+                magazine_slots: 415,
                 page_words: 12, pages_per_group: if usize::BITS == 64 { 58 } else { 30 }, grow_size: 1 << 20, min_align: $min_align,
                 waits_up_to: 1 << 20,
             }
@@ -303,7 +331,7 @@ macro_rules! server {
 }
 
 server! {
-    /// Hosted programs and kernels with virtual memory: 4 KiB slices, pages of about 64 KiB, magazines of up to 183 blocks.
+    /// Hosted programs and kernels with virtual memory: 4 KiB slices, pages of about 64 KiB, magazines of up to 415 blocks.
     Server, 1
 }
 

@@ -66,7 +66,7 @@ fn one_of_two_core_heaps_is_installed() {
 fn is_found_as_it_was_opened(find: fn(&CoreHeap<pages::Model>, SizeClass) -> Option<&Page<pages::Model>>) {
     explore(move || {
         let world = pages::World::new();
-        let heap = Arc::new(CoreHeap::from_parts([[], []], [], [], array_of!(AtomicPtr::new(null_mut()))));
+        let heap = Arc::new(CoreHeap::from_parts([[], []], [], array_of!(AtomicPtr::new(null_mut()))));
         let class = pages::class(pages::BIG);
         let other = {
             let (world, heap) = (world.clone(), heap.clone());

@@ -9,7 +9,6 @@ use std::vec::Vec;
 use super::*;
 use crate::base::sync::model::{Arc, UnsafeCell};
 use crate::base::sync::{AtomicPtr, AtomicUsize, array_of};
-use crate::cores::magazine::Slots;
 
 crate::geometry! {
     /// Two slots to a magazine.
@@ -72,8 +71,7 @@ impl<C: CoreLocal> World<C> {
 /// A core heap that is not made yet.
 pub fn new_core_heap() -> CoreHeap<Model> {
     let pointers = || array_of!(AtomicPtr::new(null_mut()));
-    let slots = array_of!(Slots::of(array_of!(AtomicUsize::new(0))));
-    CoreHeap::from_parts([pointers(), pointers()], slots, [], array_of!(AtomicPtr::new(null_mut())))
+    CoreHeap::from_parts([pointers(), pointers()], array_of!(AtomicUsize::new(0)), array_of!(AtomicPtr::new(null_mut())))
 }
 
 fn made_up(address: usize) -> Block {

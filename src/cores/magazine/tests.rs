@@ -5,11 +5,11 @@ use std::vec::Vec;
 
 use super::*;
 
-/// A magazine's parts, between two slots that are nobody's.
+/// A magazine's parts, its words between others that are nobody's.
 struct Parts {
     newest: SlotPtr,
     limit: SlotPtr,
-    slots: [Slots<[AtomicUsize; 8]>; 3],
+    words: [[AtomicUsize; 9]; 3],
 }
 
 impl Parts {
@@ -23,7 +23,7 @@ impl Parts {
 
     /// The magazine, empty and with its limit when it is asked for first.
     fn magazine(&self) -> Magazine<'_> {
-        let magazine = Magazine::new(&self.newest, &self.limit, self.slots[1].words());
+        let magazine = Magazine::new(&self.newest, &self.limit, &self.words[1]);
         if self.newest.load(Relaxed).is_null() {
             let limit = self.limit.load(Relaxed).addr();
             magazine.prepare();
@@ -78,8 +78,8 @@ fn a_full_magazine_leaves_its_neighbours_alone() {
     assert_eq!(core::iter::from_fn(|| pop(&magazine)).count(), 8);
     assert_eq!(pop(&magazine), None);
     magazine.assert_valid();
-    for neighbour in [&parts.slots[0], &parts.slots[2]] {
-        assert!(neighbour.words().iter().all(|word| word.load(Relaxed) == 0));
+    for neighbour in [&parts.words[0], &parts.words[2]] {
+        assert!(neighbour.iter().all(|word| word.load(Relaxed) == 0));
     }
 }
 
