@@ -83,9 +83,9 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
 
     /// Whether a block of so many slices has a region of its own, if the source gives one.
     fn has_region(&self, slice_count: usize, align: usize) -> bool {
-        S::RELEASES
-            && (slice_count * G::SLICE_SIZE).saturating_add(align) > G::OWN_REGION_ABOVE
-            && !self.region_blocks.are_too_long()
+        let long = (slice_count * G::SLICE_SIZE).saturating_add(align);
+        let is_long = || long > G::OWN_REGION_ABOVE || long > G::OWN_REGION_ABOVE / 32 && self.source.has_few_addresses();
+        S::RELEASES && is_long() && !self.region_blocks.are_too_long()
     }
 
     /// A block of a region of its own.
@@ -190,7 +190,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         let has_room = S::COMMITS && old < least && (is_apart || !S::REMAPS);
         let room = if has_room { least / 2 * G::SLICE_SIZE } else { 0 };
         // One that outgrows arenas moves to a region, and goes on growing there; little that is left of a long one moves to an arena.
-        let moved = if is_apart && least <= Self::SHORT {
+        let moved = if is_apart && least <= Self::SHORT && !self.has_region(least, align) {
             self.find_large(new_layout, false, 0)
         } else if !is_apart && old < least && self.has_region(least, align) {
             self.claim_region(least, align, room).ok().map(|(start, _)| self.pointer_at(start))

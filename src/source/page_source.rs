@@ -162,6 +162,12 @@ pub unsafe trait PageSource: Sync {
         core::ptr::with_exposed_provenance_mut(address)
     }
 
+    /// Whether addresses are few, and others in the program need some: then blocks of 1 MiB and more have a region each, if this source takes regions
+    /// back, since what an arena has got stays its.
+    fn has_few_addresses(&self) -> bool {
+        false
+    }
+
     /// Milliseconds of some clock that never runs backwards, for deciding when free memory has been idle long enough to be
     /// given back. A source without a clock answers 0, and only `purge` and `purge_aged` give memory back.
     fn now_ms(&self) -> u64 {

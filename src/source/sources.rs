@@ -281,6 +281,10 @@ unsafe impl<S: PageSource> PageSource for Limited<S> {
         self.source.pointer_at(address)
     }
 
+    fn has_few_addresses(&self) -> bool {
+        self.source.has_few_addresses()
+    }
+
     fn now_ms(&self) -> u64 {
         self.source.now_ms()
     }

@@ -201,6 +201,10 @@ unsafe impl<S: PageSource> PageSource for Watched<'_, S> {
         self.source.pointer_at(address)
     }
 
+    fn has_few_addresses(&self) -> bool {
+        self.source.has_few_addresses()
+    }
+
     fn now_ms(&self) -> u64 {
         let now = self.source.now_ms();
         assert!(

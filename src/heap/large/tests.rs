@@ -23,6 +23,7 @@ struct Giving<const COMMITS: bool> {
     released: AtomicUsize,
     extra: AtomicUsize,
     refuses: AtomicBool,
+    has_few_addresses: AtomicBool,
 }
 
 // SAFETY: memory of its own for each region, which stays.
@@ -43,6 +44,10 @@ unsafe impl<const COMMITS: bool> PageSource for Giving<COMMITS> {
 
     unsafe fn release(&self, _: Region) {
         self.released.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn has_few_addresses(&self) -> bool {
+        self.has_few_addresses.load(Ordering::Relaxed)
     }
 
     fn pointer_at(&self, address: usize) -> *mut u8 {
@@ -95,6 +100,34 @@ fn big_blocks_have_regions() {
         // SAFETY: a live block of this layout.
         unsafe { heap.deallocate(block, layout(size, align)) };
         assert_eq!((heap.counts().0, heap.source.released.load(Ordering::Relaxed)), (0, has_region.into()));
+    }
+}
+
+/// Where addresses are few, shorter ones have as well, also when they get another size.
+#[test]
+fn where_addresses_are_few_most_blocks_have_regions() {
+    for has_few in [false, true] {
+        let heap = heap::<false>();
+        let old = layout(640, 1);
+        heap.source.has_few_addresses.store(has_few, Ordering::Relaxed);
+        let block = heap.allocate(old).expect("memory");
+        assert_eq!(heap.counts(), if has_few { (1, 1) } else { (0, 2) });
+        // SAFETY: a live block of this layout; filled as far as it is long.
+        let longer = unsafe {
+            block.write_bytes(7, 640);
+            heap.reallocate(block, old, 1280).expect("memory")
+        };
+        assert_eq!(heap.counts().0, usize::from(has_few));
+        // SAFETY: a live block of this layout, 640 bytes of which are filled.
+        unsafe {
+            assert!((0..640).all(|at| longer.add(at).read() == 7));
+            heap.deallocate(longer, layout(1280, 1));
+        }
+        assert_eq!(heap.counts().0, 0);
+        assert_eq!(
+            heap.source.released.load(Ordering::Relaxed),
+            if has_few { heap.source.regions.lock().unwrap().len() - 1 } else { 0 }
+        );
     }
 }
 

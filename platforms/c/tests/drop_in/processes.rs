@@ -57,6 +57,16 @@ fn a_program_that_shuts_itself_in_is_not_killed() {
     }
 }
 
+/// `addresses.c`.
+#[test]
+fn a_program_has_addresses_for_threads_after_it_used_up_all() {
+    let program = compile("addresses.c", "addresses", &[]);
+    for kind in KINDS {
+        let mut limited = preloaded("sh", kind);
+        run(limited.args(["-c", "ulimit -v 131072 && exec \"$0\""]).arg(&program)).well();
+    }
+}
+
 #[test]
 fn vfork_is_refused() {
     run_case(&["no vfork"]);

@@ -53,7 +53,7 @@ const LARGE: u8 = 3;
 ///
 /// | ability | how |
 /// |---|---|
-/// | reserve | `mmap` of the preferred size, or half of it, and so on down to the least; aligned by cutting off both ends, or by a hint where addresses are limited |
+/// | reserve | `mmap` of the preferred size, at most a 16th of what the process may map, or half of it, and so on down to the least; aligned by cutting off both ends, or by a hint where addresses are limited |
 /// | commit | nothing (on Apple's systems `MADV_FREE_REUSE`), or `mprotect` in strict mode |
 /// | decommit | `MADV_DONTNEED` on Linux, `MADV_FREE_REUSABLE` on Apple's systems, elsewhere a fresh mapping; in strict mode one without access |
 /// | discard | `MADV_DONTNEED`, on Linux |
@@ -123,6 +123,7 @@ impl Mmap {
         };
         // Where OS pages are longer, more is mapped than is said: a block that has all of its region has all that is said.
         let mapped = |size: usize| map(size.next_multiple_of(page_size()));
+        let request = &RegionRequest { preferred_size: request.preferred_size.min(fair_share()), ..*request };
         let region = sizes_to_try(request, UNIT).find_map(|size| Some(Region { start: mapped(size)?, size }))?;
         if self.placement.apply(region.start.as_ptr().cast(), region.size).is_err() {
             // SAFETY: mapped above, and used by nobody.
@@ -141,6 +142,20 @@ impl Default for Mmap {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// How many bytes of addresses an arena may well have, where the process has a limit (`ulimit -v`): others, such as threads, need some too.
+fn fair_share() -> usize {
+    #[cfg(not(target_os = "openbsd"))]
+    {
+        let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+        // SAFETY: a valid place for the answer.
+        unsafe { libc::getrlimit(libc::RLIMIT_AS, &mut limit) };
+        if limit.rlim_cur != libc::RLIM_INFINITY {
+            return usize::try_from(limit.rlim_cur / 16).unwrap_or(usize::MAX);
+        }
+    }
+    usize::MAX
 }
 
 // SAFETY: a region is a fresh private mapping, so it is nobody else's; the abilities are the system's, see the table.
@@ -235,6 +250,10 @@ unsafe impl PageSource for Mmap {
         let start = unsafe { kernel::remap(region.start.as_ptr().cast(), old, new) }?;
         self.in_usual_pages.fetch_add(size.wrapping_sub(region.size), Relaxed);
         Some(Region { start, size })
+    }
+
+    fn has_few_addresses(&self) -> bool {
+        fair_share() != usize::MAX
     }
 
     fn now_ms(&self) -> u64 {
