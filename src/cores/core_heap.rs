@@ -74,22 +74,28 @@ impl<G: Geometry> CoreHeap<G> {
         let (index, newest, limits) = (class.index(), self.newest.pointers.as_ref(), self.limits.pointers.as_ref());
         debug_assert!(index < newest.len());
         // SAFETY: the caller's promise; the geometry has a magazine for each such class.
-        unsafe { Magazine::new(newest.get_unchecked(index), limits.get_unchecked(index), self.words(class)) }
+        unsafe { Magazine::new(newest.get_unchecked(index), limits.get_unchecked(index), self.words(index)) }
     }
 
-    /// The words of this class's magazine.
+    /// The words of the magazine with this index.
+    ///
+    /// # Safety
+    /// There is that magazine.
     #[inline(always)]
-    fn words(&self, class: SizeClass) -> &[AtomicUsize] {
-        &self.words.as_ref()[G::magazine_words(class).unwrap_or(0..0)]
+    unsafe fn words(&self, index: usize) -> &[AtomicUsize] {
+        // SAFETY: the geometry says where each magazine begins, and where the last one ends; the caller's promise.
+        unsafe {
+            let [first, end] = [index, index + 1].map(|index| *G::FIRST_WORDS.get_unchecked(index) as usize);
+            self.words.as_ref().get_unchecked(first..end)
+        }
     }
 
     /// All magazines, by class, those of large blocks behind the others; none if the geometry has none.
     pub fn magazines(&self) -> impl Iterator<Item = (SizeClass, Magazine<'_>)> {
         let pointers = self.newest.pointers.as_ref().iter().zip(self.limits.pointers.as_ref()).enumerate();
-        pointers.map(|(index, (newest, limit))| {
-            let class = SizeClass::from_index(index);
-            (class, Magazine::new(newest, limit, self.words(class)))
-        })
+        // SAFETY: as many as there are pointers.
+        let words = |index| unsafe { self.words(index) };
+        pointers.map(move |(index, (newest, limit))| (SizeClass::from_index(index), Magazine::new(newest, limit, words(index))))
     }
 
     /// The page that blocks of this class are taken from.

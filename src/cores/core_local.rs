@@ -130,7 +130,7 @@ pub unsafe trait CoreLocal: Sync {
     /// As for [`pop`](Self::pop).
     unsafe fn alone_on<G: Geometry, R>(&self, core: usize, work: impl FnOnce(&CoreHeap<G>) -> R) -> Option<R>;
 
-    /// [`alone_on`](Self::alone_on) each core that has a core heap, one after the other; says which one could not be had. For a `CoreLocal` to
+    /// [`alone_on`](Self::alone_on) each core that has a core heap, one after the other; says which one could not be had, but may be soon. For a `CoreLocal` to
     /// which being alone is dear, and on many cores not dearer than on one.
     ///
     /// # Safety

@@ -74,7 +74,7 @@ pub unsafe trait Threads: Send + Sync + 'static {
     }
 }
 
-/// How often a thread without a lease comes to the slow path before it takes another's: the barrier costs some microseconds.
+/// How often a thread without a lease comes to the slow path before it takes another's: the barrier costs some ten microseconds.
 const PATIENCE: u32 = 16;
 /// More core heaps than cores: some are out of reach, with threads that stand still inside a pop or push. Fewer than threads: what
 /// lies ready in one is of no use to another.
@@ -332,10 +332,13 @@ unsafe impl<T: Threads, const CORES: usize, const SEATS: usize> CoreLocal for Le
             for core in cores.clone() {
                 taken[core - first] = self.begin_to_take(core);
             }
-            let passed = !taken.iter().flatten().any(Taken::needs_barrier) || T::barrier();
+            if taken.iter().flatten().any(Taken::needs_barrier) && !T::barrier() {
+                // No use waiting for that: all are given back.
+                continue;
+            }
             for core in cores {
                 // Given back one by one: each is missed for as short as can be.
-                let taken = taken[core - first].take().filter(|taken| passed && taken.is_left());
+                let taken = taken[core - first].take().filter(Taken::is_left);
                 // SAFETY: the caller names the geometry.
                 match (taken, unsafe { self.slots[core].heap::<G>() }) {
                     (Some(_taken), Some(heap)) => work(heap),

@@ -12,8 +12,11 @@ use crate::base::sync::{AtomicUsize, Ordering};
 const LEAST: usize = 4 << 20;
 /// About so many bytes are given back between two looks at the clock: in a millisecond, or in far less where pages are huge.
 pub(super) const STEP: usize = 16 << 20;
-/// For about so long memory is given back at a time, in milliseconds.
+/// For about so long memory is given back at a time, in milliseconds of the source's clock, and at most so many steps, should that stand still.
 pub(super) const MOST_MS: usize = 2;
+pub(super) const MOST_STEPS: usize = 16;
+/// What it costs to find that there is little to give back, as if so many bytes were needed again.
+const VAIN: usize = 1 << 20;
 /// So many bytes of what is needed again a millisecond makes up for. That is 3 % of the time, if it takes 250 us to have 1 MiB given anew.
 const BYTES_PER_MS: usize = 128 << 10;
 /// A context that has not ended by then is taken for one that a `fork` has left behind.
@@ -83,11 +86,15 @@ impl Fall {
         self.debt.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay).is_ok_and(|debt| debt <= made_up)
     }
 
-    /// Notes that the memory of so many slices went back, and if that was all, that only so many are in use.
-    pub fn note_given(&self, slices: usize, used_if_all: Option<usize>) {
+    /// Notes that the memory of so many slices of `slice_size` bytes went back, and if that was all, that only so many are in use.
+    pub fn note_given(&self, slices: usize, slice_size: usize, used_if_all: Option<usize>) {
         self.given.fetch_add(slices, Ordering::Relaxed);
         if let Some(used) = used_if_all {
             self.high.store(used, Ordering::Relaxed);
+            if slices < LEAST / slice_size / 2 {
+                // Where the source takes nothing back, say: not with each free.
+                self.debt.fetch_add(VAIN.div_ceil(slice_size), Ordering::Relaxed);
+            }
         }
     }
 

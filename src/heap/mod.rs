@@ -101,14 +101,11 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     pub fn allocate(&self, layout: Layout) -> Option<NonNull<u8>> {
         let Some(class) = G::class_of(layout.size(), layout.align()) else { return self.allocate_large(layout, false) };
         // SAFETY: a class of this geometry.
-        if let Some(pointer) = unsafe { self.allocate_ready(class) } {
-            return Some(pointer);
-        }
-        self.allocate_missed(class)
+        unsafe { self.allocate_ready(class).or_else(|| self.allocate_missed(class)) }
     }
 
     /// A block of this class if this core has one ready. It is what [`allocate`](Self::allocate) tries first, for callers who have a shorter
-    /// way from a request to its class, and `allocate` for the rest.
+    /// way from a request to its class, and [`allocate_missed`](Self::allocate_missed) for the rest.
     ///
     /// # Safety
     /// The class is one that this heap's geometry has.
@@ -151,9 +148,12 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         self.give_missed(class, block);
     }
 
-    /// The quickest way to the magazine had nothing.
+    /// A block of this class, after [`allocate_ready`](Self::allocate_ready) had none. Both together are [`allocate`](Self::allocate).
+    ///
+    /// # Safety
+    /// As there.
     #[inline(always)]
-    fn allocate_missed(&self, class: SizeClass) -> Option<NonNull<u8>> {
+    pub unsafe fn allocate_missed(&self, class: SizeClass) -> Option<NonNull<u8>> {
         if G::HAS_MAGAZINES && C::QUICK_FIRST { self.allocate_alone(class) } else { self.refill(class) }
     }
 

@@ -14,7 +14,7 @@ use crate::cores::core_local::CoreLocal;
 use crate::cores::in_hand::Hand;
 use crate::cores::magazine::Magazine;
 use crate::heap::Heap;
-use crate::heap::fall::{MOST_MS, STEP};
+use crate::heap::fall::{MOST_MS, MOST_STEPS, STEP};
 use crate::pages::arena::Arena;
 use crate::pages::geometry::{Geometry, LARGE_SLOTS, MOST_PAGE_BLOCKS};
 use crate::pages::page::Page;
@@ -61,6 +61,8 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     pub(crate) fn reclaim(&self) -> Option<usize> {
         // SAFETY: `G` is this heap's geometry.
         let busy = unsafe { self.cores.alone_on_each::<G>(|core_heap| self.drain(core_heap)) };
+        // Where no other core's can be had, this one's can.
+        self.drain_own(0);
         for core_heap in self.core_heaps() {
             let mut hand = self.hand();
             for class in Self::classes() {
@@ -181,36 +183,40 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         }
         let next = now.wrapping_add(PURGE_DELAY_MS);
         if self.next_purge_ms.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            // This core's only: to be alone on others' takes long, and this may be an interrupt.
+            // This core's only: to be alone on others' takes long, and in an interrupt too long for what comes every half second.
             self.drain_own(G::CLASS_COUNT);
             self.purge_slices(true, usize::MAX);
         }
     }
 
-    /// Gives memory back because use has fallen: for some milliseconds, or all that is free, other cores' magazines included.
+    /// Gives memory back because use has fallen: for some milliseconds; and if that was all, what lies in magazines as well.
     fn purge_after_fall(&self, now: usize) {
-        let (mut bytes, mut is_reclaimed) = (0, false);
+        let (mut steps, mut bytes, mut is_reclaimed) = (0, 0, false);
         let is_all = loop {
             let given = self.purge_slices(false, STEP);
-            bytes += given;
-            if (self.source.now_ms() as usize).wrapping_sub(now) >= MOST_MS {
-                break false;
-            }
+            (steps, bytes) = (steps + 1, bytes + given);
+            let is_over = || steps >= MOST_STEPS || (self.source.now_ms() as usize).wrapping_sub(now) >= MOST_MS;
             if given < STEP {
                 if is_reclaimed {
                     break true;
                 }
-                // Some blocks of each class in magazines keep as many pages.
-                if self.core_heaps().nth(1).is_some() {
-                    self.reclaim();
-                } else {
-                    self.drain_own(0);
-                }
+                // Some blocks of each class in magazines keep as many pages. What becomes free by that goes back at once, so that it is done once.
+                self.drain_magazines();
                 is_reclaimed = true;
+            } else if !is_reclaimed && is_over() {
+                break false;
             }
         };
         let used = self.slices_used.load(Ordering::Relaxed);
-        self.fall.note_given(bytes / G::SLICE_SIZE, is_all.then_some(used));
+        self.fall.note_given(bytes / G::SLICE_SIZE, G::SLICE_SIZE, is_all.then_some(used));
+    }
+
+    fn drain_magazines(&self) {
+        if self.core_heaps().nth(1).is_some() {
+            self.reclaim();
+        } else {
+            self.drain_own(0);
+        }
     }
 
     /// Counts slices that came into use, or (negative) went out of it.

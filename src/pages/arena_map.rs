@@ -14,7 +14,7 @@
 //! - N2: an entry stays for good, and is the first of its window that was empty. So a window is looked through up to an empty entry.
 //! - N3: a table is on the list for good.
 //! - N4: where a home says a number of slices, the arena in its entry lies at a multiple of [`Geometry::SLICE_SIZE`], and so many slices from there
-//!   on are in its region: as many as there were when it was entered. What it grows by may as well come to lie in another arena.
+//!   on are in its region: as many as there were when it was entered. Where it could grow to, another arena may lie.
 //! - N5: an arena's size of granules is noted in `used_shifts` before it is entered, for good.
 
 use core::marker::PhantomData;

@@ -3,8 +3,6 @@
 //! *Role*: constants and array types for all that comes later. [`geometry!`](crate::geometry!) makes one; [`Server`], [`AlignedServer`],
 //! [`Compact`] and [`Tiny`] are ready.
 
-use core::ops::Range;
-
 use crate::base::size_class::SizeClass;
 use crate::base::sync::{AtomicUsize, WORD_BITS};
 use crate::pages::page_entry::PageEntry;
@@ -95,6 +93,12 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
             !Self::HAS_MAGAZINES || Self::PageEntry::HAS_CLASS,
             "a free by address into a magazine needs 32-bit page entries"
         );
+        let magazines = size_of::<Self::PerMagazine<u8>>();
+        assert!(
+            Self::FIRST_WORDS.len() == magazines + 1
+                && Self::FIRST_WORDS[magazines] as usize == size_of::<Self::MagazineWords>() / size_of::<AtomicUsize>(),
+            "the words of magazines are as many as is said"
+        );
         let group = size_of::<Self::PageGroup<u8>>();
         assert!(group >= 1 && group <= WORD_BITS, "a group has as many pages as a word has bits, at most");
         assert!(
@@ -110,15 +114,12 @@ pub unsafe trait Geometry: Sized + Send + Sync + 'static {
         SizeClass::of(size, if align < least { least } else { align }, Self::MAX_BLOCK)
     }
 
-    /// The words of this class's magazine, among those of all; `None` if there is no such magazine.
-    fn magazine_words(class: SizeClass) -> Option<Range<usize>> {
-        let [first, end] = Self::FIRST_WORDS.get(class.index()..)?.first_chunk()?;
-        Some(*first as usize..*end as usize)
-    }
-
     /// Most blocks of this class that a magazine holds.
     fn magazine_limit(class: SizeClass) -> usize {
-        Self::magazine_words(class).map_or(0, |words| words.len() - 1)
+        match Self::FIRST_WORDS.get(class.index()..) {
+            Some([first, end, ..]) => (end - first) as usize - 1,
+            _ => 0,
+        }
     }
 
     /// How many slices a page of this class has: near `page_size` bytes but room for `least_blocks` blocks, no more blocks than its bitmap has bits,
@@ -175,7 +176,7 @@ pub(crate) const MOST_PAGE_BLOCKS: usize = 1 << 12;
 /// | `arena_map` | arenas that are found by their address: a power of two; 1 for a list | for arenas of 64 MiB or more as many as lie in 1 TiB (4 GiB on 32-bit targets), at most 1,024; else 1 |
 /// | `grow_size` | what a growing arena grows by at a time | 8 pages |
 /// | `fit_candidates` | free runs of slices that are compared, to take the shortest | 1; 32 without magazines |
-/// | `own_region_above` | blocks that with their alignment are bigger have a region each, if the page source takes regions back | 32 MiB |
+/// | `own_region_above` | blocks that with their alignment are bigger have a region each, if the page source takes regions back; a 32th of it where addresses are few | 32 MiB |
 /// | `min_align` | what blocks of so many bytes or more are aligned to: at most 16 | 1 |
 #[macro_export]
 macro_rules! geometry {

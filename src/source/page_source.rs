@@ -162,8 +162,9 @@ pub unsafe trait PageSource: Sync {
         core::ptr::with_exposed_provenance_mut(address)
     }
 
-    /// Whether addresses are few, and others in the program need some: then blocks of 1 MiB and more have a region each, if this source takes regions
-    /// back, since what an arena has got stays its.
+    /// Whether addresses are few, so that a heap should keep no more than it needs. Blocks of a 32th of
+    /// [`OWN_REGION_ABOVE`](crate::Geometry::OWN_REGION_ABOVE) and more have a region each then, if this source takes regions back: an arena keeps its region as
+    /// long as the heap lives.
     fn has_few_addresses(&self) -> bool {
         false
     }

@@ -7,6 +7,7 @@ mod bad_input;
 mod conformance;
 mod dense_heap;
 mod exhaustion;
+mod falls;
 mod first_allocation;
 mod fuzz_corpus;
 mod layers;

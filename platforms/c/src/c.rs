@@ -8,7 +8,7 @@ use core::ptr::{NonNull, null_mut};
 use libc::{EINVAL, ENOMEM};
 
 use crate::HEAP;
-use crate::request::{allocate, allocate_aligned, allocate_ready, allocate_zeroed, free as give_back, reallocate};
+use crate::request::{allocate_aligned, allocate_otherwise, allocate_ready, allocate_zeroed, free as give_back, reallocate};
 
 /// Has whoever links `malloc` from an archive link what runs before the program as well.
 #[used]
@@ -43,7 +43,7 @@ pub extern "C" fn malloc(size: usize) -> *mut c_void {
 
 #[inline(never)]
 extern "C" fn malloc_otherwise(size: usize) -> *mut c_void {
-    or_no_memory(allocate(size))
+    or_no_memory(allocate_otherwise(size))
 }
 
 /// A block for `count` objects of `size` bytes, all zero.

@@ -16,7 +16,7 @@ use core::ptr::NonNull;
 use coreheap_os::coreheap::port::no_unwind;
 
 use crate::cpp_library::{self, GetNewHandler, ThrowBadAlloc};
-use crate::request::{allocate, allocate_aligned, allocate_ready, free};
+use crate::request::{allocate_aligned, allocate_otherwise, allocate_ready, free};
 
 type New = unsafe extern "C-unwind" fn(usize) -> *mut c_void;
 type NewAligned = unsafe extern "C-unwind" fn(usize, usize) -> *mut c_void;
@@ -156,7 +156,7 @@ operators! {
 
 #[inline(never)]
 extern "C-unwind" fn new_otherwise(size: usize) -> *mut c_void {
-    serve(|| allocate(size))
+    serve(|| allocate_otherwise(size))
 }
 
 /// Serves a request; calls the new handler until it can, or the handler throws. A panic of the heap's ends the process here: exceptions that

@@ -1,7 +1,7 @@
 //! A thread that gives idle memory back, for programs that ask for it.
 //!
 //! *Role*: the heap gives memory back as it is used, and most of it as it is freed. What is left are free blocks in pages that are not empty, and in
-//! magazines of other cores. A thread that looks once a second gives these back while the process is idle. It is started before `main` if the
+//! magazines that were filled since. A thread that looks once a second gives these back while the process is idle. It is started before `main` if the
 //! environment variable `COREHEAP_PURGER` is `on`, or by [`coreheap_purger`]. It never starts by itself, for two reasons:
 //! - To start a thread takes locks of the C library. A signal handler that calls `malloc` may have interrupted their owner, and would wait for ever.
 //! - A process of one thread would have two: its C library is slower then, `unshare` and `setns` are refused, and languages warn when it forks.

@@ -58,32 +58,40 @@ fn natural(size: usize) -> Option<Layout> {
     layout(size, natural_align(size))
 }
 
+/// The class of a small size.
+#[inline(always)]
+fn class_of(size: usize) -> Option<SizeClass> {
+    if size <= TABLE_MAX { Some(SizeClass::from_byte(CLASSES[size])) } else { None }
+}
+
 /// A block of this size, if it is a small one and there is one ready: all that most calls of `malloc` are.
 #[inline(always)]
 pub fn allocate_ready(size: usize) -> Option<NonNull<u8>> {
-    if size > TABLE_MAX {
-        return None;
-    }
-    let class = SizeClass::from_byte(CLASSES[size]);
     // SAFETY: the table was made of the geometry of the heap.
-    unsafe { HEAP.allocate_ready(class) }
+    unsafe { HEAP.allocate_ready(class_of(size)?) }
 }
 
-/// A block of this size.
-pub fn allocate(size: usize) -> Option<NonNull<u8>> {
-    HEAP.allocate(natural(size)?)
+/// A block of this size, of which none was ready if it is a small one.
+#[inline(always)]
+pub fn allocate_otherwise(size: usize) -> Option<NonNull<u8>> {
+    match class_of(size) {
+        // SAFETY: as above.
+        Some(class) => unsafe { HEAP.allocate_missed(class) },
+        None => HEAP.allocate(natural(size)?),
+    }
 }
 
 /// A block for `count` objects of `size` bytes, all zero.
 #[inline]
 pub fn allocate_zeroed(count: usize, size: usize) -> Option<NonNull<u8>> {
     let size = count.checked_mul(size)?;
-    if let Some(block) = allocate_ready(size) {
-        // SAFETY: a fresh block of at least this size.
-        unsafe { block.write_bytes(0, size) };
-        return Some(block);
+    if class_of(size).is_none() {
+        return HEAP.allocate_zeroed(natural(size)?);
     }
-    HEAP.allocate_zeroed(natural(size)?)
+    let block = allocate_ready(size).or_else(|| allocate_otherwise(size))?;
+    // SAFETY: a fresh block of at least this size.
+    unsafe { block.write_bytes(0, size) };
+    Some(block)
 }
 
 /// A block of this size at a multiple of `align`, which is a power of two.

@@ -16,6 +16,7 @@
 //!
 //! *Limits*: a kernel that was told to check the areas of all programs (`rseq_debug`) ends a parent whose number a child replaced.
 
+use core::alloc::Layout;
 use core::arch::naked_asm;
 use core::mem::MaybeUninit;
 use core::ptr::{NonNull, null_mut};
@@ -26,7 +27,7 @@ use libc::{ENOMEM, c_int, c_long, pid_t};
 
 use crate::HEAP;
 use crate::c::refused;
-use crate::request::{allocate, free};
+use crate::request::free;
 
 /// In the place of a core's number: what the kernel writes for a thread that has no area.
 const NO_CORE: i32 = HostCores::NO_CORE;
@@ -150,7 +151,7 @@ extern "C" fn before() -> usize {
         // V1.
         return 0;
     }
-    let Some(lent) = allocate(size_of::<Lent>()).map(|block| block.cast::<Lent>()) else {
+    let Some(lent) = HEAP.allocate(Layout::new::<Lent>()).map(|block| block.cast::<Lent>()) else {
         refused(ENOMEM);
         return REFUSED;
     };

@@ -247,7 +247,7 @@ impl RseqCores {
         RESTART.pass().then(|| work(out.heap))
     }
 
-    /// [`alone_on`](Self::alone_on) each core that has a core heap: one system call for up to [`OUT_AT_ONCE`]. Says which one could not be had.
+    /// [`alone_on`](Self::alone_on) each core that has a core heap: one system call for up to [`OUT_AT_ONCE`]. Says which one could not be had, but may be soon.
     ///
     /// # Safety
     /// As there.
@@ -260,10 +260,13 @@ impl RseqCores {
                 // SAFETY: the caller names the geometry.
                 out[core - first] = unsafe { self.take_out::<G>(core) };
             }
-            let passed = out.iter().any(Option::is_some) && RESTART.pass();
+            if out.iter().any(Option::is_some) && !RESTART.pass() {
+                // No use waiting for that: all are put back.
+                continue;
+            }
             for core in cores {
                 // Put back one by one: each is missed for as short as can be.
-                match out[core - first].take().filter(|_| passed) {
+                match out[core - first].take() {
                     Some(out) => work(out.heap),
                     // SAFETY: the caller names the geometry.
                     None if unsafe { self.slots[core].heap::<G>() }.is_some() => busy = Some(core),

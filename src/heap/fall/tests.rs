@@ -27,9 +27,9 @@ fn use_has_fallen_at_half_and_some_mib_less() {
 fn what_went_back_counts_from_there() {
     let fall = Fall::new();
     fall.note_rise(100 * MIB);
-    fall.note_given(10 * MIB, None);
+    fall.note_given(10 * MIB, SLICE, None);
     assert!(is_due(&fall, 40 * MIB, 1), "there is more");
-    fall.note_given(50 * MIB, Some(40 * MIB));
+    fall.note_given(50 * MIB, SLICE, Some(40 * MIB));
     assert!(!is_due(&fall, 40 * MIB, 1) && !is_due(&fall, 21 * MIB, 1) && is_due(&fall, 20 * MIB, 1));
 }
 
@@ -38,11 +38,11 @@ fn what_is_needed_again_is_made_up_for_by_time() {
     let fall = Fall::new();
     fall.note_rise(100 * MIB);
     assert!(is_due(&fall, 0, 1000));
-    fall.note_given(100 * MIB, Some(0));
+    fall.note_given(100 * MIB, SLICE, Some(0));
     fall.note_rise(64 * MIB);
     // 64 MiB take 512 ms.
     assert!(!is_due(&fall, 0, 1400) && !is_due(&fall, 0, 1511) && is_due(&fall, 0, 1512) && is_due(&fall, 0, 1512));
-    fall.note_given(64 * MIB, Some(0));
+    fall.note_given(64 * MIB, SLICE, Some(0));
     fall.note_rise(200 * MIB);
     // Of 200 MiB only 100 had gone back.
     assert!(!is_due(&fall, 0, 1512 + 799) && is_due(&fall, 0, 1512 + 800));
@@ -54,7 +54,7 @@ fn no_debt_is_made_up_for_in_advance() {
     let fall = Fall::new();
     fall.note_rise(100 * MIB);
     assert!(is_due(&fall, 0, 1_000_000));
-    fall.note_given(100 * MIB, Some(0));
+    fall.note_given(100 * MIB, SLICE, Some(0));
     fall.note_rise(100 * MIB);
     assert!(!is_due(&fall, 0, 1_000_001));
 }
@@ -65,17 +65,30 @@ fn time_counts_once() {
     let fall = Fall::new();
     fall.note_rise(100 * MIB);
     assert!(is_due(&fall, 0, 1000));
-    fall.note_given(100 * MIB, Some(0));
+    fall.note_given(100 * MIB, SLICE, Some(0));
     fall.note_rise(100 * MIB);
     assert!(!is_due(&fall, 0, 1001) && !is_due(&fall, 0, 1000) && !is_due(&fall, 0, 1001));
     let big = Fall::new();
     big.note_rise(100);
     assert!(big.begin(0, 1 << 20, 1));
-    big.note_given(100, Some(0));
+    big.note_given(100, 1 << 20, Some(0));
     big.end();
     big.note_rise(1 + LEAST / (1 << 20));
     // 5 slices of 1 MiB take 8 ms each.
     assert!((2..41).all(|now| !big.begin(0, 1 << 20, now)) && big.begin(0, 1 << 20, 41));
+}
+
+/// Where little goes back, say because the source takes nothing, not each free looks for it.
+#[test]
+fn what_was_in_vain_is_not_tried_at_once_again() {
+    for (given, wait_ms) in [(2 * MIB, 16), (2 * MIB - 1, 24), (0, 8)] {
+        let fall = Fall::new();
+        fall.note_rise(100 * MIB);
+        assert!(is_due(&fall, 0, 1000));
+        fall.note_given(given, SLICE, Some(0));
+        fall.note_rise(100 * MIB);
+        assert!(!is_due(&fall, 0, 999 + wait_ms) && is_due(&fall, 0, 1000 + wait_ms), "{given} slices");
+    }
 }
 
 /// Who never comes back, as in the child of a fork, is not waited for.

@@ -34,7 +34,9 @@ static void *work(void *unused) {
 
 static void start_threads(void) {
     pthread_t threads[THREADS];
-    for (int index = 0; index < THREADS; index++) CHECK(pthread_create(&threads[index], NULL, work, NULL) == 0);
+    pthread_attr_t stacks;
+    CHECK(pthread_attr_init(&stacks) == 0 && pthread_attr_setstacksize(&stacks, 8 << 20) == 0);
+    for (int index = 0; index < THREADS; index++) CHECK(pthread_create(&threads[index], &stacks, work, NULL) == 0);
     for (int index = 0; index < THREADS; index++) {
         void *block;
         CHECK(pthread_join(threads[index], &block) == 0);

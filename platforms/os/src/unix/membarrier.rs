@@ -3,7 +3,8 @@
 //! *Role*: the slow side of the protocols of [`rseq`](crate::rseq) and [`leases`](crate::leases), whose fast sides have no barrier.
 //!
 //! A program may shut itself in (`seccomp`) and have the kernel kill it for every system call that it does not expect from an allocator, as it would be for this
-//! one. So the call is made only while a thread has the filters that the process had when it registered: under those it was allowed.
+//! one. So the call is made only while a thread has as many filters as the process had when it registered, as far as the system says: under those it was
+//! allowed.
 //!
 //! *Contexts*: any; nothing allocates, and `errno` is kept.
 
@@ -12,7 +13,7 @@ cfg_if::cfg_if! {
         use core::sync::atomic::{AtomicU32, Ordering};
 
         use super::errno::Errno;
-        use super::process::read_start;
+        use super::process::each_line;
 
         /// The [`filters`] of the thread that registered this process first; 0 before.
         static FILTERS_AT_FIRST: AtomicU32 = AtomicU32::new(0);
@@ -77,13 +78,14 @@ cfg_if::cfg_if! {
 
         /// A number for the filters that this thread has: how many, before Linux 5.9 whether any; and another one where the system does not say. Not 0.
         fn filters() -> u32 {
-            let mut room = [0; 4096];
-            let status = read_start(c"/proc/thread-self/status", &mut room);
-            let value = |name: &str| -> Option<u32> {
-                let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name.as_bytes()))?;
-                core::str::from_utf8(line).ok()?.trim().parse().ok()
-            };
-            value("Seccomp_filters:").or_else(|| value("Seccomp:")).map_or(1, |count| count.saturating_add(2))
+            // Line by line: this may run on a signal handler's short stack.
+            let (mut mode, mut count) = (None, None);
+            each_line(c"/proc/thread-self/status", |line| {
+                let value = |name: &[u8]| core::str::from_utf8(line.strip_prefix(name)?).ok()?.trim().parse().ok();
+                mode = mode.or_else(|| value(b"Seccomp:"));
+                count = count.or_else(|| value(b"Seccomp_filters:"));
+            });
+            count.or(mode).map_or(1, |count: u32| count.saturating_add(2))
         }
 
         fn call(command: i32) -> bool {

@@ -53,7 +53,7 @@ const LARGE: u8 = 3;
 ///
 /// | ability | how |
 /// |---|---|
-/// | reserve | `mmap` of the preferred size, at most a 16th of what the process may map, or half of it, and so on down to the least; aligned by cutting off both ends, or by a hint where addresses are limited |
+/// | reserve | `mmap` of the preferred size, at most a 16th of what the process may map if that is less than 4 GiB, or half of it, and so on down to the least; aligned by cutting off both ends, or by a hint where addresses are limited |
 /// | commit | nothing (on Apple's systems `MADV_FREE_REUSE`), or `mprotect` in strict mode |
 /// | decommit | `MADV_DONTNEED` on Linux, `MADV_FREE_REUSABLE` on Apple's systems, elsewhere a fresh mapping; in strict mode one without access |
 /// | discard | `MADV_DONTNEED`, on Linux |
@@ -69,13 +69,15 @@ pub struct Mmap {
     placement: Placement,
     in_large_pages: AtomicUsize,
     in_usual_pages: AtomicUsize,
+    /// What [`fair_share`] said; 0: not asked yet.
+    share: AtomicUsize,
 }
 
 impl Mmap {
-    /// Asks the system at the first request whether it overcommits.
+    /// Asks the system at the first request whether it overcommits, and how much the process may map.
     pub const fn new() -> Self {
-        let (in_large_pages, in_usual_pages) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Mmap { mode: AtomicU8::new(UNDECIDED), placement: Placement::ANYWHERE, in_large_pages, in_usual_pages }
+        let [in_large_pages, in_usual_pages, share] = [const { AtomicUsize::new(0) }; 3];
+        Mmap { mode: AtomicU8::new(UNDECIDED), placement: Placement::ANYWHERE, in_large_pages, in_usual_pages, share }
     }
 
     /// Commits explicitly, whatever the system does: memory that is not committed cannot be accessed, and a system that refuses
@@ -94,6 +96,19 @@ impl Mmap {
     /// The first answer counts, also if the system's setting changes meanwhile.
     fn settle(&self, mode: u8) -> u8 {
         self.mode.compare_exchange(UNDECIDED, mode, Relaxed, Relaxed).err().unwrap_or(mode)
+    }
+
+    /// The [`fair_share`] at the first request. Once only, as with the rest: a program may shut itself in, and be killed for system calls that come later.
+    fn share(&self) -> usize {
+        match self.share.load(Relaxed) {
+            0 => {
+                let _errno = Errno::keep();
+                let share = fair_share().max(1);
+                self.share.store(share, Relaxed);
+                share
+            }
+            share => share,
+        }
     }
 
     /// The large pages to use for regions, unless this source does without by now.
@@ -123,7 +138,8 @@ impl Mmap {
         };
         // Where OS pages are longer, more is mapped than is said: a block that has all of its region has all that is said.
         let mapped = |size: usize| map(size.next_multiple_of(page_size()));
-        let request = &RegionRequest { preferred_size: request.preferred_size.min(fair_share()), ..*request };
+        let most = if request.is_for_one_block { usize::MAX } else { self.share() };
+        let request = &RegionRequest { preferred_size: request.preferred_size.min(most), ..*request };
         let region = sizes_to_try(request, UNIT).find_map(|size| Some(Region { start: mapped(size)?, size }))?;
         if self.placement.apply(region.start.as_ptr().cast(), region.size).is_err() {
             // SAFETY: mapped above, and used by nobody.
@@ -144,15 +160,20 @@ impl Default for Mmap {
     }
 }
 
-/// How many bytes of addresses an arena may well have, where the process has a limit (`ulimit -v`): others, such as threads, need some too.
+/// A process that may map less than so many bytes has few addresses.
+const MANY: u64 = 4 << 30;
+
+/// How many bytes of addresses an arena may well have: a 16th of what the process may map (`ulimit -v`), if those are few, since others, such as threads, need
+/// some too; else any number.
 fn fair_share() -> usize {
     #[cfg(not(target_os = "openbsd"))]
     {
         let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
         // SAFETY: a valid place for the answer.
         unsafe { libc::getrlimit(libc::RLIMIT_AS, &mut limit) };
-        if limit.rlim_cur != libc::RLIM_INFINITY {
-            return usize::try_from(limit.rlim_cur / 16).unwrap_or(usize::MAX);
+        let most = u64::try_from(limit.rlim_cur).unwrap_or(u64::MAX);
+        if limit.rlim_cur != libc::RLIM_INFINITY && most < MANY {
+            return (most / 16) as usize;
         }
     }
     usize::MAX
@@ -253,7 +274,7 @@ unsafe impl PageSource for Mmap {
     }
 
     fn has_few_addresses(&self) -> bool {
-        fair_share() != usize::MAX
+        self.share() != usize::MAX
     }
 
     fn now_ms(&self) -> u64 {

@@ -29,18 +29,55 @@ pub fn variable_is(name: &str, value: &str) -> bool {
 /// The first bytes of a file of the system's, as many as there is room for; none if it cannot be read.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub fn read_start<'a>(name: &CStr, room: &'a mut [u8]) -> &'a [u8] {
-    // Plain system calls: at the C library's functions a thread may be cancelled, inside of the program's first `malloc`.
-    // SAFETY: a name that ends with a zero, and room for as much as is asked for.
-    let length = unsafe {
-        let file = libc::syscall(libc::SYS_openat, libc::AT_FDCWD, name.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
-        if file < 0 {
-            return &[];
+    let length = SystemFile::open(name).and_then(|file| file.read(room));
+    &room[..length.unwrap_or(0)]
+}
+
+/// Calls `look` with each line of a file of the system's, or with its first bytes if it is long; not at all if it cannot be read.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub fn each_line(name: &CStr, mut look: impl FnMut(&[u8])) {
+    let Some(file) = SystemFile::open(name) else { return };
+    let (mut part, mut line, mut length) = ([0; 256], [0; 64], 0);
+    while let Some(read) = file.read(&mut part).filter(|read| *read > 0) {
+        for byte in &part[..read] {
+            if *byte == b'\n' {
+                look(&line[..length]);
+                length = 0;
+            } else if length < line.len() {
+                line[length] = *byte;
+                length += 1;
+            }
         }
-        let length = libc::syscall(libc::SYS_read, file, room.as_mut_ptr(), room.len());
-        libc::syscall(libc::SYS_close, file);
-        length
-    };
-    room.get(..length as usize).unwrap_or_default()
+    }
+}
+
+/// A file of the system's, until this is dropped. By plain system calls: at the C library's functions a thread may be cancelled, inside of the program's
+/// first `malloc`.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+struct SystemFile(libc::c_long);
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl SystemFile {
+    fn open(name: &CStr) -> Option<Self> {
+        // SAFETY: a name that ends with a zero.
+        let file = unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, name.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+        (file >= 0).then_some(SystemFile(file))
+    }
+
+    /// The next bytes; how many.
+    fn read(&self, room: &mut [u8]) -> Option<usize> {
+        // SAFETY: room for as much as is asked for.
+        let length = unsafe { libc::syscall(libc::SYS_read, self.0, room.as_mut_ptr(), room.len()) };
+        usize::try_from(length).ok()
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl Drop for SystemFile {
+    fn drop(&mut self) {
+        // SAFETY: opened above, and used no more.
+        unsafe { libc::syscall(libc::SYS_close, self.0) };
+    }
 }
 
 /// How long the process's threads have run, all together.
