@@ -171,6 +171,7 @@ fn fair_share() -> usize {
         let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
         // SAFETY: a valid place for the answer.
         unsafe { libc::getrlimit(libc::RLIMIT_AS, &mut limit) };
+        #[allow(clippy::useless_conversion, reason = "the type differs by system")]
         let most = u64::try_from(limit.rlim_cur).unwrap_or(u64::MAX);
         if limit.rlim_cur != libc::RLIM_INFINITY && most < MANY {
             return (most / 16) as usize;

@@ -50,7 +50,9 @@ fn reserves_less_than_preferred_where_there_is_a_limit() {
         let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: a valid place for the answer.
         unsafe { libc::getrlimit(libc::RLIMIT_AS, &mut limit) };
-        let (is_small, share) = ((limit.rlim_cur as u64) < 4 << 30, limit.rlim_cur as usize / 16);
+        #[allow(clippy::useless_conversion, reason = "the type differs by system")]
+        let limit = u64::try_from(limit.rlim_cur).expect("a limit");
+        let (is_small, share) = (limit < 4 << 30, limit as usize / 16);
         Mmap::new().has_few_addresses() == is_small
             && region.is_some_and(|region| region.size < if is_small { share + Mmap::OS_PAGE_SIZE } else { 100 * MIB })
     }));
