@@ -12,8 +12,9 @@ use crate::base::sync::{AtomicUsize, Ordering};
 const LEAST: usize = 4 << 20;
 /// About so many bytes are given back between two looks at the clock: in a millisecond, or in far less where pages are huge.
 pub(super) const STEP: usize = 16 << 20;
-/// For about so long memory is given back at a time, in milliseconds of the source's clock, and at most so many steps, should that stand still.
+/// For about so long memory is given back at a time, in milliseconds of the source's clock.
 pub(super) const MOST_MS: usize = 2;
+/// In at most so many steps, should the clock stand still.
 pub(super) const MOST_STEPS: usize = 16;
 /// What it costs to find that there is little to give back, as if so many bytes were needed again.
 const VAIN: usize = 1 << 20;

@@ -191,32 +191,29 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
 
     /// Gives memory back because use has fallen: for some milliseconds; and if that was all, what lies in magazines as well.
     fn purge_after_fall(&self, now: usize) {
-        let (mut steps, mut bytes, mut is_reclaimed) = (0, 0, false);
+        let (mut steps, mut bytes) = (0, 0);
         let is_all = loop {
             let given = self.purge_slices(false, STEP);
             (steps, bytes) = (steps + 1, bytes + given);
-            let is_over = || steps >= MOST_STEPS || (self.source.now_ms() as usize).wrapping_sub(now) >= MOST_MS;
             if given < STEP {
-                if is_reclaimed {
-                    break true;
-                }
-                // Some blocks of each class in magazines keep as many pages. What becomes free by that goes back at once, so that it is done once.
-                self.drain_magazines();
-                is_reclaimed = true;
-            } else if !is_reclaimed && is_over() {
+                break true;
+            }
+            if steps == MOST_STEPS || (self.source.now_ms() as usize).wrapping_sub(now) >= MOST_MS {
                 break false;
             }
         };
+        if is_all {
+            // Some blocks of each class in magazines keep as many pages.
+            if self.core_heaps().nth(1).is_some() {
+                self.reclaim();
+            } else {
+                self.drain_own(0);
+            }
+            // Whatever the clock says, so that this is done once.
+            bytes += self.purge_slices(false, usize::MAX);
+        }
         let used = self.slices_used.load(Ordering::Relaxed);
         self.fall.note_given(bytes / G::SLICE_SIZE, G::SLICE_SIZE, is_all.then_some(used));
-    }
-
-    fn drain_magazines(&self) {
-        if self.core_heaps().nth(1).is_some() {
-            self.reclaim();
-        } else {
-            self.drain_own(0);
-        }
     }
 
     /// Counts slices that came into use, or (negative) went out of it.

@@ -1,4 +1,4 @@
-//! What the environment says, and how long the process has run.
+//! What the environment and files of the system's say, and how long the process has run.
 
 use core::ffi::{CStr, c_char};
 
