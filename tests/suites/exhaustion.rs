@@ -129,7 +129,7 @@ fn server_whole_region_again_by_four_cores() {
 fn in_other_magazines(size: usize, other_size: impl Fn(usize) -> usize) {
     const CORES: usize = if cfg!(miri) { 2 } else { 4 };
     // Core heaps are an eighth of it at most.
-    let source = TestSource::<0>::new(&[if cfg!(miri) { 64 * KIB } else { 4000 * KIB }]);
+    let source = TestSource::<0>::new(&[if cfg!(miri) { 40 * KIB } else { 4000 * KIB }]);
     let heap = Heap::<_, TryFlag<Chosen, CORES>, Hosted>::new(source, TryFlag::new());
     warm_up(&heap);
     for core in 0..CORES {
@@ -209,7 +209,7 @@ fn a_core_that_comes_late_reclaims_nothing_for_itself() {
 
 #[test]
 fn magazines_are_drained_for_a_large_block() {
-    in_other_magazines(if cfg!(miri) { 500 } else { 3000 }, |largest| largest / 8 * 7);
+    in_other_magazines(if cfg!(miri) { 1000 } else { 3000 }, |largest| largest / 8 * 7);
     if cfg!(miri) {
         return;
     }

@@ -191,7 +191,7 @@ fn threads_that_purge_together() {
 
 #[test]
 fn threads_that_run_dry_together() {
-    let sizes = if cfg!(miri) { &[32 << 10, 16 << 10, 16 << 10] } else { &[1 << 20, 1 << 19, 1 << 19] };
+    let sizes = if cfg!(miri) { &[16 << 10, 16 << 10, 8 << 10] } else { &[1 << 20, 1 << 19, 1 << 19] };
     let source = TestSource::<{ GROWS | RELEASES }>::new(sizes).giving_at_first(sizes[0] / 5);
     let heap = Heap::<_, TryFlag<ThreadNumber, 2>, Hosted>::new(source, TryFlag::new());
     let refused = AtomicUsize::new(0);

@@ -13,7 +13,7 @@ use crate::shell::{command, exit_code, hand_over, root};
 use crate::steps::{self, Proof, Step};
 
 /// How long a step may take in CI: a test that hangs is to fail under its name, before CI gives up on everything.
-const LIMIT: Duration = Duration::from_secs(30 * 60);
+const LIMIT: Duration = Duration::from_secs(40 * 60);
 
 /// Prints the steps.
 pub fn list() -> io::Result<()> {

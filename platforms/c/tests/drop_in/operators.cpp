@@ -1,5 +1,6 @@
 // All forms of operator new and delete: alignment, what is thrown and what is null, new handlers, and a program's own operators. Run with the
 // library preloaded or linked.
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
@@ -180,7 +181,7 @@ static void containers() {
 #ifdef OWN_OPERATORS
 // A program that replaces two operators: all that lead to them must, or blocks would be freed that nobody allocated.
 static const size_t HEADER = 32;
-static size_t made, ended;
+static std::atomic<size_t> made, ended;
 
 void *operator new(size_t size) {
     char *block = static_cast<char *>(std::malloc(size + HEADER));
