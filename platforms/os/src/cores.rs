@@ -51,7 +51,7 @@ const UNDECIDED: u8 = 0;
 /// Core heaps on a hosted system.
 ///
 /// Restartable sequences are used on x86-64 and AArch64 Linux, with glibc 2.35 or later which registers threads for them
-/// (`__rseq_size` is not 0), a kernel that has `membarrier` for them (5.10 or later) and at most 512 possible cores; not under
+/// (`__rseq_size` is not 0) or linked statically with musl (threads are registered here), a kernel that has `membarrier` for them (5.10 or later) and at most 512 possible cores; not under
 /// Valgrind and Miri. On other Linux systems, and on Windows, core heaps are leased to threads; where the kernel forbids that, under Wine,
 /// whose barrier does nothing, or when the environment variable `COREHEAP_CORES` is `marks`, a mark on each core heap is used.
 /// `COREHEAP_CORES=portable` is the best without sequences.

@@ -1,5 +1,5 @@
-//! [`LeasedCores`]: core heaps leased to threads, where there are no restartable sequences: Windows, and Linux with musl, older glibc, or
-//! another architecture.
+//! [`LeasedCores`]: core heaps leased to threads, where there are no restartable sequences: Windows, and Linux with older glibc,
+//! musl linked dynamically, or another architecture.
 //!
 //! *Role*: tells the core crate's [`Leased`], which has the protocol, what this system calls a thread, and how it makes all of them
 //! pass a barrier.

@@ -79,7 +79,7 @@ cfg_if::cfg_if! {
 cfg_if::cfg_if! {
     if #[cfg(all(
         target_os = "linux",
-        target_env = "gnu",
+        any(target_env = "gnu", all(target_env = "musl", target_feature = "crt-static")),
         any(target_arch = "x86_64", target_arch = "aarch64"),
         target_pointer_width = "64",
         not(miri)

@@ -1,11 +1,11 @@
 //! [`RseqCores`]: a pop or push is a restartable sequence of a few instructions without any atomic operation.
 //!
-//! *Role*: what [`HostCores`](crate::HostCores) uses on x86-64 and AArch64 Linux with glibc 2.35 or later, if [`probe()`] finds what it
-//! takes. The instructions are in `rseq/x86_64.rs` and `rseq/aarch64.rs`.
+//! *Role*: what [`HostCores`](crate::HostCores) uses on x86-64 and AArch64 Linux, with glibc 2.35 or later or linked statically with musl, if [`probe()`]
+//! finds what it takes. The instructions are in `rseq/x86_64.rs` and `rseq/aarch64.rs`.
 //!
 //! # The protocol
 //!
-//! Each thread shares a small area with the kernel, registered by glibc. Before a sequence the thread stores the address of a
+//! Each thread shares a small area with the kernel, registered by glibc, or here where the C library is musl. Before a sequence the thread stores the address of a
 //! descriptor there (`rseq_cs`): where the sequence starts, how long it is, and where to go on if it is cut off. Whenever the kernel
 //! preempts the thread, moves it to another core, or delivers a signal to it, it looks whether the thread is inside, and if so
 //! makes it go on at the abort address. The kernel also keeps the number of the core in the area up to date.
@@ -25,7 +25,7 @@
 //!   restarts after it. If it interrupts `alone_on`, its number leads to `NOBODY` and the page bitmaps serve.
 //! - Q5: the child of a `fork` has the area registered as its parent had, and no sequence under way: those of other threads are gone
 //!   without a trace. A core heap that was out for `alone_on`, or was just made, is there in the child once it has called [`core`](RseqCores::core).
-//! - Q6: no field of the area is ever written but `rseq_cs`, the one that the kernel gives to programs; and, where this is C's `malloc`, the number
+//! - Q6: no field of a registered area is ever written but `rseq_cs`, the one that the kernel gives to programs; and, where this is C's `malloc`, the number
 //!   while a child of `vfork` borrows the thread. It has no area of its own, and finds -1, so its calls fail.
 //! - Q7: after a sequence `rseq_cs` is cleared, so a library with a copy of this code may be unloaded when no thread is inside.
 //! - Q8: plain loads and stores do, also where the processor reorders them. Between two threads that have one number after each other, and
@@ -49,6 +49,8 @@ use crate::system::membarrier::RESTART;
 use crate::system::this_thread;
 
 mod probe;
+#[cfg(target_env = "musl")]
+mod registration;
 mod sequences;
 
 cfg_if::cfg_if! {
@@ -233,8 +235,13 @@ impl RseqCores {
             return 0;
         }
         // SAFETY: a field of this thread's area.
-        let number = unsafe { read(self.number.load(Ordering::Relaxed)) } as usize;
-        if number < self.core_count() { number } else { 0 }
+        let number = || unsafe { read(self.number.load(Ordering::Relaxed)) } as usize;
+        let is_core = |number: &usize| *number < self.core_count();
+        #[cfg(target_env = "musl")]
+        if !is_core(&number()) {
+            registration::register_this_thread();
+        }
+        Some(number()).filter(is_core).unwrap_or(0)
     }
 
     /// Runs `work` while nobody else pops or pushes on this core's magazines; a system call.

@@ -225,8 +225,24 @@ pub unsafe fn dawdle<G: Geometry>(place: Place, delay: usize, attempts: *mut usi
     limit != 0
 }
 
+/// Where the area of [`registration`](super::registration) lies, from the thread pointer.
+#[cfg(target_env = "musl")]
+pub fn offset_of_area() -> isize {
+    let offset;
+    // SAFETY: loads a constant that the linker filled in.
+    unsafe {
+        asm!(
+            "adrp {offset}, :gottprel:coreheap_rseq_area",
+            "ldr {offset}, [{offset}, :gottprel_lo12:coreheap_rseq_area]",
+            offset = out(reg) offset,
+            options(nostack, preserves_flags, readonly, pure)
+        );
+    }
+    offset
+}
+
 /// The address of a symbol, or null where the linker finds none.
-#[cfg(target_feature = "crt-static")]
+#[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
 macro_rules! address_of_weak {
     ($name:literal) => {{
         let address: *const u8;
@@ -240,5 +256,5 @@ macro_rules! address_of_weak {
         address
     }};
 }
-#[cfg(target_feature = "crt-static")]
+#[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
 pub(super) use address_of_weak;

@@ -4,8 +4,10 @@
 
 use super::CORES;
 use super::instructions::SIGNATURE;
-#[cfg(target_feature = "crt-static")]
+#[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
 use super::instructions::address_of_weak;
+#[cfg(target_env = "musl")]
+use super::registration;
 use crate::system::errno::Errno;
 #[cfg(not(target_feature = "crt-static"))]
 use crate::system::loaded::Loaded;
@@ -32,7 +34,7 @@ const FEATURES_WITH_MM_CID: u64 = 28;
 const MOST_BYTES: usize = 512;
 pub(super) const AT_RSEQ_FEATURE_SIZE: u64 = 27;
 
-/// The areas, if glibc registers them, the kernel can restart sequences on other cores, and there are slots for all cores.
+/// The areas, if threads are registered, the kernel can restart sequences on other cores, and there are slots for all cores.
 pub fn probe() -> Option<Area> {
     let _errno = Errno::keep();
     Said::ask()?.area().filter(|_| RESTART.register())
@@ -44,7 +46,7 @@ pub fn probe() -> Option<Area> {
 /// registers areas, not to who uses them.
 #[derive(Clone, Copy, Debug)]
 struct Said {
-    /// glibc's `__rseq_offset`.
+    /// Where an area lies, from the thread pointer: glibc's `__rseq_offset`.
     start: isize,
     /// glibc's `__rseq_size`: 0 where it registers no areas. Else no measure of what is in use: glibc up to 2.39 says 32, also where the
     /// kernel uses 20 bytes; 2.40 says 20, also where it uses 28; later ones say what the kernel does.
@@ -62,9 +64,7 @@ struct Said {
 
 impl Said {
     fn ask() -> Option<Self> {
-        let (offset, size) = symbols()?;
-        // SAFETY: variables of glibc, of these types, constant since the program started.
-        let (start, size) = unsafe { (offset.cast::<isize>().read(), size.cast::<u32>().read()) };
+        let (start, size) = areas()?;
         // SAFETY: a plain question.
         let features = unsafe { libc::getauxval(AT_RSEQ_FEATURE_SIZE) };
         // SAFETY: each thread has an area of 32 bytes or more there, registered or not.
@@ -118,7 +118,12 @@ fn possible_cores() -> Option<usize> {
 }
 
 cfg_if::cfg_if! {
-    if #[cfg(target_feature = "crt-static")] {
+    if #[cfg(target_env = "musl")] {
+        /// Where the areas lie and how long they are, if this thread can be registered.
+        fn areas() -> Option<(isize, u32)> {
+            registration::register_this_thread().then(|| (registration::area(), registration::AREA_BYTES))
+        }
+    } else if #[cfg(target_feature = "crt-static")] {
         /// glibc's `__rseq_offset` and `__rseq_size`, if this glibc has them.
         fn symbols() -> Option<(*const u8, *const u8)> {
             // SAFETY: loads two addresses that the linker filled in.
@@ -135,6 +140,14 @@ cfg_if::cfg_if! {
             Some((loader.find(c"__rseq_offset")?.as_ptr(), loader.find(c"__rseq_size")?.as_ptr()))
         }
     }
+}
+
+/// Where the areas lie and how long they are, by glibc.
+#[cfg(target_env = "gnu")]
+fn areas() -> Option<(isize, u32)> {
+    let (offset, size) = symbols()?;
+    // SAFETY: variables of glibc, of these types, constant since the program started.
+    Some(unsafe { (offset.cast::<isize>().read(), size.cast::<u32>().read()) })
 }
 
 #[cfg(test)]

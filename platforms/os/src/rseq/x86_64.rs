@@ -216,8 +216,23 @@ pub unsafe fn dawdle<G: Geometry>(place: Place, delay: usize, attempts: *mut usi
     limit != 0
 }
 
+/// Where the area of [`registration`](super::registration) lies, from the thread pointer.
+#[cfg(target_env = "musl")]
+pub fn offset_of_area() -> isize {
+    let offset;
+    // SAFETY: loads a constant that the linker filled in.
+    unsafe {
+        asm!(
+            "mov {}, qword ptr [rip + coreheap_rseq_area@GOTTPOFF]",
+            out(reg) offset,
+            options(nostack, preserves_flags, readonly, pure)
+        );
+    }
+    offset
+}
+
 /// The address of a symbol, or null where the linker finds none.
-#[cfg(target_feature = "crt-static")]
+#[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
 macro_rules! address_of_weak {
     ($name:literal) => {{
         let address: *const u8;
@@ -230,5 +245,5 @@ macro_rules! address_of_weak {
         address
     }};
 }
-#[cfg(target_feature = "crt-static")]
+#[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
 pub(super) use address_of_weak;

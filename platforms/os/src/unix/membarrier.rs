@@ -71,7 +71,7 @@ cfg_if::cfg_if! {
         }
 
         /// Whether this thread has the filters that were there first. Some microseconds.
-        fn has_no_new_filter() -> bool {
+        pub fn has_no_new_filter() -> bool {
             let now = filters();
             FILTERS_AT_FIRST.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed).map_or_else(|first| first == now, |_| true)
         }

@@ -1,6 +1,6 @@
 //! What tests ask Linux.
 
-/// Whether the kernel can restart sequences, and the C library has registered this thread for them.
+/// Whether the kernel can restart sequences, and threads are registered for them.
 pub fn has_sequences() -> bool {
     membarrier_commands() >> 7 & 1 == 1 && threads_are_registered()
 }
@@ -15,16 +15,21 @@ fn membarrier_commands() -> libc::c_long {
     unsafe { libc::syscall(libc::SYS_membarrier, 0, 0, 0) }
 }
 
-/// Whether glibc registered this thread for restartable sequences.
+/// Whether this thread is registered for restartable sequences, or would be.
 fn threads_are_registered() -> bool {
-    if !cfg!(all(target_os = "linux", target_env = "gnu", any(target_arch = "x86_64", target_arch = "aarch64"))) {
+    if !cfg!(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))) {
         return false;
     }
+    // SAFETY: an area that is nowhere is refused, unless the kernel has no such call at all.
+    let registers = || unsafe {
+        libc::syscall(libc::SYS_rseq, 1, 32, 0, 0) == -1 && std::io::Error::last_os_error().raw_os_error() != Some(libc::ENOSYS)
+    };
     // SAFETY: a constant name; the variable is a `u32` where it exists.
-    unsafe {
+    let is_registered_by_glibc = || unsafe {
         let size = libc::dlsym(libc::RTLD_DEFAULT, c"__rseq_size".as_ptr()).cast::<u32>();
         !size.is_null() && size.read() != 0
-    }
+    };
+    if cfg!(target_env = "gnu") { is_registered_by_glibc() } else { registers() }
 }
 
 /// Bytes of this process's memory that are in RAM.

@@ -99,10 +99,11 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         name: "aarch64-rseq",
-        shows: "the hosted port's restartable sequences on AArch64 Linux with glibc, on a machine of four cores, in QEMU",
+        shows: "the hosted port's restartable sequences on AArch64 Linux with glibc and with musl, on a machine of four cores, in QEMU",
         needs: &[
             LINUX,
             Target("stable", "aarch64-unknown-linux-gnu"),
+            Target("stable", "aarch64-unknown-linux-musl"),
             Program("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu libc6-dev-arm64-cross"),
             Program("qemu-system-aarch64", QEMU_ARM),
             Program("cpio", "cpio"),
@@ -114,8 +115,10 @@ pub const STEPS: &[Step] = &[
         env: &[
             ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc"),
             ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", "tests/linux-machine/run.sh"),
+            ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld"),
+            ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUNNER", "tests/linux-machine/run.sh"),
         ],
-        command: "cargo test -p coreheap-os --lib --test host --no-fail-fast --target aarch64-unknown-linux-gnu -- --test-threads=2 rseq kinds exchange forks signals --skip a_thousand_threads --skip timers_interrupt_allocations",
+        command: "cargo test -p coreheap-os --lib --test host --no-fail-fast --target aarch64-unknown-linux-gnu --target aarch64-unknown-linux-musl -- --test-threads=2 rseq kinds exchange forks signals --skip a_thousand_threads --skip timers_interrupt_allocations",
         proof: Tests,
         ..STEP
     },
