@@ -22,11 +22,13 @@ use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 use coreheap::{PageSource, Region, RegionRequest};
 use libc::{MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED, MAP_PRIVATE, PROT_NONE, PROT_READ, PROT_WRITE, c_int, c_void};
 
+use self::huge_pages::HugePages;
 use self::placement::{Placement, system::large_region};
 use super::errno::Errno;
 use super::os_page::{LEAST, UNIT, page_size};
 use crate::sizes::sizes_to_try;
 
+mod huge_pages;
 mod placement;
 
 pub use placement::{LargePage, NodeError, Reserved};
@@ -59,7 +61,7 @@ const LARGE: u8 = 3;
 /// | discard | `MADV_DONTNEED`, on Linux |
 /// | release | `munmap` |
 /// | remap | `mremap`, on Linux |
-/// | huge pages | `MADV_HUGEPAGE` on 64-bit Linux, from 8 MiB into a region on; not for a block that has a region of its own |
+/// | huge pages | `MADV_HUGEPAGE` on 64-bit Linux, from 8 MiB into a region on; not for a block that has a region of its own; `MADV_NOHUGEPAGE` where a part of one went back |
 /// | large pages | `MAP_HUGETLB` on Linux, if asked for ([`Mmap::large`]); then nothing is decommitted, discarded or remapped |
 /// | NUMA node | `mbind` on Linux, if asked for ([`Mmap::on_node`], [`Mmap::near_node`]) |
 /// | zero | fresh memory reads as zero, and decommitted memory but on Apple's systems |
@@ -69,6 +71,7 @@ pub struct Mmap {
     placement: Placement,
     in_large_pages: AtomicUsize,
     in_usual_pages: AtomicUsize,
+    huge_pages: HugePages,
     /// What [`fair_share`] said; 0: not asked yet.
     share: AtomicUsize,
 }
@@ -77,7 +80,8 @@ impl Mmap {
     /// Asks the system at the first request whether it overcommits, and how much the process may map.
     pub const fn new() -> Self {
         let [in_large_pages, in_usual_pages, share] = [const { AtomicUsize::new(0) }; 3];
-        Mmap { mode: AtomicU8::new(UNDECIDED), placement: Placement::ANYWHERE, in_large_pages, in_usual_pages, share }
+        let (mode, placement, huge_pages) = (AtomicU8::new(UNDECIDED), Placement::ANYWHERE, HugePages::new());
+        Mmap { mode, placement, in_large_pages, in_usual_pages, huge_pages, share }
     }
 
     /// Commits explicitly, whatever the system does: memory that is not committed cannot be accessed, and a system that refuses
@@ -117,6 +121,19 @@ impl Mmap {
         if mode == UNDECIDED || mode == LARGE { self.placement.large_page() } else { None }
     }
 
+    /// Gives the contents of whole pages up.
+    ///
+    /// # Safety
+    /// Pages of a region of ours whose contents nobody uses.
+    unsafe fn give_up(&self, start: *mut c_void, size: usize) -> bool {
+        // SAFETY: the caller's promise.
+        let given = unsafe { kernel::give_up(start, size) };
+        if given {
+            self.huge_pages.settle(start.addr(), size);
+        }
+        given
+    }
+
     fn reserve_large(&self, request: &RegionRequest) -> Option<Region> {
         let region = large_region(request, self.large_page()?, &self.placement)?;
         if self.settle(LARGE) == LARGE {
@@ -147,7 +164,7 @@ impl Mmap {
             return None;
         }
         if !request.is_for_one_block {
-            kernel::prefer_huge_pages(&region);
+            self.huge_pages.ask(&region);
         }
         self.in_usual_pages.fetch_add(region.size, Relaxed);
         Some(region)
@@ -231,7 +248,7 @@ unsafe impl PageSource for Mmap {
                 is_mapped
             }
             // SAFETY: whole pages whose contents nobody uses.
-            _ => unsafe { kernel::give_up(pages, whole.size) },
+            _ => unsafe { self.give_up(pages, whole.size) },
         };
         if given {
             // SAFETY: the rest of the range, which shares its pages with others and so stayed accessible.
@@ -247,12 +264,13 @@ unsafe impl PageSource for Mmap {
         let _errno = Errno::keep();
         let whole = whole_pages(start.addr().get(), size, page_size());
         // SAFETY: a part of the range, which is a part of a region of ours whose contents nobody uses. Access stays as it is.
-        self.mode() != LARGE && whole.size > 0 && unsafe { kernel::give_up(start.as_ptr().add(whole.before).cast(), whole.size) }
+        self.mode() != LARGE && whole.size > 0 && unsafe { self.give_up(start.as_ptr().add(whole.before).cast(), whole.size) }
     }
 
     unsafe fn release(&self, region: Region) {
         let _errno = Errno::keep();
         if self.mode() != LARGE {
+            self.huge_pages.forget(&region);
             self.in_usual_pages.fetch_sub(region.size, Relaxed);
         }
         // SAFETY: the caller's promise: a whole region of ours, used by nobody.

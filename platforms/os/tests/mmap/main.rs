@@ -12,12 +12,12 @@ mod support;
 use std::alloc::Layout;
 use std::ptr::{NonNull, null_mut, with_exposed_provenance_mut};
 
-use coreheap_os::coreheap::{PageSource, RegionRequest};
+use coreheap_os::coreheap::{PageSource, Region, RegionRequest};
 use coreheap_os::{Coreheap, Mmap, OsHeap};
 use coreheap_tests::watched::{Ledger, Watched};
 
 use regions::{at, fill, holds_only};
-use support::{MIB, is_accessible, page, reserve, resident_pages, smaps, under_limit, unmaps};
+use support::{MIB, is_accessible, is_emulated, page, reserve, resident_pages, smaps, under_limit, unmaps};
 
 #[test]
 fn reserves_what_is_preferred_at_the_preferred_alignment() {
@@ -35,6 +35,46 @@ fn reserves_what_is_preferred_at_the_preferred_alignment() {
             assert!(unmaps(region.start, region.size, || unsafe { source.release(region) }));
         }
     }
+}
+
+/// The flags that stand for "huge pages, please" and "no huge pages", at so many bytes from the start.
+fn huge_page_flags(region: &Region, offset: usize) -> (bool, bool) {
+    // SAFETY: inside the region.
+    let flags = smaps(unsafe { region.start.add(offset) }, "VmFlags:");
+    let has = |flag| flags.split(' ').any(|found| found == flag);
+    (has("hg"), has("nh"))
+}
+
+#[test]
+fn there_are_no_huge_pages_where_a_part_of_one_went_back() {
+    const ASKED: (bool, bool) = (true, false);
+    const FORBIDDEN: (bool, bool) = (false, true);
+    let source = Mmap::new();
+    let region = reserve(&source, 64 * MIB);
+    // So that huge pages begin where they would in a heap.
+    let first = region.start.addr().get().wrapping_neg() % (2 * MIB) + 16 * MIB;
+    if huge_page_flags(&region, first) != ASKED {
+        assert!(is_emulated() || cfg!(target_pointer_width = "32"), "huge pages are asked for");
+        return;
+    }
+    let huge_page = |number: usize| huge_page_flags(&region, first + number * 2 * MIB);
+    // SAFETY: inside the region, and used by nobody.
+    let decommit = |offset: usize, size: usize| assert!(unsafe { source.decommit(region.start.add(offset), size) });
+    let discard = |offset: usize, size: usize| assert!(unsafe { source.discard(region.start.add(offset), size) });
+    decommit(first + 64 * 1024, 64 * 1024);
+    assert_eq!([0, 1].map(huge_page), [FORBIDDEN, ASKED]);
+    // A part of either end, and all between.
+    decommit(first + 3 * MIB, 6 * MIB);
+    assert_eq!([1, 2, 3, 4, 5].map(huge_page), [FORBIDDEN, ASKED, ASKED, FORBIDDEN, ASKED]);
+    discard(first + 11 * MIB, page());
+    assert_eq!(huge_page(5), FORBIDDEN);
+    decommit(first, 12 * MIB);
+    assert_eq!([0, 1, 4, 5].map(huge_page), [ASKED; 4]);
+    // Neither is said of the ends.
+    decommit(0, 4 * MIB);
+    assert_eq!(huge_page_flags(&region, 0), (false, false));
+    // SAFETY: nobody uses it.
+    unsafe { source.release(region) };
 }
 
 #[test]

@@ -11,9 +11,11 @@ use crate::peers::{give_back, visit_named};
 use crate::resident::now_kib;
 use crate::subject::{COREHEAP, Visit};
 use crate::workloads::block::Block;
+use freed::Freed;
 
 mod churned;
 mod efficiency;
+mod freed;
 mod idle;
 
 /// All cases, in the order of the results.
@@ -31,6 +33,10 @@ pub const CASES: &[Case] = &[
     Case { name: "idle-together", shows: "1,000 threads, all of which hold their 1 MiB at the same time before they free it" },
     Case { name: "purge", shows: "1 GiB of mixed blocks churned down to 10 MiB, then everything given back that can be" },
     Case { name: "idle", shows: "the same, then 10 s without any work (coreheap with its purger, every second)" },
+    Case { name: "freed-in-order", shows: "1 GiB of 16 to 4,096 bytes is freed, then 10 s without any call" },
+    Case { name: "freed-at-random", shows: "the same, freed at random" },
+    Case { name: "freed-but-some", shows: "the same, but one block in twenty stays" },
+    Case { name: "light-load", shows: "the same as the first, but then a block is allocated and freed 50 times a second" },
     Case {
         name: "fragmentation",
         shows: "peak RSS for each byte live at the peak; sizes change for 40 phases, blocks die at random",
@@ -72,6 +78,10 @@ pub fn measure(case: &str, allocator: &str) -> io::Result<Option<Vec<Figure>>> {
             };
             visit_named(allocator, &mut churned::Churned { title: "idle", then })
         }
+        "freed-in-order" => visit_named(allocator, &mut Freed::InOrder),
+        "freed-at-random" => visit_named(allocator, &mut Freed::AtRandom),
+        "freed-but-some" => visit_named(allocator, &mut Freed::ButSome),
+        "light-load" => visit_named(allocator, &mut Freed::LightLoad),
         "fragmentation" => visit_named(allocator, &mut churned::Fragmentation),
         "efficiency" => efficiency::measure(allocator).map(|share| Ok(vec![Figure::new("efficiency: percent", 100.0 * share)])),
         _ => None,

@@ -3,7 +3,6 @@
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
-use coreheap::Region;
 use libc::{c_int, clockid_t};
 
 use super::super::errno::Errno;
@@ -16,6 +15,7 @@ pub const GIVEN_UP_IS_ZERO: bool = false;
 /// [`take_back`] must be called before what was given up is used.
 pub const DISCARDS: bool = false;
 pub const REMAPS: bool = false;
+pub const HAS_HUGE_PAGES: bool = false;
 
 /// It always does.
 pub fn overcommits() -> bool {
@@ -51,4 +51,4 @@ pub unsafe fn remap(_: *mut c_void, _: usize, _: usize) -> Option<NonNull<u8>> {
 }
 
 /// Not to be had for memory of this kind.
-pub fn prefer_huge_pages(_: &Region) {}
+pub fn prefer_huge_pages(_: usize, _: usize, _: bool) {}

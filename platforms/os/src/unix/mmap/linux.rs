@@ -3,7 +3,6 @@
 use core::ffi::c_void;
 use core::ptr::{NonNull, null_mut, with_exposed_provenance_mut};
 
-use coreheap::Region;
 use libc::{c_int, clockid_t};
 
 use super::super::errno::Errno;
@@ -17,9 +16,7 @@ pub const NO_RESERVE: c_int = libc::MAP_NORESERVE;
 pub const GIVEN_UP_IS_ZERO: bool = true;
 pub const DISCARDS: bool = true;
 pub const REMAPS: bool = cfg!(not(miri));
-
-/// How much of a region stays in small pages at either end.
-const SMALL_PAGES_AT_ENDS: usize = 8 << 20;
+pub const HAS_HUGE_PAGES: bool = cfg!(all(target_os = "linux", target_pointer_width = "64", not(miri)));
 
 /// What `vm.overcommit_memory` says. An app on Android may not read it; Android overcommits.
 pub fn overcommits() -> bool {
@@ -66,12 +63,9 @@ pub unsafe fn remap(start: *mut c_void, old: usize, new: usize) -> Option<NonNul
     })
 }
 
-/// Asks for huge pages, but not at a region's ends. A heap fills a region from the start, and keeps its books at both ends:
-/// a small program has no use for pages of 2 MiB, a big one is faster with them. Where addresses are scarce regions are too small for
-/// that.
-pub fn prefer_huge_pages(region: &Region) {
-    const IS_POSSIBLE: bool = cfg!(all(target_os = "linux", target_pointer_width = "64", not(miri)));
-    let Some(middle) = region.size.checked_sub(2 * SMALL_PAGES_AT_ENDS).filter(|size| *size > 0 && IS_POSSIBLE) else { return };
-    // SAFETY: a part of a fresh mapping; says how to back it, and may be refused.
-    unsafe { libc::madvise(region.start.as_ptr().add(SMALL_PAGES_AT_ENDS).cast(), middle, libc::MADV_HUGEPAGE) };
+/// Asks for huge pages, or forbids them. The kernel may refuse.
+pub fn prefer_huge_pages(start: usize, size: usize, may_be: bool) {
+    let advice = if may_be { libc::MADV_HUGEPAGE } else { libc::MADV_NOHUGEPAGE };
+    // SAFETY: says how memory is to be backed, and changes nothing of its contents.
+    unsafe { libc::madvise(with_exposed_provenance_mut(start), size, advice) };
 }

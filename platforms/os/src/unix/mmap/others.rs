@@ -3,7 +3,6 @@
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
-use coreheap::Region;
 use libc::{MAP_FIXED, c_int, clockid_t};
 
 use super::{FULL_ACCESS, map};
@@ -15,6 +14,7 @@ pub const GIVEN_UP_IS_ZERO: bool = true;
 /// Their `MADV_FREE` gives nothing back before memory is short.
 pub const DISCARDS: bool = false;
 pub const REMAPS: bool = false;
+pub const HAS_HUGE_PAGES: bool = false;
 
 cfg_if::cfg_if! {
     if #[cfg(target_os = "freebsd")] {
@@ -59,4 +59,4 @@ pub unsafe fn remap(_: *mut c_void, _: usize, _: usize) -> Option<NonNull<u8>> {
 }
 
 /// The system decides.
-pub fn prefer_huge_pages(_: &Region) {}
+pub fn prefer_huge_pages(_: usize, _: usize, _: bool) {}
