@@ -60,6 +60,7 @@ fn there_are_no_huge_pages_where_a_part_of_one_went_back() {
     let huge_page = |number: usize| huge_page_flags(&region, first + number * 2 * MIB);
     // SAFETY: inside the region, and used by nobody.
     let decommit = |offset: usize, size: usize| assert!(unsafe { source.decommit(region.start.add(offset), size) });
+    // SAFETY: as above.
     let discard = |offset: usize, size: usize| assert!(unsafe { source.discard(region.start.add(offset), size) });
     decommit(first + 64 * 1024, 64 * 1024);
     assert_eq!([0, 1].map(huge_page), [FORBIDDEN, ASKED]);
