@@ -323,6 +323,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
     }
 
     /// How many bytes the block at `pointer` has; `None` for null and for what is no block of this heap.
+    #[inline]
     pub fn usable_size(&self, pointer: *const u8) -> Option<usize> {
         let address = pointer.addr();
         match self.page_of(address).map(|page| (page, page.class())) {
@@ -342,6 +343,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         &self.cores
     }
 
+    #[inline]
     pub(crate) fn page_of(&self, address: usize) -> Option<&Page<G>> {
         self.arenas.of(address)?.page_of(address)
     }

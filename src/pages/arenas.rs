@@ -47,16 +47,22 @@ impl<G: Geometry> Arenas<G> {
     /// The arena that has this address among its slices.
     #[inline]
     pub fn of(&self, address: usize) -> Option<&Arena<G>> {
-        let on_list = || self.iter().find(|arena| arena.slices().index_of(address).is_some());
         if !ArenaMap::<G>::IS_USED {
-            return on_list();
+            return self.find_on_list(address);
         }
-        self.map.find_at_home(address).or_else(|| {
-            // First: who is no longer entering an arena by now has entered it. Acquire pairs with the end in `add_first`. That it began comes before all
-            // that is known of the arena.
-            let are_entering = self.entering.load(Ordering::Acquire) != 0;
-            self.map.find(address).or_else(|| if are_entering { on_list() } else { None })
-        })
+        self.map.find_at_home(address).or_else(|| self.find_elsewhere(address))
+    }
+
+    fn find_on_list(&self, address: usize) -> Option<&Arena<G>> {
+        self.iter().find(|arena| arena.slices().index_of(address).is_some())
+    }
+
+    #[cold]
+    fn find_elsewhere(&self, address: usize) -> Option<&Arena<G>> {
+        // First: who is no longer entering an arena by now has entered it. Acquire pairs with the end in `add_first`. That it began comes before all
+        // that is known of the arena.
+        let are_entering = self.entering.load(Ordering::Acquire) != 0;
+        self.map.find(address).or_else(|| if are_entering { self.find_on_list(address) } else { None })
     }
 
     /// The class of the page that this address lies in; `None` for a large block, and for what is no arena's.
