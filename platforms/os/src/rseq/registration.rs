@@ -15,7 +15,7 @@
 use core::arch::global_asm;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use super::instructions::{SIGNATURE, offset_of_area};
 use crate::system::errno::Errno;
@@ -43,16 +43,16 @@ global_asm!(
     ".popsection",
 );
 
-/// A thread's area, and what is kept beside it.
+/// A thread's area, and what is kept beside it. The kernel and sequences write to it at any moment.
 #[repr(C, align(32))]
 struct ThreadArea {
     _start: AtomicI32,
     cpu_id: AtomicI32,
-    _rseq_cs: u64,
-    _flags: u32,
-    _node: u32,
+    _rseq_cs: AtomicU64,
+    _flags: AtomicU32,
+    _node: AtomicU32,
     mm_cid: AtomicI32,
-    _end: u32,
+    _end: AtomicU32,
     /// 1 once this thread must not register (again): it ends, or the kernel refused.
     is_closed: AtomicU32,
 }
@@ -62,9 +62,10 @@ pub fn area() -> isize {
     offset_of_area()
 }
 
+/// This thread's area. It is there as long as the thread runs, and the reference stays in the thread.
 fn this_area() -> &'static ThreadArea {
     let address = this_thread().wrapping_add_signed(area());
-    // SAFETY: the thread's own, defined above with this layout; it is there as long as the thread runs.
+    // SAFETY: the thread's own, defined above with this layout.
     unsafe { &*core::ptr::with_exposed_provenance(address) }
 }
 
