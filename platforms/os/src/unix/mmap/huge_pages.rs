@@ -19,7 +19,8 @@ const HUGE_PAGE: usize = 2 << 20;
 /// How much of a region stays in small pages at either end. A heap fills a region from the start, and keeps its books at both ends: a small program has no
 /// use for huge pages, a big one is faster with them. Where addresses are scarce regions are too small for that.
 const SMALL_PAGES_AT_ENDS: usize = 8 << 20;
-/// In so many regions, all that a source ever has, huge pages are forbidden where memory went back. Linux makes a mapping of each stretch of them, of which a process may have 65,530.
+/// So many regions of a source are looked after, the first that it has. Linux makes a mapping of each stretch where huge pages are forbidden, and a process
+/// may have 65,530.
 const REGIONS: usize = 32;
 
 /// The regions of a source in which huge pages were asked for.
