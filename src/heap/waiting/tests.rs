@@ -15,18 +15,21 @@ use crate::source::sources::Regions;
 crate::geometry! {
     /// Large blocks of 5 to 32 slices wait.
     struct Waiting {
-        slice_size: 128, max_block: 512, page_size: 1024, arena_size: 64 * 1024, magazine_slots: 6,
+        slice_size: 128, max_block: 512, page_size: 1024, arena_size: 32 * 1024, magazine_slots: 6,
         magazine_bytes: 2048, page_words: 128 / usize::BITS as usize, pages_per_group: 8, grow_size: 4096, waits_up_to: 4096,
     }
 }
 
 const SLICE: usize = Waiting::SLICE_SIZE;
 
+/// How much memory a heap has here: little, since Miri looks at all of it.
+const REGION: usize = 32 << 10;
+
 type TestHeap = Heap<Regions<1>, SingleCore, Waiting>;
 
 /// A heap that nobody has used.
 fn new_heap<G: Geometry>() -> Heap<Regions<1>, SingleCore, G> {
-    let region = Region { start: memory_that_stays(64 << 10, 4096), size: 64 << 10 };
+    let region = Region { start: memory_that_stays(REGION, 4096), size: REGION };
     // SAFETY: the region is the heap's alone, and stays; one thread uses it.
     unsafe { Heap::new(Regions::new([region]), SingleCore::new()) }
 }
@@ -167,9 +170,9 @@ fn what_waits_goes_back_by_itself_by_purge_and_when_memory_is_short() {
         |heap| {
             assert!(heap.allocate(layout(1 << 20, 8)).is_none());
             // A request that could be served if all were free.
-            let blocks: Vec<_> = core::iter::from_fn(|| heap.allocate(layout(300, 8))).collect();
+            let blocks: Vec<_> = core::iter::from_fn(|| heap.allocate(layout(REGION / 4, 8))).collect();
             // SAFETY: live blocks.
-            blocks.into_iter().for_each(|block| unsafe { heap.deallocate(block, layout(300, 8)) });
+            blocks.into_iter().for_each(|block| unsafe { heap.deallocate(block, layout(REGION / 4, 8)) });
         },
     ];
     for give_back in ways {

@@ -12,9 +12,6 @@ use crate::rig::Missing;
 use crate::shell::{command, exit_code, hand_over, root};
 use crate::steps::{self, Proof, Step};
 
-/// How long a step may take in CI: a test that hangs is to fail under its name, before CI gives up on everything.
-const LIMIT: Duration = Duration::from_secs(40 * 60);
-
 /// Prints the steps.
 pub fn list() -> io::Result<()> {
     let mut out = io::stdout().lock();
@@ -87,13 +84,13 @@ fn run(step: &'static Step, lanes: &Lanes, in_ci: bool, verbose: bool) -> io::Re
             lanes.has_built(step);
         }
     };
-    let Ended { status, output, processor } = match watch(command, in_ci.then_some(LIMIT), see) {
+    let Ended { status, output, processor } = match watch(command, in_ci.then(|| Duration::from_secs(60 * step.minutes)), see) {
         Ok(end) => end,
         Err(error) => return done(Outcome::Failed(format!("cannot run `{}`: {error}", step.command)), 0, None),
     };
     let tests = passed_tests(&output);
     let reason = match status {
-        None => format!("had not ended after {} minutes", LIMIT.as_secs() / 60),
+        None => format!("had not ended after {} minutes", step.minutes),
         Some(status) if !status.success() => status.to_string(),
         Some(_) => match step.proof {
             Proof::Tests if tests == 0 => "ran no test".to_string(),

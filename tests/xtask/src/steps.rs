@@ -30,6 +30,8 @@ pub struct Step {
     pub folder: &'static str,
     /// What shows that it did what it is for.
     pub proof: Proof,
+    /// How many minutes it may take in CI: a test that hangs is to fail under its name, before CI gives up on everything.
+    pub minutes: u64,
     /// When it is run without being named.
     pub run: Run,
 }
@@ -86,7 +88,7 @@ const THUMB_V6: &str = "thumbv6m-none-eabi";
 
 /// What most steps have in common.
 const STEP: Step =
-    Step { name: "", shows: "", needs: &[], env: &[], command: "", folder: "", proof: Proof::Status, run: Run::All };
+    Step { name: "", shows: "", needs: &[], env: &[], command: "", folder: "", proof: Proof::Status, minutes: 20, run: Run::All };
 
 /// All steps.
 pub fn all() -> impl Iterator<Item = &'static Step> {

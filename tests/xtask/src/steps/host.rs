@@ -230,6 +230,7 @@ pub const STEPS: &[Step] = &[
         env: &[STACKED, NO_BACKTRACE],
         command: "cargo +nightly miri test -p coreheap-tests --lib --tests --no-fail-fast",
         proof: Tests,
+        minutes: 40,
         ..STEP
     },
     Step {
@@ -239,6 +240,7 @@ pub const STEPS: &[Step] = &[
         env: &[STACKED, NO_BACKTRACE],
         command: "cargo +nightly miri test -p coreheap --lib --tests --no-fail-fast",
         proof: Tests,
+        minutes: 40,
         ..STEP
     },
     Step {
@@ -248,6 +250,7 @@ pub const STEPS: &[Step] = &[
         env: &[TREE, NO_BACKTRACE],
         command: "cargo +nightly miri test -p coreheap-tests --test suites -- conformance:: dense_heap:: random_actions:: sized_heaps:: threads::",
         proof: Tests,
+        minutes: 40,
         ..STEP
     },
     Step {
@@ -257,19 +260,20 @@ pub const STEPS: &[Step] = &[
         env: &[TREE, NO_BACKTRACE],
         command: "cargo +nightly miri test -p coreheap --lib",
         proof: Tests,
+        minutes: 40,
         ..STEP
     },
     Step {
         name: "miri-seeds",
-        shows: "Miri: 16 orders of each model, with weak memory, big endian and on 32 bits",
+        shows: "Miri: 8 orders of each model, with weak memory, big endian and on 32 bits",
         needs: &[
             Nightly,
             Component("nightly", "rust-src"),
             Component("nightly", "miri"),
             Prepared("cargo +nightly miri setup --target s390x-unknown-linux-gnu --target i686-unknown-linux-gnu"),
         ],
-        // Eight orders of each model with each of two seeds: with sixteen seeds most of the time would go to the harness.
-        env: &[("MIRIFLAGS", "-Zmiri-strict-provenance -Zmiri-many-seeds=0..2 -Zmiri-env-set=MODEL_ORDERS=8"), NO_BACKTRACE],
+        // Four orders of each model with each of two seeds: with eight seeds most of the time would go to the harness.
+        env: &[("MIRIFLAGS", "-Zmiri-strict-provenance -Zmiri-many-seeds=0..2 -Zmiri-env-set=MODEL_ORDERS=4"), NO_BACKTRACE],
         command: "cargo +nightly miri test -p coreheap --lib --target s390x-unknown-linux-gnu --target i686-unknown-linux-gnu model::",
         proof: Tests,
         ..STEP
