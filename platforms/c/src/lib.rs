@@ -68,7 +68,12 @@ mod request;
 mod start;
 cfg_if::cfg_if! {
     // Where there may be restartable sequences.
-    if #[cfg(all(target_env = "gnu", target_pointer_width = "64", any(target_arch = "x86_64", target_arch = "aarch64"), not(test)))] {
+    if #[cfg(all(
+        any(target_env = "gnu", all(target_env = "musl", target_feature = "crt-static")),
+        target_pointer_width = "64",
+        any(target_arch = "x86_64", target_arch = "aarch64"),
+        not(test)
+    ))] {
         mod vfork;
     }
 }

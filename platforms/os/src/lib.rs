@@ -82,6 +82,7 @@ cfg_if::cfg_if! {
         any(target_env = "gnu", all(target_env = "musl", target_feature = "crt-static")),
         any(target_arch = "x86_64", target_arch = "aarch64"),
         target_pointer_width = "64",
+        target_endian = "little",
         not(miri)
     ))] {
         mod rseq;

@@ -232,8 +232,8 @@ pub fn offset_of_area() -> isize {
     // SAFETY: loads a constant that the linker filled in.
     unsafe {
         asm!(
-            "adrp {offset}, :gottprel:coreheap_rseq_area",
-            "ldr {offset}, [{offset}, :gottprel_lo12:coreheap_rseq_area]",
+            "adrp {offset}, :gottprel:coreheap_rseq_area_1",
+            "ldr {offset}, [{offset}, :gottprel_lo12:coreheap_rseq_area_1]",
             offset = out(reg) offset,
             options(nostack, preserves_flags, readonly, pure)
         );

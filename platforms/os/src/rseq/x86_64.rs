@@ -223,7 +223,7 @@ pub fn offset_of_area() -> isize {
     // SAFETY: loads a constant that the linker filled in.
     unsafe {
         asm!(
-            "mov {}, qword ptr [rip + coreheap_rseq_area@GOTTPOFF]",
+            "mov {}, qword ptr [rip + coreheap_rseq_area_1@GOTTPOFF]",
             out(reg) offset,
             options(nostack, preserves_flags, readonly, pure)
         );

@@ -70,22 +70,30 @@ cfg_if::cfg_if! {
             true
         }
 
-        /// Whether this thread has the filters that were there first. Some microseconds.
-        pub fn has_no_new_filter() -> bool {
-            let now = filters();
-            FILTERS_AT_FIRST.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed).map_or_else(|first| first == now, |_| true)
+        /// Whether this thread has the filters that were there first: then it may make the system calls that are made here. Some microseconds.
+        fn has_no_new_filter() -> bool {
+            has_filters_at_first() == Some(true)
         }
 
-        /// A number for the filters that this thread has: how many, before Linux 5.9 whether any; and another one where the system does not say. Not 0.
-        fn filters() -> u32 {
+        /// The same; `None` if the system cannot be asked now, but perhaps later.
+        pub fn has_filters_at_first() -> Option<bool> {
+            let now = filters()?;
+            let first = FILTERS_AT_FIRST.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed).unwrap_or_else(|first| first);
+            Some(first == 0 || first == now)
+        }
+
+        /// A number for the filters that this thread has: how many, before Linux 5.9 whether any; and another one where the system never says. Not 0. `None` if it
+        /// cannot be asked now: the process has no file descriptor left, say.
+        fn filters() -> Option<u32> {
             // Line by line: this may run on a signal handler's short stack.
             let (mut mode, mut count) = (None, None);
-            each_line(c"/proc/thread-self/status", |line| {
+            let is_open = each_line(c"/proc/thread-self/status", |line| {
                 let value = |name: &[u8]| core::str::from_utf8(line.strip_prefix(name)?).ok()?.trim().parse().ok();
                 mode = mode.or_else(|| value(b"Seccomp:"));
                 count = count.or_else(|| value(b"Seccomp_filters:"));
             });
-            count.or(mode).map_or(1, |count: u32| count.saturating_add(2))
+            let may_never_say = is_open || Errno::is(libc::ENOENT);
+            may_never_say.then(|| count.or(mode).map_or(1, |count: u32| count.saturating_add(2)))
         }
 
         fn call(command: i32) -> bool {

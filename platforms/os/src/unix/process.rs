@@ -33,10 +33,10 @@ pub fn read_start<'a>(name: &CStr, room: &'a mut [u8]) -> &'a [u8] {
     &room[..length.unwrap_or(0)]
 }
 
-/// Calls `look` with each line of a file of the system's, or with its first bytes if it is long; not at all if it cannot be read.
+/// Calls `look` with each line of a file of the system's, or with its first bytes if it is long. False if it cannot be opened, which `errno` says why.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub fn each_line(name: &CStr, mut look: impl FnMut(&[u8])) {
-    let Some(file) = SystemFile::open(name) else { return };
+pub fn each_line(name: &CStr, mut look: impl FnMut(&[u8])) -> bool {
+    let Some(file) = SystemFile::open(name) else { return false };
     let (mut part, mut line, mut length) = ([0; 256], [0; 64], 0);
     while let Some(read) = file.read(&mut part).filter(|read| *read > 0) {
         for byte in &part[..read] {
@@ -49,6 +49,7 @@ pub fn each_line(name: &CStr, mut look: impl FnMut(&[u8])) {
             }
         }
     }
+    true
 }
 
 /// A file of the system's, until this is dropped. By plain system calls: at the C library's functions a thread may be cancelled, inside of the program's

@@ -1,4 +1,5 @@
 use std::alloc::Layout;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::thread;
 
@@ -118,7 +119,86 @@ fn detached_threads_end_while_others_run() {
     HEAP.assert_valid();
 }
 
-/// Has the kernel kill this process for registering a thread.
+/// R2: the child of a `vfork` has its parent's area, and another process number.
+#[test]
+fn a_child_that_borrows_a_thread_does_not_register_it() {
+    if !is_here() {
+        return;
+    }
+    work();
+    extern "C" fn child(_: *mut c_void) -> libc::c_int {
+        work();
+        i32::from(is_registered())
+    }
+    let borrows = || {
+        let mut stack = [0u128; 4096];
+        let mut status = -1;
+        // SAFETY: the child runs on a stack of its own, while this thread waits.
+        unsafe {
+            let end = stack.as_mut_ptr().add(stack.len()).cast();
+            let child = libc::clone(child, end, libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD, core::ptr::null_mut());
+            assert_eq!(libc::waitpid(child, &mut status, 0), child);
+        }
+        assert_eq!(status, 0, "the child has registered its parent's area");
+        assert!(!is_registered());
+        work();
+        assert!(is_registered());
+    };
+    thread::scope(|scope| scope.spawn(borrows).join()).expect("a thread");
+}
+
+/// R3.
+#[test]
+fn a_handler_that_interrupts_a_sequence_does_not_register() {
+    if !is_here() {
+        return;
+    }
+    work();
+    let interrupted = || {
+        // As a sequence leaves it that is about to look for a number.
+        this_area().rseq_cs.store(1, Ordering::Relaxed);
+        assert!(!register_this_thread());
+        this_area().rseq_cs.store(0, Ordering::Relaxed);
+        assert!(register_this_thread());
+    };
+    thread::scope(|scope| scope.spawn(interrupted).join()).expect("a thread");
+}
+
+/// A process without file descriptors cannot ask for its filters: later it can.
+#[test]
+fn a_thread_that_cannot_register_now_may_later() {
+    if !is_here() {
+        return;
+    }
+    work();
+    // SAFETY: the child runs what follows, and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let most = |count| {
+            let limit = libc::rlimit { rlim_cur: count, rlim_max: 1024 };
+            // SAFETY: a limit of this process.
+            unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) == 0 }
+        };
+        let first = move || {
+            let is_set = most(0);
+            let was_registered = register_this_thread();
+            is_set && !was_registered && most(1024) && register_this_thread()
+        };
+        let is_well = thread::spawn(first).join().unwrap_or(false);
+        // SAFETY: ends the child.
+        unsafe { libc::_exit(i32::from(!is_well)) };
+    }
+    assert_eq!(status_of(child), 0);
+}
+
+fn status_of(child: libc::pid_t) -> libc::c_int {
+    let mut status = -1;
+    // SAFETY: a child of this process, and a place for the answer.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    status
+}
+
+/// Has the kernel kill this process for registering a thread, or for ending that.
 fn forbid_registration() {
     let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
     let mut filter = [
@@ -131,7 +211,8 @@ fn forbid_registration() {
     // SAFETY: numbers, and a program that the kernel copies.
     unsafe {
         assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program), 0);
+        let flags = libc::SECCOMP_FILTER_FLAG_TSYNC;
+        assert_eq!(libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &program), 0);
     }
 }
 
@@ -144,17 +225,25 @@ fn a_program_that_shuts_itself_in_is_not_killed_for_its_threads() {
     // SAFETY: the child runs what follows, and ends.
     let child = unsafe { libc::fork() };
     if child == 0 {
+        static STAGE: Barrier = Barrier::new(2);
+        let earlier = thread::spawn(|| {
+            work();
+            STAGE.wait();
+            STAGE.wait();
+            is_registered()
+        });
+        STAGE.wait();
         forbid_registration();
+        STAGE.wait();
+        let is_well = earlier.join().unwrap_or(false);
         let first = || {
             work();
             is_registered()
         };
         let was_registered = thread::spawn(first).join().unwrap_or(true);
         // SAFETY: ends the child.
-        unsafe { libc::_exit(i32::from(was_registered)) };
+        unsafe { libc::_exit(i32::from(was_registered || !is_well)) };
     }
-    let mut status = -1;
-    // SAFETY: a child of this process, and a place for the answer.
-    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    let status = status_of(child);
     assert_eq!(status, 0, "killed by signal {}, or registered", libc::WTERMSIG(status));
 }
