@@ -14,26 +14,26 @@ use crate::source::page_source::PageSource;
 
 /// `GlobalAlloc` for a heap.
 macro_rules! implement_global_alloc {
-    ($no_unwind:ident, [$($parameters:tt)+] $heap:ty) => {
+    (#[$inline:meta] $no_unwind:ident, [$($parameters:tt)+] $heap:ty) => {
         // SAFETY: a heap hands out blocks that fit the layout, overlap no other, and stay until they are given back.
         unsafe impl<$($parameters)+> GlobalAlloc for $heap {
-            #[inline(always)]
+            #[$inline]
             unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
                 $no_unwind(|| self.allocate(layout)).map_or(null_mut(), NonNull::as_ptr)
             }
 
-            #[inline(always)]
+            #[$inline]
             unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
                 // SAFETY: the caller's promise; a block is never at null.
                 $no_unwind(|| unsafe { self.deallocate(NonNull::new_unchecked(pointer), layout) });
             }
 
-            #[inline]
+            #[$inline]
             unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
                 $no_unwind(|| self.allocate_zeroed(layout)).map_or(null_mut(), NonNull::as_ptr)
             }
 
-            #[inline]
+            #[$inline]
             unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
                 // SAFETY: as in `dealloc`; the caller promises that such a layout can be, too.
                 let moved = $no_unwind(|| unsafe {
@@ -46,9 +46,10 @@ macro_rules! implement_global_alloc {
     };
 }
 
-// What may panic in a release build is out of line, and guarded there.
-implement_global_alloc!(no_unwind_in_debug, [S: PageSource, C: CoreLocal, G: Geometry] Heap<S, C, G>);
-implement_global_alloc!(no_unwind, [S: PageSource, E: Engine<S>] EngineHeap<S, E>);
+// Calls, since programs allocate in thousands of places: the way to a magazine in each of them makes a program a tenth longer, and no faster. What may
+// panic in a release build is guarded where it is.
+implement_global_alloc!(#[inline(never)] no_unwind_in_debug, [S: PageSource, C: CoreLocal, G: Geometry] Heap<S, C, G>);
+implement_global_alloc!(#[inline(always)] no_unwind, [S: PageSource, E: Engine<S>] EngineHeap<S, E>);
 
 /// `GlobalAlloc` for a type that holds a heap: `forward_global_alloc!([H: GlobalAlloc] BareHeap<H>, heap);`
 #[doc(hidden)] // Shown in `port`.

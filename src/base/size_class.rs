@@ -139,7 +139,8 @@ const fn compute_index(granules: usize) -> usize {
 /// The same for more than [`STEPS`].
 const fn compute_index_above(granules: usize) -> usize {
     let last = granules - 1;
-    let doubling = last.ilog2() as usize - STEPS_LOG2;
+    // The lowest bit, which changes nothing, says that it is not 0.
+    let doubling = (last | 1).ilog2() as usize - STEPS_LOG2;
     doubling * STEPS + (last >> doubling)
 }
 

@@ -243,9 +243,11 @@ unsafe impl CoreLocal for HostCores {
         dispatch!(self, cores => unsafe { cores.alone_on(core, work) })
     }
 
-    unsafe fn alone_on_each<G: Geometry>(&self, work: impl FnMut(&CoreHeap<G>)) -> Option<usize> {
+    unsafe fn alone_on_each<G: Geometry>(&self, mut work: impl FnMut(&CoreHeap<G>)) -> Option<usize> {
+        // It is long, and is not to be there three times.
+        let work: &mut dyn FnMut(&CoreHeap<G>) = &mut work;
         // SAFETY: the caller's promise.
-        dispatch!(self, cores => unsafe { cores.alone_on_each(work) })
+        dispatch!(self, cores => unsafe { cores.alone_on_each(&mut *work) })
     }
 }
 
