@@ -25,6 +25,8 @@ pub struct CoreHeap<G: Geometry> {
     limits: Numbered<G>,
     words: G::MagazineWords,
     current: G::PerClass<AtomicPtr<Page<G>>>,
+    /// Whether the core needed more than its magazines had, or had no room in them, since [`was_used`](Self::was_used) was asked.
+    is_used: AtomicBool,
 }
 
 /// A pointer for each magazine, by the number of its class.
@@ -47,7 +49,7 @@ impl<G: Geometry> CoreHeap<G> {
         current: G::PerClass<AtomicPtr<Page<G>>>,
     ) -> Self {
         let numbered = |pointers| Numbered { none: SlotPtr::new(null_mut()), pointers };
-        CoreHeap { newest: numbered(newest), limits: numbered(limits), words, current }
+        CoreHeap { newest: numbered(newest), limits: numbered(limits), words, current, is_used: AtomicBool::new(false) }
     }
 
     /// Makes a core heap (C1).
@@ -96,6 +98,18 @@ impl<G: Geometry> CoreHeap<G> {
         // SAFETY: as many as there are pointers.
         let words = |index| unsafe { self.words(index) };
         pointers.map(move |(index, (newest, limit))| (SizeClass::from_index(index), Magazine::new(newest, limit, words(index))))
+    }
+
+    /// Notes that a magazine of this core is filled or emptied.
+    pub fn note_use(&self) {
+        if !self.is_used.load(Ordering::Relaxed) {
+            self.is_used.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether that was noted since the previous call. A hint, as two contexts may ask at the same time.
+    pub fn was_used(&self) -> bool {
+        self.is_used.swap(false, Ordering::Relaxed)
     }
 
     /// The page that blocks of this class are taken from.

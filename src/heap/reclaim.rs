@@ -39,10 +39,12 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         self.purge_slices(false, usize::MAX)
     }
 
-    /// Gives the memory of those slices back that were free at the previous call already; returns how many bytes. Large blocks that wait in magazines become
-    /// free slices first. Called by itself every now and then if the source has a clock; else call it at regular intervals.
+    /// Gives the memory of those slices back that were free at the previous call already; returns how many bytes. First large blocks that wait in magazines
+    /// become free slices, and what a core has ready that has filled and emptied no magazine since the previous call becomes free. If the source has a clock it is
+    /// called by itself every now and then, but for other cores' magazines; else call it at regular intervals.
     pub fn purge_aged(&self) -> usize {
         self.return_all_waiting();
+        self.reclaim_idle();
         self.purge_slices(true, usize::MAX)
     }
 
@@ -63,16 +65,32 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
         let busy = unsafe { self.cores.alone_on_each::<G>(|core_heap| self.drain(core_heap)) };
         // Where no other core's can be had, this one's can.
         self.drain_own(0);
-        for core_heap in self.core_heaps() {
-            let mut hand = self.hand();
-            for class in Self::classes() {
-                if let Some(page) = core_heap.replace_current(class, None) {
-                    hand.moves();
-                    self.let_go(page);
-                }
-            }
-        }
+        self.core_heaps().for_each(|core_heap| self.let_go_of_current(core_heap));
         busy
+    }
+
+    /// The same of cores that filled and emptied no magazine since the previous call.
+    fn reclaim_idle(&self) {
+        for core in 0..self.cores.core_count() {
+            // SAFETY: `G` is this heap's geometry.
+            let Some(core_heap) = (unsafe { self.cores.slot(core).heap::<G>() }).filter(|core_heap| !core_heap.was_used()) else {
+                continue;
+            };
+            if core_heap.magazines().any(|(_, magazine)| magazine.addresses(C::SHARED).next().is_some()) {
+                // SAFETY: as above.
+                unsafe { self.cores.alone_on::<G, _>(core, |core_heap| self.drain(core_heap)) };
+            }
+            self.let_go_of_current(core_heap);
+        }
+    }
+
+    /// Lets the pages go that a core takes blocks from.
+    fn let_go_of_current(&self, core_heap: &CoreHeap<G>) {
+        let mut hand = self.hand();
+        for page in Self::classes().filter_map(|class| core_heap.replace_current(class, None)) {
+            hand.moves();
+            self.let_go(page);
+        }
     }
 
     /// Discards the OS pages of a page on which only free blocks lie.

@@ -267,6 +267,7 @@ impl<S: PageSource, C: CoreLocal, G: Geometry> Heap<S, C, G> {
             let core = self.cores.core();
             // SAFETY: `G` is this heap's geometry.
             if let Some(core_heap) = unsafe { self.cores.slot(core).heap::<G>() } {
+                core_heap.note_use();
                 return Some(core_heap);
             }
             let mut hand = self.hand();

@@ -327,6 +327,39 @@ fn memory_that_is_given_back_while_it_is_short_counts() {
     assert_eq!(heap.stats().used, 0);
 }
 
+/// A core that has nothing to do keeps nothing for long; one that works keeps its magazines.
+#[test]
+fn what_idle_cores_have_ready_becomes_free() {
+    let (heap, block) = scripted::heap();
+    let ready = || {
+        let ready =
+            |core_heap: &CoreHeap<_>| core_heap.magazines().map(|(_, magazine)| magazine.addresses(false).count()).sum::<usize>();
+        heap.core_heaps().map(ready).collect::<Vec<_>>()
+    };
+    let work = |core: usize| {
+        heap.cores.core.store(core, Ordering::Relaxed);
+        let blocks: Vec<_> = (0..40).map(|_| heap.allocate(layout(100)).expect("room")).collect();
+        // SAFETY: live blocks of this size.
+        blocks.into_iter().for_each(|block| unsafe { heap.deallocate(block, layout(100)) });
+    };
+    work(1);
+    work(0);
+    assert!(ready().iter().all(|ready| *ready > 0));
+    heap.purge_aged();
+    assert!(ready().iter().all(|ready| *ready > 0), "both worked lately");
+    work(0);
+    heap.purge_aged();
+    assert!(ready()[0] > 0 && ready()[1] == 0, "{:?}", ready());
+    heap.purge_aged();
+    assert_eq!(ready(), [0, 0]);
+    // SAFETY: a live block.
+    unsafe { heap.deallocate(block, layout(100)) };
+    heap.purge_aged();
+    heap.purge_aged();
+    assert_eq!(heap.stats().used, 0, "nor a page");
+    heap.assert_valid();
+}
+
 struct Zero;
 
 impl ContextNumber for Zero {
