@@ -80,6 +80,12 @@ enum Bench {
         #[arg(last = true, value_name = "ARGUMENTS")]
         arguments: Vec<String>,
     },
+    /// A real program, linked statically with musl libc, on coreheap, mimalloc, jemalloc and musl's own allocator (about three minutes)
+    StaticTools {
+        /// Arguments for the benchmark, after `--`
+        #[arg(last = true, value_name = "ARGUMENTS")]
+        arguments: Vec<String>,
+    },
     /// coreheap and other allocators, many workloads, time and peak memory, a process for each (`-- --help` says more)
     Hosted {
         /// Linked statically with musl libc, on x86-64: coreheap, mimalloc and musl's own allocator, in our workloads
@@ -125,6 +131,10 @@ fn run(command: Command) -> io::Result<ExitCode> {
         Command::Bench(Bench::Wasm { arguments }) => {
             provide(steps::BENCH_WASM)?;
             shell::hand_over("cargo run --release -p coreheap-bench-wasm --", &[], &arguments)
+        }
+        Command::Bench(Bench::StaticTools { arguments }) => {
+            provide(steps::BENCH_MUSL)?;
+            shell::hand_over("cargo run --release -p coreheap-bench --bin", &["static-tools".into(), "--".into()], &arguments)
         }
         Command::Bench(Bench::Hosted { musl: true, arguments }) => {
             provide(steps::BENCH_MUSL)?;

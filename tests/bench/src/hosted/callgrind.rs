@@ -12,7 +12,7 @@ use coreheap_bench::workloads::{WORKLOADS, Workload};
 
 use crate::arguments::{Arguments, Group};
 use crate::figures::Figures;
-use crate::process::Sample;
+use coreheap_bench::process::Sample;
 
 /// Parts of the usual work.
 const WORK: [f64; 2] = [0.01, 0.02];

@@ -9,7 +9,7 @@ use coreheap_bench::workloads::{Job, Run, WORKLOADS};
 use coreheap_bench::{latency, memory};
 
 use crate::arguments::Role;
-use crate::process::Sample;
+use coreheap_bench::process::Sample;
 
 /// Plays a role and prints what came out.
 pub fn act(role: &Role) -> io::Result<()> {

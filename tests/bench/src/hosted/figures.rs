@@ -12,7 +12,7 @@ use coreheap_bench::{latency, memory};
 
 use crate::arguments::{Arguments, Group};
 use crate::plot::Picture;
-use crate::process::{own_child, warm};
+use coreheap_bench::process::{own_child, warm};
 
 /// Cases that allocators differ in by more than they do from run to run need no more rounds than this.
 const MEMORY_ROUNDS: usize = 3;

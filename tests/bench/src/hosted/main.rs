@@ -7,7 +7,6 @@
 //! |---|---|
 //! | `arguments.rs` | the command line |
 //! | `child.rs` | what a measured process does |
-//! | `process.rs` | starts processes and reads what they used |
 //! | `plan.rs` | rows and columns of the tables |
 //! | `programs.rs`, `preload.rs` | real programs, and the libraries under them |
 //! | `measure.rs` | all runs, in their order |
@@ -31,8 +30,6 @@ mod plan;
 mod plot;
 #[cfg(target_os = "linux")]
 mod preload;
-#[cfg(target_os = "linux")]
-mod process;
 #[cfg(target_os = "linux")]
 mod programs;
 #[cfg(target_os = "linux")]

@@ -8,9 +8,9 @@ use coreheap_bench::numbers::Random;
 use crate::arguments::{Arguments, Group};
 use crate::plan::Plan;
 use crate::plot::Picture;
-use crate::process::{Sample, own_child, warm};
 use crate::report::{self, Measure, Results};
 use crate::{callgrind, figures};
+use coreheap_bench::process::{Sample, own_child, warm};
 
 /// Measures what the arguments ask for, and reports it.
 pub fn run(arguments: &Arguments) -> io::Result<()> {

@@ -9,8 +9,8 @@ use coreheap_bench::workloads::{WORKLOADS, Workload};
 
 use crate::arguments::{Arguments, Group};
 use crate::preload::{self, ONLY_PROGRAMS};
-use crate::process::{Sample, own_child};
 use crate::programs::{PROGRAMS, Program};
+use coreheap_bench::process::{Sample, own_child};
 
 /// A line of the tables.
 pub struct Row {

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use crate::process::{Ended, Sample, start, wait};
+use coreheap_bench::process::{Ended, Sample, start, wait};
 
 /// A program and what it is to do.
 pub struct Program {

@@ -7,7 +7,7 @@ use coreheap_bench::peers::REFERENCE;
 
 use crate::arguments::Group;
 use crate::plan::Plan;
-use crate::process::Sample;
+use coreheap_bench::process::Sample;
 
 /// Everything that was measured.
 pub struct Results {
