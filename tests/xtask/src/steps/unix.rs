@@ -65,7 +65,8 @@ pub const STEPS: &[Step] = &[
             ("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUNNER", "qemu-aarch64-static"),
             ("COREHEAP_TEST_EMULATOR", "qemu-aarch64-static"),
         ],
-        command: "cargo test -p coreheap-os --lib --test conformance --test limits --test mmap --no-fail-fast --target aarch64-unknown-linux-musl -- --skip reserves_less_than_preferred_where_there_is_a_limit",
+        // One after the other: tests fork, and in QEMU a child may wait for ever for what another thread had.
+        command: "cargo test -p coreheap-os --lib --test conformance --test limits --test mmap --no-fail-fast --target aarch64-unknown-linux-musl -- --test-threads 1 --skip reserves_less_than_preferred_where_there_is_a_limit",
         proof: Tests,
         ..STEP
     },
@@ -79,7 +80,7 @@ pub const STEPS: &[Step] = &[
             ("COREHEAP_TEST_EMULATOR", "qemu-aarch64-static"),
             ("QEMU_PAGESIZE", "16384"),
         ],
-        command: "cargo test -p coreheap-os --test conformance --test mmap --no-fail-fast --target aarch64-unknown-linux-musl -- --skip reserves_less_than_preferred_where_there_is_a_limit",
+        command: "cargo test -p coreheap-os --test conformance --test mmap --no-fail-fast --target aarch64-unknown-linux-musl -- --test-threads 1 --skip reserves_less_than_preferred_where_there_is_a_limit",
         proof: Tests,
         ..STEP
     },
@@ -93,7 +94,7 @@ pub const STEPS: &[Step] = &[
             ("COREHEAP_TEST_EMULATOR", "qemu-aarch64-static"),
             ("QEMU_PAGESIZE", "65536"),
         ],
-        command: "cargo test -p coreheap-os --test conformance --test mmap --no-fail-fast --target aarch64-unknown-linux-musl -- --skip reserves_less_than_preferred_where_there_is_a_limit",
+        command: "cargo test -p coreheap-os --test conformance --test mmap --no-fail-fast --target aarch64-unknown-linux-musl -- --test-threads 1 --skip reserves_less_than_preferred_where_there_is_a_limit",
         proof: Tests,
         ..STEP
     },
