@@ -169,10 +169,12 @@ fn what_waits_goes_back_by_itself_by_purge_and_when_memory_is_short() {
         |heap| _ = heap.purge(),
         |heap| {
             assert!(heap.allocate(layout(1 << 20, 8)).is_none());
-            // A request that could be served if all were free.
-            let blocks: Vec<_> = core::iter::from_fn(|| heap.allocate(layout(REGION / 4, 8))).collect();
+            // Requests that could be served if all were free; of half of the memory first, so that few are needed.
+            let sizes = core::iter::once(REGION / 2).chain(core::iter::repeat(512));
+            let blocks: Vec<_> = sizes.map_while(|size| Some((heap.allocate(layout(size, 8))?, size))).collect();
+            assert!(blocks.len() > 1);
             // SAFETY: live blocks.
-            blocks.into_iter().for_each(|block| unsafe { heap.deallocate(block, layout(REGION / 4, 8)) });
+            blocks.into_iter().for_each(|(block, size)| unsafe { heap.deallocate(block, layout(size, 8)) });
         },
     ];
     for give_back in ways {
